@@ -1,0 +1,1 @@
+"""Hydra configurations; the package file makes `pkg://seqbench.conf` findable."""

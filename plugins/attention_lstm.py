@@ -1,0 +1,83 @@
+"""LSTM with additive attention over its own states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqbench.api import Context, Encoding, RecurrentModel, SequenceInput
+from seqbench.nn import AdditiveAttention, LSTMCell, reverse_sequences, zero_padding
+
+
+class AttentionLSTM(RecurrentModel):
+    """LSTM with additive attention: each step also reads a weighted mean of other steps' states.
+
+    With h_t ``[H]`` the last layer's hidden state of ``model=lstm``::
+
+        e_tj = v . tanh(W_q h_t + W_k h_j + b)      j in J(t)
+        a_t = softmax_j(e_tj)
+        context_t = sum_j a_tj h_j
+        output_t = [h_t; context_t]                 [2H]
+
+    W_q and W_k are ``[A, H]``, v and b are ``[A]``. J(t) is every step where the task lets a
+    prediction see all steps, and steps <= t otherwise (>= t for the direction that reads
+    backwards).
+
+    Args:
+        attention_size: A, width of the score's hidden layer.
+        window: steps that J(t) reaches from t on either side it may see, t included; None: no
+            limit.
+    """
+
+    citation = (
+        "D. Bahdanau, K. Cho, Y. Bengio: Neural machine translation by jointly learning to align and "
+        "translate. ICLR 2015."
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        context: Context,
+        *,
+        attention_size: int = 64,
+        window: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(input_size, context, **options)
+        if attention_size < 1:
+            raise ValueError(f"attention_size must be at least 1, not {attention_size}")
+        if window is not None and window < 1:
+            raise ValueError(f"window must be at least 1, not {window}")
+        self.forward_attention = self._attention(attention_size, window)
+        self.backward_attention = (
+            self._attention(attention_size, window) if self.backward_size else None
+        )
+        self.forward_size *= 2
+        self.backward_size *= 2
+        self.final_size *= 2
+
+    def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:
+        """Return an :class:`~seqbench.nn.LSTMCell`."""
+        return LSTMCell(input_size, hidden_size)
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        """Encode a batch: each state beside its context vector."""
+        forward, backward = self.hidden_states(inputs)
+        mask, lengths = inputs.mask, inputs.lengths
+        forward = self._attend(self.forward_attention, forward, mask)
+        if backward is not None and self.backward_attention is not None:
+            backward = reverse_sequences(backward, lengths)
+            backward = self._attend(self.backward_attention, backward, mask)
+            backward = reverse_sequences(backward, lengths)
+        return self.encoding(forward, backward, lengths)
+
+    def _attention(self, attention_size: int, window: int | None) -> AdditiveAttention:
+        causal = self.context == "past"
+        return AdditiveAttention(self.hidden_size, attention_size, causal=causal, window=window)
+
+    @staticmethod
+    def _attend(attention: AdditiveAttention, states: Tensor, mask: Tensor) -> Tensor:
+        contexts: Tensor = attention(states, mask)
+        return zero_padding(torch.cat([states, contexts], dim=-1), mask)

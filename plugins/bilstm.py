@@ -1,0 +1,39 @@
+"""Bidirectional LSTM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seqbench.api import Context, RecurrentModel
+from seqbench.nn import LSTMCell
+
+
+class BiLSTM(RecurrentModel):
+    """Bidirectional LSTM: one LSTM reads forwards, another backwards.
+
+    With LSTM the recurrence of ``model=lstm`` and L a sequence's length::
+
+        hf_t = LSTM_forward(x_t, hf_{t-1})      t = 1..L
+        hb_t = LSTM_backward(x_t, hb_{t+1})     t = L..1
+
+    Each of hf_t and hb_t is ``[H]``. Where a task predicts step t itself, the prediction is made
+    from hf_{t-1} and hb_{t+1}, never from x_t, and the row is labelled ``context=past+future``.
+
+    Args:
+        bidirectional: False leaves the forward LSTM alone.
+    """
+
+    citation = (
+        "M. Schuster, K. K. Paliwal: Bidirectional recurrent neural networks. IEEE Transactions on "
+        "Signal Processing 45(11), 1997; A. Graves, J. Schmidhuber: Framewise phoneme classification "
+        "with bidirectional LSTM. Neural Networks 18(5-6), 2005."
+    )
+
+    def __init__(
+        self, input_size: int, context: Context, *, bidirectional: bool = True, **options: Any
+    ) -> None:
+        super().__init__(input_size, context, bidirectional=bidirectional, **options)
+
+    def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:
+        """Return an :class:`~seqbench.nn.LSTMCell`."""
+        return LSTMCell(input_size, hidden_size)

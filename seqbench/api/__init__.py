@@ -1,0 +1,36 @@
+"""The contracts that tasks and models are written against."""
+
+from seqbench.api.batch import Batch, Example, SequenceInput, collate
+from seqbench.api.model import Context, Encoding, Model
+from seqbench.api.recurrent import RecurrentModel
+from seqbench.api.task import (
+    Alignment,
+    InputSpec,
+    MeanLoss,
+    Metric,
+    MetricSet,
+    OutputSpec,
+    Splits,
+    Task,
+)
+from seqbench.errors import Refused
+
+__all__ = [
+    "Alignment",
+    "Batch",
+    "Context",
+    "Encoding",
+    "Example",
+    "InputSpec",
+    "MeanLoss",
+    "Metric",
+    "MetricSet",
+    "Model",
+    "OutputSpec",
+    "RecurrentModel",
+    "Refused",
+    "SequenceInput",
+    "Splits",
+    "Task",
+    "collate",
+]

@@ -1,0 +1,70 @@
+"""The contract of a model: an encoder of sequences that knows no task, loss or configuration."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from seqbench.api.batch import SequenceInput
+
+Context = Literal["past", "all"]
+
+
+class Encoding(NamedTuple):
+    """What a model makes of a batch of sequences.
+
+    Under context ``past``: ``forward_steps[:, t]`` depends on inputs <= t only, and
+    ``backward_steps[:, t]`` on inputs >= t only. Under ``all`` each may depend on everything but
+    padding. Values at padded steps are zero.
+    """
+
+    forward_steps: Tensor
+    """``[B, T, D]``."""
+    backward_steps: Tensor | None
+    """``[B, T, E]``, or None for a model that reads forwards only."""
+    final: Tensor
+    """``[B, G]``: a summary of the whole sequence."""
+
+
+class Model(nn.Module, ABC):
+    """An encoder of sequences.
+
+    The constructor is ``__init__(self, input_size, context, *, <the model's own parameters>)``: the
+    parameters are keyword-only, typed, have defaults, and are the keys of
+    ``conf/model/<name>.yaml``. It raises ``ValueError`` for an impossible value.
+
+    Args:
+        input_size: F, features per step.
+        context: ``"past"`` or ``"all"``, see :class:`Encoding`.
+    """
+
+    citation: ClassVar[str]
+    consumes_missingness: ClassVar[bool] = False
+    """Whether ``encode`` uses ``observed``, ``delta`` and ``static`` itself. If not, the harness
+    concatenates them to the values, alike for every such model."""
+
+    forward_size: int
+    """D of :class:`Encoding`."""
+    backward_size: int
+    """E of :class:`Encoding`; 0 for a model that reads forwards only."""
+    final_size: int
+    """G of :class:`Encoding`."""
+
+    def __init__(self, input_size: int, context: Context) -> None:
+        super().__init__()
+        if input_size < 1:
+            raise ValueError(f"input_size must be at least 1, not {input_size}")
+        if context not in ("past", "all"):
+            raise ValueError(f"context must be 'past' or 'all', not '{context}'")
+        self.input_size = input_size
+        self.context: Context = context
+
+    @abstractmethod
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        """Encode a batch; see :class:`Encoding` for what may depend on what."""
+
+    def forward(self, inputs: SequenceInput) -> Encoding:
+        """Call :meth:`encode`, through torch's hooks."""
+        return self.encode(inputs)

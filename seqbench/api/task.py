@@ -1,0 +1,187 @@
+"""The contract of a task: its data, its split, its loss, its metrics and its trivial baselines."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from seqbench.api.batch import Example
+
+
+class Alignment(StrEnum):
+    """What the prediction at step t may see.
+
+    * ``sequence``: one label for each sequence, from all its steps.
+    * ``step``: a label for each step, from all steps of the inputs.
+    * ``online``: a label for each step, from steps <= t alone, and not from the sequence's length.
+    * ``next``: step t is predicted from steps < t; targets stand at the step they describe. A model
+      that also reads backwards sees steps > t as well, never t, and its rows are labelled
+      ``past+future``.
+    """
+
+    SEQUENCE = "sequence"
+    STEP = "step"
+    ONLINE = "online"
+    NEXT = "next"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score and which way is better.
+
+    Args:
+        name: key in what :meth:`MetricSet.compute` returns.
+        direction: ``"min"`` if smaller is better, ``"max"`` if larger is.
+        unit: how a table says it, for example ``"nats per frame"``.
+    """
+
+    name: str
+    direction: Literal["min", "max"]
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the inputs of a task look like.
+
+    Args:
+        size: F, features per step.
+        static_size: S, features per sequence; 0 if there are none.
+        missing: whether ``observed`` and ``delta`` are given.
+        mean: ``[F]``, means over the training split, or None to leave the values as they are.
+        std: ``[F]``, standard deviations over the training split, or None.
+    """
+
+    size: int
+    static_size: int = 0
+    missing: bool = False
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What is predicted.
+
+    Args:
+        size: K, numbers per prediction (logits, means, ...): the width of the harness's head.
+        bias: ``[K]``, where the head's bias starts (for example the training split's log odds), or
+            None for zeros.
+    """
+
+    size: int
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a task's data; a unit is in one of them only."""
+
+    train: Sequence[Example]
+    valid: Sequence[Example]
+    test: Sequence[Example]
+
+
+class MetricSet(ABC):
+    """Metrics of a whole set: fed batch by batch, computed once, independent of the batch size."""
+
+    @abstractmethod
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Take predictions ``[N, K]`` and their targets ``[N, ...]``: rows that count, no padding."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return every metric by name."""
+
+
+class Task(ABC):
+    """A task knows its data, loss and metrics, and never sees a model.
+
+    A subclass's constructor takes the task's parameters (the keys of ``conf/task/<name>.yaml``),
+    each keyword-only, typed and with a default, and raises ``ValueError`` for an impossible value.
+    It must not touch
+    data: the harness constructs a task to check a configuration.
+    """
+
+    version: ClassVar[str]
+    """Changes whenever the same configuration would give other data, targets or metrics."""
+    alignment: ClassVar[Alignment]
+    monitor: ClassVar[Metric]
+    """Selects the epoch (and later the hyperparameters), on the validation split."""
+    primary: ClassVar[Metric]
+    """Ranks models, on the test split."""
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    sizes: ClassVar[Mapping[str, str]]
+    """Sizes of the default data for the data card, for example ``{"train": "220 pieces"}``."""
+    metric_help: ClassVar[Mapping[str, str]]
+    """Each metric of :meth:`metrics`, and what it means."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Fetch or parse the data once, check it, cache it; return at once if that is done.
+
+        Raises:
+            Refused: the data are missing or damaged; one line that says what to do.
+        """
+
+    @abstractmethod
+    def splits(self) -> Splits:
+        """Return the data; called after :meth:`prepare`. The same parameters, the same splits."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a hash of the data as they are used; called after :meth:`prepare`."""
+
+    @abstractmethod
+    def input_spec(self, train: Sequence[Example]) -> InputSpec:
+        """Return the shape of the inputs, with statistics taken from the training split alone."""
+
+    @abstractmethod
+    def output_spec(self, train: Sequence[Example]) -> OutputSpec:
+        """Return the shape of the predictions."""
+
+    @abstractmethod
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Return the training loss ``[N]`` of each prediction ``[N, K]`` against ``[N, ...]``.
+
+        The harness masks, sums and averages over the predictions that count.
+        """
+
+    @abstractmethod
+    def metrics(self) -> MetricSet:
+        """Return a fresh metric set; its names include ``monitor`` and ``primary``."""
+
+    @abstractmethod
+    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
+        """Return trivial predictors' metrics on the test split, fitted without it."""
+
+    def augment(self, example: Example, generator: torch.Generator) -> Example:
+        """Return a training example as this epoch sees it; the default leaves it alone."""
+        return example
+
+
+class MeanLoss(MetricSet):
+    """The mean of a task's loss over all predictions that count, summed in float64."""
+
+    def __init__(self, task: Task, name: str) -> None:
+        self._task = task
+        self._name = name
+        self._total = 0.0
+        self._count = 0
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add the losses of ``[N, K]`` predictions."""
+        losses = self._task.loss(predictions.double(), targets)
+        self._total += float(losses.sum(dtype=torch.float64))
+        self._count += len(losses)
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean, NaN if there was no prediction."""
+        return {self._name: self._total / self._count if self._count else float("nan")}

@@ -1,0 +1,36 @@
+"""What a user's mistake becomes: one clear line, and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+
+class SeqbenchError(Exception):
+    """A message for the user, in one line; the command line prints it without a traceback."""
+
+
+class Refused(SeqbenchError):  # noqa: N818 - "refused" is the exit code's own word
+    """What was asked cannot be done, and nothing was started (exit code 2)."""
+
+
+class TrialFailed(SeqbenchError):  # noqa: N818
+    """A trial had started and did not finish (exit code 1)."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest of the known names, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> Refused:
+    """Return the refusal for a name that nobody knows: the value, what is allowed, the nearest."""
+    names = sorted(known)
+    listing = ", ".join(names) if names else "none"
+    return Refused(f"unknown {what} '{name}'{did_you_mean(name, names)}; known: {listing}")

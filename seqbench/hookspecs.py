@@ -1,0 +1,60 @@
+"""Every hook of seqbench, on one screen.
+
+A plugin is a module (or any object) with functions of these names, marked with :data:`hookimpl`,
+and named by an entry point in the group ``seqbench``. Keep it light at import: name heavy code in
+an :class:`Entry`, and it is loaded when it is selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("seqbench")
+hookimpl = pluggy.HookimplMarker("seqbench")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model or task that a plugin offers.
+
+    Args:
+        name: what the user selects: ``model=<name>`` or ``task=<name>``.
+        target: where the class is, ``"package.module:Class"``; imported only when it is used.
+        requires: top-level modules that the class needs beyond seqbench's own dependencies.
+    """
+
+    name: str
+    target: str
+    requires: tuple[str, ...] = ()
+
+
+@hookspec
+def seqbench_models() -> list[Entry]:  # type: ignore[empty-body]
+    """Return the models that this plugin offers; each target subclasses ``seqbench.api.Model``."""
+
+
+@hookspec
+def seqbench_tasks() -> list[Entry]:  # type: ignore[empty-body]
+    """Return the tasks that this plugin offers; each target subclasses ``seqbench.api.Task``."""
+
+
+@hookspec
+def seqbench_run_started(trial: Mapping[str, object]) -> None:
+    """Hear that a trial starts; ``trial`` holds its key, task, model, seed and run id."""
+
+
+@hookspec
+def seqbench_epoch_ended(
+    trial: Mapping[str, object], epoch: int, metrics: Mapping[str, float]
+) -> None:
+    """Hear an epoch's metrics (``train/...`` and ``valid/...``); epochs count from 0."""
+
+
+@hookspec
+def seqbench_run_ended(
+    trial: Mapping[str, object], status: str, metrics: Mapping[str, float]
+) -> None:
+    """Hear how a trial ended: ``FINISHED``, ``FAILED`` or ``KILLED``, and its final metrics."""

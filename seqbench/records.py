@@ -1,0 +1,107 @@
+"""What a finished trial is: its key, its fields and their units.
+
+Tracking writes a :class:`TrialRecord`, reporting reads it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+PROTOCOL_VERSION = "1"
+"""Changes whenever the harness would give another result from the same trial."""
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric's name, which way is better (``min`` or ``max``), and its unit."""
+
+    name: str
+    direction: str
+    unit: str = ""
+
+
+@dataclass
+class TrialRecord:
+    """One trial, as it stands in the tracking store and in a results table.
+
+    Args:
+        key: hash of everything that decides the result, see :func:`trial_key`.
+        task: registered name.
+        model: registered name.
+        seed: the trial's seed; one seed per axis is derived from it.
+        status: how it ended.
+        reason: one line on why it did not finish; empty if it did.
+        context: what predictions may see: ``past``, ``past+future`` or ``all``.
+        monitor: the metric that selected the epoch, on validation.
+        primary: the metric that ranks models, on test.
+        metrics: final scores, ``valid/<name>`` and ``test/<name>``, at the selected epoch.
+        baselines: scores of the task's trivial predictors on test, by baseline and metric.
+        history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
+            since the training began.
+        parameters: trainable numbers in model and head.
+        epochs: epochs trained.
+        best_epoch: the epoch selected, from 0.
+        steps: optimiser steps taken.
+        steps_per_second: optimiser steps per second of training, validation left out.
+        seconds: wall time of training and test together.
+        backend: what ran the recurrence, for example ``native (torch)`` or ``reference``.
+        environment: versions, device, threads, git state, plugin provenance.
+        run_id: the tracking store's identifier; empty without tracking.
+        location: where the run was logged, for a person to read.
+    """
+
+    key: str
+    task: str
+    model: str
+    seed: int
+    status: Status = "FINISHED"
+    reason: str = ""
+    context: str = ""
+    monitor: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))
+    primary: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))
+    metrics: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    parameters: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    steps: int = 0
+    steps_per_second: float = 0.0
+    seconds: float = 0.0
+    backend: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    run_id: str = ""
+    location: str = ""
+
+    def to_json(self) -> str:
+        """Return the record as JSON, keys sorted."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialRecord:
+        """Read what :meth:`to_json` wrote; fields unknown to this version are left out."""
+        data: dict[str, Any] = json.loads(text)
+        known = {item.name for item in fields(cls)}
+        data = {name: value for name, value in data.items() if name in known}
+        for name in ("monitor", "primary"):
+            if name in data:
+                data[name] = MetricInfo(**data[name])
+        return cls(**data)
+
+
+def trial_key(identity: Mapping[str, object]) -> str:
+    """Return the hash of what decides a trial's result, 16 hexadecimal digits.
+
+    Args:
+        identity: resolved configuration without cosmetic fields, versions and code hashes of task
+            and model, data fingerprint, protocol, harness and torch versions, device type, back
+            end, precision, threads. JSON types only; the order of keys does not matter.
+    """
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,145 @@
+"""What a configuration says beside task and model, typed and checked. Standard library only.
+
+The fields are the keys of ``conf/recipe``, ``conf/trainer`` and ``conf/tracking``; an impossible
+value raises ``ValueError`` with one line that names the key.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is optimised; part of the protocol.
+
+    Args:
+        optimizer: AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov momentum.
+        lr: learning rate at the start.
+        weight_decay: decoupled for AdamW, L2 for SGD.
+        momentum: of SGD; AdamW's betas are (0.9, 0.999).
+        schedule: ``constant``; ``cosine`` to zero over ``max_epochs``; or ``plateau``: lr halves
+            when the monitor has not improved for a third of ``patience`` epochs.
+        clip: largest L2 norm of the gradient; 0 leaves it alone.
+        batch_size: sequences per step.
+        max_epochs: passes over the training split at most.
+        patience: epochs without a better monitor until training stops early.
+        max_examples: sequences kept of each split; None keeps all. For smoke runs.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    clip: float = 1.0
+    batch_size: int = 16
+    max_epochs: int = 200
+    patience: int = 15
+    max_examples: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive("recipe.lr", self.lr)
+        _at_least("recipe.weight_decay", self.weight_decay, 0)
+        _at_least("recipe.clip", self.clip, 0)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"recipe.momentum must be in [0, 1), not {self.momentum}")
+        _at_least("recipe.batch_size", self.batch_size, 1)
+        _at_least("recipe.max_epochs", self.max_epochs, 1)
+        _at_least("recipe.patience", self.patience, 1)
+        if self.max_examples is not None:
+            _at_least("recipe.max_examples", self.max_examples, 1)
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Where and how a trial computes.
+
+    Args:
+        accelerator: ``cpu`` or ``gpu``.
+        devices: GPUs, or CPU processes, of one trial.
+        precision: float32, or mixed precision on a GPU.
+        threads: CPU threads; None leaves torch's default. Results are bit-identical for equal
+            counts.
+        progress: whether to show progress.
+    """
+
+    accelerator: Literal["cpu", "gpu"] = "cpu"
+    devices: int = 1
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    threads: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least("trainer.devices", self.devices, 1)
+        if self.threads is not None:
+            _at_least("trainer.threads", self.threads, 1)
+        if self.accelerator == "cpu" and self.precision == "16-mixed":
+            raise ValueError("trainer.precision=16-mixed needs trainer=gpu; on a CPU use 32")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where runs are logged.
+
+    Args:
+        enabled: False logs nowhere (``tracking=none``).
+        uri: an MLflow tracking URI; None takes ``MLFLOW_TRACKING_URI``, or else a store of its own
+            in ``seqbench-runs/`` of the working directory.
+        experiment: MLflow's experiment.
+    """
+
+    enabled: bool = True
+    uri: str | None = None
+    experiment: str = "seqbench"
+
+    def __post_init__(self) -> None:
+        if not self.experiment.strip():
+            raise ValueError("tracking.experiment must not be empty")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole trial, composed and checked.
+
+    Args:
+        task: registered name; ``task_parameters`` go to its constructor.
+        model: registered name; ``model_parameters`` go to its constructor.
+        seed: of the trial.
+    """
+
+    task: str
+    task_parameters: dict[str, Any]
+    model: str
+    model_parameters: dict[str, Any]
+    recipe: Recipe
+    trainer: TrainerSettings
+    tracking: TrackingSettings
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in 0..{2**32 - 1}, not {self.seed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON types, in the shape of the configuration."""
+        return {
+            "task": {"name": self.task, **self.task_parameters},
+            "model": {"name": self.model, **self.model_parameters},
+            "recipe": asdict(self.recipe),
+            "trainer": asdict(self.trainer),
+            "tracking": asdict(self.tracking),
+            "seed": self.seed,
+        }
+
+
+def _positive(key: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{key} must be a positive number, not {value}")
+
+
+def _at_least(key: str, value: float, least: int) -> None:
+    if not (value >= least and math.isfinite(value)):
+        raise ValueError(f"{key} must be at least {least}, not {value}")
