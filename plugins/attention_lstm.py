@@ -32,8 +32,8 @@ class AttentionLSTM(RecurrentModel):
     """
 
     citation = (
-        "D. Bahdanau, K. Cho, Y. Bengio: Neural machine translation by jointly learning to align and "
-        "translate. ICLR 2015."
+        "D. Bahdanau, K. Cho, Y. Bengio: Neural machine translation by jointly learning to align "
+        "and translate. ICLR 2015."
     )
 
     def __init__(

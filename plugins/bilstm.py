@@ -25,8 +25,8 @@ class BiLSTM(RecurrentModel):
 
     citation = (
         "M. Schuster, K. K. Paliwal: Bidirectional recurrent neural networks. IEEE Transactions on "
-        "Signal Processing 45(11), 1997; A. Graves, J. Schmidhuber: Framewise phoneme classification "
-        "with bidirectional LSTM. Neural Networks 18(5-6), 2005."
+        "Signal Processing 45(11), 1997; A. Graves, J. Schmidhuber: Framewise phoneme "
+        "classification with bidirectional LSTM. Neural Networks 18(5-6), 2005."
     )
 
     def __init__(

@@ -25,7 +25,8 @@ class LSTM(RecurrentModel):
 
     citation = (
         "S. Hochreiter, J. Schmidhuber: Long short-term memory. Neural Computation 9(8), 1997; "
-        "F. A. Gers, J. Schmidhuber, F. Cummins: Learning to forget. Neural Computation 12(10), 2000."
+        "F. A. Gers, J. Schmidhuber, F. Cummins: Learning to forget: continual prediction "
+        "with LSTM. Neural Computation 12(10), 2000."
     )
 
     def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:

@@ -25,8 +25,8 @@ class Peephole(RecurrentModel):
     """
 
     citation = (
-        "F. A. Gers, N. N. Schraudolph, J. Schmidhuber: Learning precise timing with LSTM recurrent "
-        "networks. Journal of Machine Learning Research 3, 2002."
+        "F. A. Gers, N. N. Schraudolph, J. Schmidhuber: Learning precise timing with LSTM "
+        "recurrent networks. Journal of Machine Learning Research 3, 2002."
     )
 
     def make_cell(self, input_size: int, hidden_size: int) -> PeepholeLSTMCell:

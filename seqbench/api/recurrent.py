@@ -66,8 +66,8 @@ class RecurrentModel(Model):
             raise ValueError(f"dropout must be in [0, 1), not {dropout}")
         if directions == "mixed" and context == "past":
             raise ValueError(
-                "directions=mixed shows every state the whole sequence, which this task's alignment "
-                "does not allow; use directions=separate"
+                "directions=mixed shows every state the whole sequence, which this task's "
+                "alignment does not allow; use directions=separate"
             )
         self.hidden_size = hidden_size
         self.mixed = bidirectional and context == "all" and directions != "separate"
@@ -89,12 +89,12 @@ class RecurrentModel(Model):
         """Return a fresh cell; called once for each layer and direction."""
 
     def encode(self, inputs: SequenceInput) -> Encoding:
-        """Encode a batch: hidden states of the last layer; ``final`` is the last state of each direction."""
+        """Encode a batch as the hidden states of the last layer."""
         forward, backward = self.hidden_states(inputs)
         return self.encoding(forward, backward, inputs.lengths)
 
     def hidden_states(self, inputs: SequenceInput) -> tuple[Tensor, Tensor | None]:
-        """Return the last layer's hidden states ``[B, T, H]`` of each direction, zero at padding."""
+        """Return the last layer's states ``[B, T, H]`` of each direction, zero at padding."""
         mask, lengths = inputs.mask, inputs.lengths
         forward = backward = inputs.values
         for layer in range(len(self.forward_cells)):

@@ -93,7 +93,7 @@ class MetricSet(ABC):
 
     @abstractmethod
     def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Take predictions ``[N, K]`` and their targets ``[N, ...]``: rows that count, no padding."""
+        """Take predictions ``[N, K]`` and targets ``[N, ...]``: rows that count, no padding."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:

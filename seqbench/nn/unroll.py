@@ -48,8 +48,8 @@ def resolve_backend(cell: Cell, backend: Backend) -> Literal["reference", "nativ
 
 
 def _reference(cell: Cell, values: Tensor) -> Tensor:
-    # Step-first and unbound once: selecting [:, t] would write a full gradient of zeros at each
-    # step. ojected = cell.project(values).transpose(0, 1).unbind(0)
+    # Step-first and unbound once: selecting [:, t] writes a gradient of [B, T, G * H] at each step.
+    projected = cell.project(values).transpose(0, 1).unbind(0)
     state = cell.initial_state(len(values))
     hidden = []
     for step_input in projected:

@@ -1,0 +1,1 @@
+"""Training and evaluating one trial; the only user of Lightning."""

@@ -1,0 +1,191 @@
+"""One trial, trained and tested."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from seqbench.api import Model, Task
+from seqbench.errors import Refused
+from seqbench.settings import Recipe, TrainerSettings
+from seqbench.training.backend import observe_backend
+from seqbench.training.callbacks import DropoutSeed, EpochListener, EpochProgress, History
+from seqbench.training.data import TrialData
+from seqbench.training.module import TrialModule, score
+from seqbench.training.predictor import Predictor
+from seqbench.training.seeds import derive
+
+EXPECTED_WARNINGS = (
+    "The '.*_dataloader' does not have many workers",  # one process feeds short sequences fastest
+    "The number of training batches",  # steps are not logged singly
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 under torch 2.13
+)
+"""What Lightning says on every normal run; users need not hear it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training left behind.
+
+    Args:
+        metrics: ``valid/<name>`` and ``test/<name>`` of the selected epoch.
+        history: each epoch's metrics, and ``seconds`` since training began.
+        context: what predictions saw: ``past``, ``past+future`` or ``all``.
+        parameters: trainable numbers.
+        best_epoch: the selected epoch, from 0.
+        steps: optimiser steps.
+        steps_per_second: of training alone.
+        seconds: wall time of training and test.
+        backend: what ran the recurrence, found by looking.
+        checkpoint: weights of the selected epoch.
+    """
+
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    context: str
+    parameters: int
+    best_epoch: int
+    steps: int
+    steps_per_second: float
+    seconds: float
+    backend: str
+    checkpoint: Path
+
+
+def set_up_device(settings: TrainerSettings) -> str:
+    """Set threads and float32 precision, and return the device type: ``cpu`` or ``cuda``.
+
+    cuDNN's recurrent kernels and matrix products are both held to IEEE float32, so that no model
+    gets TF32 where another does not.
+
+    Raises:
+        Refused: a GPU is asked for and there is none.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    if settings.accelerator == "cpu":
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise Refused("trainer=gpu: torch finds no CUDA GPU here; use trainer=cpu")
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    return "cuda"
+
+
+def build_predictor(
+    task: Task,
+    model_class: type[Model],
+    model_parameters: dict[str, Any],
+    data: TrialData,
+    seed: int,
+) -> Predictor:
+    """Return a predictor with the trial's initial weights."""
+    torch.manual_seed(derive(seed, "initialisation"))
+    train = data.splits.train
+    return Predictor(
+        model_class,
+        model_parameters,
+        task.input_spec(train),
+        task.output_spec(train),
+        task.alignment,
+    )
+
+
+def train(
+    task: Task,
+    predictor: Predictor,
+    data: TrialData,
+    *,
+    recipe: Recipe,
+    trainer: TrainerSettings,
+    seed: int,
+    title: str,
+    folder: Path,
+    listener: EpochListener,
+) -> Outcome:
+    """Train until the validation monitor stops improving, select the best epoch, and test it.
+
+    Args:
+        task: prepared.
+        predictor: with its initial weights; holds the selected epoch's weights afterwards.
+        data: of the trial; its test split is unsealed once the epoch is selected.
+        recipe: how to optimise.
+        trainer: where to compute.
+        seed: of the trial.
+        title: what the progress bar says.
+        folder: where the checkpoint goes.
+        listener: called after every epoch.
+
+    Raises:
+        TrialFailed: the loss is no longer finite.
+        KeyboardInterrupt: the user stopped it.
+    """
+    began = time.perf_counter()
+    monitor = task.monitor
+    loader = data.train()
+    module = TrialModule(predictor, task, recipe, len(loader))
+    history = History(listener)
+    checkpoint = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=f"valid/{monitor.name}",
+        mode=monitor.direction,
+        save_weights_only=True,
+    )
+    stopping = EarlyStopping(
+        f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
+    )
+    callbacks: list[Callback] = [DropoutSeed(seed), history, stopping, checkpoint]
+    if trainer.progress:
+        callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        lightning = Trainer(
+            accelerator=trainer.accelerator,
+            devices=1,
+            precision=trainer.precision,
+            max_epochs=recipe.max_epochs,
+            gradient_clip_val=recipe.clip or None,
+            callbacks=callbacks,
+            deterministic=trainer.accelerator == "cpu",
+            logger=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        try:
+            lightning.fit(module, loader, data.valid())
+        except SystemExit as exit_request:
+            # Lightning turns Ctrl-C and SIGTERM into an exit.
+            raise KeyboardInterrupt from exit_request
+    weights = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
+    module.load_state_dict(weights)
+    data.unseal()
+    metrics = {f"valid/{name}": v for name, v in score(predictor, task, data.valid()).items()}
+    metrics |= {f"test/{name}": v for name, v in score(predictor, task, data.test()).items()}
+    best = min if monitor.direction == "min" else max
+    values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
+    return Outcome(
+        metrics=metrics,
+        history=history.epochs,
+        context=predictor.context,
+        parameters=predictor.parameter_count,
+        best_epoch=values.index(best(values)),
+        steps=history.steps,
+        steps_per_second=history.steps / history.train_seconds,
+        seconds=time.perf_counter() - began,
+        backend=observe_backend(predictor, next(iter(data.valid()))),
+        checkpoint=Path(checkpoint.best_model_path),
+    )

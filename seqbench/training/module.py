@@ -1,0 +1,130 @@
+"""The Lightning module of a trial: its loss, its optimiser, and whole-set metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from seqbench.api import Batch, Task
+from seqbench.errors import TrialFailed
+from seqbench.settings import Recipe
+from seqbench.training.predictor import Predictor, batch_loss, counted
+
+
+class TrialModule(LightningModule):
+    """Trains a predictor on a task.
+
+    Losses are summed over the predictions that count and logged once in an epoch; validation
+    metrics are computed over the whole split, so that the batch size cannot change them.
+    """
+
+    def __init__(self, predictor: Predictor, task: Task, recipe: Recipe, steps: int) -> None:
+        super().__init__()
+        self.predictor = predictor
+        self._task = task
+        self._recipe = recipe
+        self._steps = steps
+        self._loss_sum = torch.zeros(())
+        self._loss_count = 0
+        self._metrics = task.metrics()
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Return the mean loss of the predictions that count."""
+        total, count = batch_loss(self._task, self.predictor, batch)
+        self._loss_sum = self._loss_sum.to(total.device) + total.detach()
+        self._loss_count += count
+        return total / max(count, 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's sums."""
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._loss_count = 0
+
+    def train_loss(self) -> float:
+        """Return this epoch's mean loss so far; raises TrialFailed if it is not finite."""
+        loss = float(self._loss_sum) / max(self._loss_count, 1)
+        if not math.isfinite(loss):
+            raise TrialFailed(
+                f"the training loss became {loss} in epoch {self.current_epoch}; "
+                f"try a smaller recipe.lr (it is {self._recipe.lr:g}) or recipe.clip"
+            )
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the split's metrics."""
+        self._metrics = self._task.metrics()
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Take a batch into the split's metrics."""
+        predictions, targets = counted(self.predictor(batch.inputs), batch)
+        self._metrics.update(predictions.float(), targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the split's metrics, and check that training is still sane."""
+        self.log("train/loss", self.train_loss())
+        metrics = self._metrics.compute()
+        monitor = metrics[self._task.monitor.name]
+        if not math.isfinite(monitor):
+            raise TrialFailed(
+                f"the validation {self._task.monitor.name} became {monitor} "
+                f"in epoch {self.current_epoch}"
+            )
+        for name, value in metrics.items():
+            self.log(f"valid/{name}", value)
+
+    def configure_optimizers(self) -> Any:
+        """Return the recipe's optimiser and schedule."""
+        recipe = self._recipe
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(
+                self.predictor.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+            )
+        else:
+            optimizer = torch.optim.SGD(
+                self.predictor.parameters(),
+                lr=recipe.lr,
+                momentum=recipe.momentum,
+                nesterov=recipe.momentum > 0,
+                weight_decay=recipe.weight_decay,
+            )
+        if recipe.schedule == "constant":
+            return optimizer
+        if recipe.schedule == "cosine":
+            total = self._steps * recipe.max_epochs
+            cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": cosine, "interval": "step"},
+            }
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            mode=self._task.monitor.direction,
+            factor=0.5,
+            patience=recipe.patience // 3,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": plateau,
+                "monitor": f"valid/{self._task.monitor.name}",
+            },
+        }
+
+
+@torch.inference_mode()
+def score(predictor: Predictor, task: Task, batches: Any) -> dict[str, float]:
+    """Return a task's metrics over a whole split, in evaluation mode and float32."""
+    was_training = predictor.training
+    predictor.eval()
+    device = predictor.head.weight.device
+    metrics = task.metrics()
+    for batch in batches:
+        moved = cast(Batch, batch).to(device)
+        metrics.update(*counted(predictor(moved.inputs), moved))
+    predictor.train(was_training)
+    return metrics.compute()

@@ -1,0 +1,154 @@
+"""What stands between a task and a model: input scaling, alignment in time, and the head.
+
+Built alike for every model, so that comparisons are made under equal conditions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqbench.api import (
+    Alignment,
+    Batch,
+    Context,
+    Encoding,
+    InputSpec,
+    Model,
+    OutputSpec,
+    SequenceInput,
+    Task,
+)
+
+
+class Predictor(nn.Module):
+    """A model between the harness's input scaling and its linear head.
+
+    Args:
+        model_class: the model; it is built here, with the input size and the context it is to have.
+        model_parameters: the model's own parameters.
+        input_spec: of the task.
+        output_spec: of the task.
+        alignment: what a prediction may see, see :class:`~seqbench.api.Alignment`.
+
+    Raises:
+        ValueError: the model refuses its parameters.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(
+        self,
+        model_class: type[Model],
+        model_parameters: dict[str, Any],
+        input_spec: InputSpec,
+        output_spec: OutputSpec,
+        alignment: Alignment,
+    ) -> None:
+        super().__init__()
+        size = input_spec.size
+        if not model_class.consumes_missingness:
+            size += 2 * input_spec.size * input_spec.missing + input_spec.static_size
+        self.model = model_class(size, model_context(alignment), **model_parameters)
+        self.alignment = alignment
+        mean = torch.zeros(input_spec.size) if input_spec.mean is None else input_spec.mean
+        std = torch.ones(input_spec.size) if input_spec.std is None else input_spec.std
+        self.register_buffer("input_mean", mean)
+        self.register_buffer("input_std", torch.where(std > 0, std, 1.0))
+        two_sided = self.model.backward_size > 0
+        self._from_final = alignment is Alignment.SEQUENCE or (
+            alignment is Alignment.ONLINE and two_sided
+        )
+        step_size = self.model.forward_size + self.model.backward_size
+        self.head = nn.Linear(
+            self.model.final_size if self._from_final else step_size, output_spec.size
+        )
+        nn.init.xavier_uniform_(self.head.weight)
+        with torch.no_grad():
+            self.head.bias.copy_(
+                torch.zeros(output_spec.size) if output_spec.bias is None else output_spec.bias
+            )
+        if alignment is Alignment.NEXT:
+            self.context = "past+future" if two_sided else "past"
+        else:
+            self.context = "past" if alignment is Alignment.ONLINE else "all"
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable numbers in model and head."""
+        return sum(item.numel() for item in self.parameters() if item.requires_grad)
+
+    def forward(self, inputs: SequenceInput) -> Tensor:
+        """Predict.
+
+        Returns:
+            ``[B, K]`` for ``sequence`` tasks, ``[B, T, K]`` for the others; what stands at padded
+            steps has no meaning.
+        """
+        inputs = self._scaled(inputs)
+        if self.alignment is Alignment.ONLINE and self._from_final:
+            return self._on_each_prefix(inputs)
+        encoding: Encoding = self.model(inputs)
+        if self._from_final:
+            predictions: Tensor = self.head(encoding.final)
+            return predictions
+        forward, backward = encoding.forward_steps, encoding.backward_steps
+        if self.alignment is Alignment.NEXT:
+            # Step t is predicted from the state after t - 1 and, if there is one, the state that
+            # has read back to t + 1. The state before the first step and after the last is zero.
+            forward = F.pad(forward[:, :-1], (0, 0, 1, 0))
+            backward = None if backward is None else F.pad(backward[:, 1:], (0, 0, 0, 1))
+        steps = forward if backward is None else torch.cat([forward, backward], dim=-1)
+        predictions = self.head(steps)
+        return predictions
+
+    def _scaled(self, inputs: SequenceInput) -> SequenceInput:
+        values = (inputs.values - self.input_mean) / self.input_std
+        if not self.model.consumes_missingness:
+            parts = [values]
+            if inputs.observed is not None:
+                parts.append(inputs.observed.to(values.dtype))
+            if inputs.delta is not None:
+                parts.append(torch.log1p(inputs.delta))
+            if inputs.static is not None:
+                parts.append(inputs.static[:, None].expand(-1, values.shape[1], -1))
+            values = torch.cat(parts, dim=-1) if len(parts) > 1 else values
+        return inputs.with_values(values.masked_fill(~inputs.mask[..., None], 0.0))
+
+    def _on_each_prefix(self, inputs: SequenceInput) -> Tensor:
+        """Encode x_1..x_t for every real step t, so that no state has seen what comes after."""
+        rows, steps = inputs.mask.nonzero(as_tuple=True)
+        prefixes = SequenceInput(
+            inputs.values[rows],
+            steps + 1,
+            None if inputs.observed is None else inputs.observed[rows],
+            None if inputs.delta is None else inputs.delta[rows],
+            None if inputs.static is None else inputs.static[rows],
+        )
+        prefixes = prefixes.with_values(prefixes.values.masked_fill(~prefixes.mask[..., None], 0.0))
+        encoding: Encoding = self.model(prefixes)
+        final = encoding.final
+        batch, length = inputs.mask.shape
+        scattered = final.new_zeros(batch, length, final.shape[-1])
+        predictions: Tensor = self.head(scattered.index_put((rows, steps), final))
+        return predictions
+
+
+def model_context(alignment: Alignment) -> Context:
+    """Return the context a model is built with: ``all`` where a prediction may see every step."""
+    return "all" if alignment in (Alignment.SEQUENCE, Alignment.STEP) else "past"
+
+
+def counted(predictions: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the predictions ``[N, K]`` that count and their targets ``[N, ...]``; no padding."""
+    return predictions[batch.target_mask], batch.targets[batch.target_mask]
+
+
+def batch_loss(task: Task, predictor: Predictor, batch: Batch) -> tuple[Tensor, int]:
+    """Return the sum of the losses that count in a batch, and how many they are."""
+    predictions, targets = counted(predictor(batch.inputs), batch)
+    return task.loss(predictions, targets).sum(), len(predictions)

@@ -1,0 +1,18 @@
+"""One seed for each axis of chance, derived from the trial's seed.
+
+Two models trained with the same trial seed see the same data in the same order: their results are
+pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+Axis = Literal["initialisation", "order", "dropout", "augmentation"]
+
+
+def derive(seed: int, axis: Axis, *counters: int) -> int:
+    """Return the 63-bit seed of an axis, and of an epoch or example of it if counters say so."""
+    text = "/".join([str(seed), axis, *map(str, counters)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
