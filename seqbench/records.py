@@ -49,7 +49,7 @@ class TrialRecord:
         best_epoch: the epoch selected, from 0.
         steps: optimiser steps taken.
         steps_per_second: optimiser steps per second of training, validation left out.
-        seconds: wall time of training and test together.
+        seconds: wall time of training, validation included.
         backend: what ran the recurrence, for example ``native (torch)`` or ``reference``.
         environment: versions, device, threads, git state, plugin provenance.
         run_id: the tracking store's identifier; empty without tracking.

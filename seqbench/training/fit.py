@@ -1,4 +1,4 @@
-"""One trial, trained and tested."""
+"""Training one trial."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seqbench.api import Model, Task
-from seqbench.errors import Refused
+from seqbench.errors import Refused, TrialFailed
 from seqbench.settings import Recipe, TrainerSettings
-from seqbench.training.backend import observe_backend
 from seqbench.training.callbacks import DropoutSeed, EpochListener, EpochProgress, History
 from seqbench.training.data import TrialData
-from seqbench.training.module import TrialModule, score
+from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
 from seqbench.training.seeds import derive
 
@@ -32,31 +32,23 @@ EXPECTED_WARNINGS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training left behind.
+class Fitted:
+    """What training left behind, beside the predictor's weights.
 
     Args:
-        metrics: ``valid/<name>`` and ``test/<name>`` of the selected epoch.
         history: each epoch's metrics, and ``seconds`` since training began.
-        context: what predictions saw: ``past``, ``past+future`` or ``all``.
-        parameters: trainable numbers.
         best_epoch: the selected epoch, from 0.
         steps: optimiser steps.
-        steps_per_second: of training alone.
-        seconds: wall time of training and test.
-        backend: what ran the recurrence, found by looking.
+        steps_per_second: of training alone, validation left out.
+        seconds: wall time, validation included.
         checkpoint: weights of the selected epoch.
     """
 
-    metrics: dict[str, float]
     history: list[dict[str, float]]
-    context: str
-    parameters: int
     best_epoch: int
     steps: int
     steps_per_second: float
     seconds: float
-    backend: str
     checkpoint: Path
 
 
@@ -99,7 +91,7 @@ def build_predictor(
     )
 
 
-def train(
+def fit(
     task: Task,
     predictor: Predictor,
     data: TrialData,
@@ -110,13 +102,13 @@ def train(
     title: str,
     folder: Path,
     listener: EpochListener,
-) -> Outcome:
-    """Train until the validation monitor stops improving, select the best epoch, and test it.
+) -> Fitted:
+    """Train until the validation monitor stops improving, and select the best epoch.
 
     Args:
         task: prepared.
         predictor: with its initial weights; holds the selected epoch's weights afterwards.
-        data: of the trial; its test split is unsealed once the epoch is selected.
+        data: of the trial; its test split stays sealed.
         recipe: how to optimise.
         trainer: where to compute.
         seed: of the trial.
@@ -169,23 +161,19 @@ def train(
             lightning.fit(module, loader, data.valid())
         except SystemExit as exit_request:
             # Lightning turns Ctrl-C and SIGTERM into an exit.
-            raise KeyboardInterrupt from exit_request
+            stopped = isinstance(exit_request, SIGTERMException)
+            if stopped or isinstance(exit_request.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from exit_request
+            raise TrialFailed(f"something called sys.exit({exit_request.code})") from exit_request
     weights = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
-    data.unseal()
-    metrics = {f"valid/{name}": v for name, v in score(predictor, task, data.valid()).items()}
-    metrics |= {f"test/{name}": v for name, v in score(predictor, task, data.test()).items()}
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
-    return Outcome(
-        metrics=metrics,
+    return Fitted(
         history=history.epochs,
-        context=predictor.context,
-        parameters=predictor.parameter_count,
         best_epoch=values.index(best(values)),
         steps=history.steps,
         steps_per_second=history.steps / history.train_seconds,
         seconds=time.perf_counter() - began,
-        backend=observe_backend(predictor, next(iter(data.valid()))),
         checkpoint=Path(checkpoint.best_model_path),
     )

@@ -1,0 +1,80 @@
+"""Search a recipe on validation, the same grid for every model, and keep the record.
+
+Used once to fill `conf/tuned/`; the record of what it found is in `docs/recipes.md`. The test split
+is never opened here::
+
+    python benchmarks/recipe_search.py docs/recipes/music.csv task=music \
+        model=lstm,gru recipe.lr=1e-3,3e-3 model.dropout=0.2,0.5
+
+Each trial appends one line, and trials that the file already holds are skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from seqbench.commands.run import load
+from seqbench.config import compose, settings
+from seqbench.errors import SeqbenchError
+from seqbench.training.fit import fit
+
+
+def main(record: Path, arguments: list[str]) -> None:
+    """Run the grid that the arguments span, and append to the record."""
+    done = set()
+    if record.exists():
+        with record.open(newline="") as lines:
+            done = {row["overrides"] for row in csv.DictReader(lines)}
+    axes = [
+        [f"{name}={value}" for value in values.split(",")]
+        for name, _, values in (argument.partition("=") for argument in arguments)
+    ]
+    record.parent.mkdir(parents=True, exist_ok=True)
+    for overrides in itertools.product(*axes):
+        name = " ".join(overrides)
+        if name in done:
+            continue
+        began = time.perf_counter()
+        try:
+            monitor, best, epochs, parameters = search_trial(list(overrides))
+        except SeqbenchError as error:
+            monitor, best, epochs, parameters = float("nan"), -1, -1, -1
+            print(f"{name}: {error}", file=sys.stderr)
+        seconds = time.perf_counter() - began
+        is_new = not record.exists()
+        with record.open("a", newline="") as lines:
+            writer = csv.writer(lines)
+            if is_new:
+                writer.writerow(["overrides", "valid", "best_epoch", "epochs", "parameters"])
+            writer.writerow([name, f"{monitor:.4f}", best, epochs, parameters])
+        print(f"{monitor:8.4f}  {epochs:3d} epochs  {seconds:5.0f} s  {name}", flush=True)
+
+
+def search_trial(overrides: list[str]) -> tuple[float, int, int, int]:
+    """Train one trial and return its best validation monitor, that epoch, epochs and parameters."""
+    trial = load(settings(compose([*overrides, "trainer.threads=1", "trainer.progress=false"])))
+    data = trial.data()
+    predictor = trial.predictor(data)
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit(
+            trial.task,
+            predictor,
+            data,
+            recipe=trial.settings.recipe,
+            trainer=trial.settings.trainer,
+            seed=trial.settings.seed,
+            title="search",
+            folder=Path(folder),
+            listener=lambda epoch, metrics: None,
+        )
+    monitor = fitted.history[fitted.best_epoch][f"valid/{trial.task.monitor.name}"]
+    return monitor, fitted.best_epoch, len(fitted.history), predictor.parameter_count
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,1 @@
+"""The subcommands of `seqbench`, one module each; heavy imports stand inside functions."""

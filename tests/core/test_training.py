@@ -1,0 +1,338 @@
+"""Training: seeds, batches, alignment, reproducibility, failures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from seqbench.plugins.bilstm import BiLSTM
+from seqbench.plugins.gru import GRU
+from seqbench.plugins.lstm import LSTM
+from seqbench.plugins.peephole import Peephole
+from torch import Tensor
+
+from seqbench.api import (
+    Alignment,
+    Example,
+    InputSpec,
+    MeanLoss,
+    Metric,
+    OutputSpec,
+    SequenceInput,
+    Splits,
+    Task,
+    collate,
+)
+from seqbench.errors import Refused, TrialFailed
+from seqbench.settings import Recipe, TrainerSettings
+from seqbench.testing import check_alignment, make_predictor
+from seqbench.training.backend import observe_backend
+from seqbench.training.data import BucketSampler, TrialData
+from seqbench.training.fit import Fitted, build_predictor, fit
+from seqbench.training.module import score
+from seqbench.training.predictor import Predictor
+from seqbench.training.seeds import derive
+
+
+class Echo(Task):
+    """Predict each step from the one before: x_t is x_{t-1}, noise added, so it can be learned."""
+
+    version = "1"
+    alignment = Alignment.NEXT
+    monitor = primary = Metric("error", "min")
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+        self.augmented: list[str] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def splits(self) -> Splits:
+        generator = torch.Generator().manual_seed(0)
+        parts = []
+        for name in ("train", "valid", "test"):
+            examples = []
+            for index in range(20):
+                noise = torch.randn(4 + index, 2, generator=generator)
+                values = self.scale * noise.cumsum(0)
+                examples.append(Example(values, values, unit=f"{name}{index}"))
+            parts.append(examples)
+        return Splits(*parts)
+
+    def fingerprint(self) -> str:
+        return "echo"
+
+    def input_spec(self, train: list[Example]) -> InputSpec:
+        values = torch.cat([example.values for example in train])
+        return InputSpec(2, mean=values.mean(0), std=values.std(0))
+
+    def output_spec(self, train: list[Example]) -> OutputSpec:
+        return OutputSpec(2, bias=torch.tensor([0.5, -0.5]))
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return (predictions - targets).square().sum(-1)
+
+    def metrics(self) -> MeanLoss:
+        return MeanLoss(self, "error")
+
+    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
+        return {}
+
+    def augment(self, example: Example, generator: torch.Generator) -> Example:
+        self.augmented.append(example.unit)
+        return example
+
+
+def train_echo(
+    folder: Path, task: Task | None = None, model: Any = LSTM, seed: int = 0, **recipe: Any
+) -> tuple[Fitted, Predictor, TrialData]:
+    task = task or Echo()
+    settings = Recipe(**{"max_epochs": 3, "batch_size": 4, **recipe})
+    data = TrialData(task, settings.batch_size, seed, settings.max_examples)
+    predictor = build_predictor(task, model, {"hidden_size": 8, "dropout": 0.2}, data, seed)
+    fitted = fit(
+        task,
+        predictor,
+        data,
+        recipe=settings,
+        trainer=TrainerSettings(progress=False),
+        seed=seed,
+        title="echo",
+        folder=folder,
+        listener=lambda epoch, metrics: None,
+    )
+    return fitted, predictor, data
+
+
+def without_time(fitted: Fitted) -> list[dict[str, float]]:
+    return [
+        {name: value for name, value in epoch.items() if name != "seconds"}
+        for epoch in fitted.history
+    ]
+
+
+def test_same_seed_same_numbers(tmp_path: Path) -> None:
+    """The same trial twice is bit-identical, whatever random numbers were drawn in between."""
+    first, one, _ = train_echo(tmp_path / "a")
+    torch.rand(17)
+    second, two, _ = train_echo(tmp_path / "b")
+    assert without_time(first) == without_time(second)
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name])
+
+
+def test_another_seed_other_numbers(tmp_path: Path) -> None:
+    first, _, _ = train_echo(tmp_path / "a")
+    second, _, _ = train_echo(tmp_path / "b", seed=1)
+    assert without_time(first) != without_time(second)
+
+
+def test_learns_and_selects_the_best_epoch(tmp_path: Path) -> None:
+    """The predictor is left with the weights of the epoch whose validation monitor was best."""
+    fitted, predictor, data = train_echo(tmp_path, max_epochs=12, lr=0.02)
+    errors = [epoch["valid/error"] for epoch in fitted.history]
+    assert errors[fitted.best_epoch] == min(errors) < 0.5 * errors[0]
+    again = score(predictor, Echo(), data.valid())["error"]
+    assert errors[fitted.best_epoch] == pytest.approx(again, rel=1e-6)
+
+
+def test_stops_early(tmp_path: Path) -> None:
+    """With a step too small to change anything, patience ends training."""
+    fitted, _, _ = train_echo(tmp_path, max_epochs=50, patience=2, lr=1e-12)
+    assert len(fitted.history) < 10
+    assert fitted.steps == 5 * len(fitted.history)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"optimizer": "sgd", "lr": 0.01},
+        {"schedule": "cosine"},
+        {"schedule": "plateau"},
+        {"clip": 0.0},
+    ],
+)
+def test_recipes_train(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    fitted, _, _ = train_echo(tmp_path, max_epochs=4, **recipe)
+    errors = [epoch["valid/error"] for epoch in fitted.history]
+    assert errors[-1] < errors[0]
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial(tmp_path: Path) -> None:
+    """The reason names the epoch and the learning rate."""
+    with pytest.raises(TrialFailed, match=r"became (nan|inf) in epoch 0.*recipe\.lr"):
+        train_echo(tmp_path, task=Echo(scale=1e38))
+
+
+def test_the_test_split_is_sealed() -> None:
+    data = TrialData(Echo(), 4, 0, None)
+    with pytest.raises(RuntimeError, match="sealed"):
+        data.test()
+    data.unseal()
+    assert len(list(data.test())) == 5
+
+
+def test_a_unit_in_two_splits_is_refused() -> None:
+    class Leaky(Echo):
+        def splits(self) -> Splits:
+            splits = super().splits()
+            return Splits(splits.train, splits.valid, splits.train)
+
+    with pytest.raises(Refused, match="test split is in train too"):
+        TrialData(Leaky(), 4, 0, None)
+
+
+def test_empty_split_is_refused() -> None:
+    class Empty(Echo):
+        def splits(self) -> Splits:
+            return Splits([], super().splits().valid, super().splits().test)
+
+    with pytest.raises(Refused, match="train split is empty"):
+        TrialData(Empty(), 4, 0, None)
+
+
+def test_max_examples_cuts_every_split() -> None:
+    splits = TrialData(Echo(), 4, 0, 3).splits
+    assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [3, 3, 3]
+
+
+def test_bucket_sampler_draws_each_sequence_once() -> None:
+    """An epoch is a permutation in batches; the next epoch is another, the same seed the same."""
+    lengths = [(7 * index) % 50 + 1 for index in range(103)]
+    sampler = BucketSampler(lengths, 8, seed=3)
+    first = list(sampler)
+    assert list(range(103)) == sorted(index for batch in first for index in batch)
+    assert Counter({8: 12, 7: 1}) == Counter(map(len, first))
+    assert len(first) == len(sampler)
+    assert first == list(BucketSampler(lengths, 8, seed=3))
+    sampler.set_epoch(1)
+    assert first != list(sampler)
+
+
+def test_bucket_sampler_saves_padding() -> None:
+    """Sorting pools by length pads far less than drawing batches at random does."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 200, (400,), generator=generator).tolist()
+
+    def padded(batches: list[list[int]]) -> int:
+        return sum(max(lengths[i] for i in batch) * len(batch) for batch in batches)
+
+    shuffled = torch.randperm(400, generator=generator).tolist()
+    at_random = padded([shuffled[start : start + 8] for start in range(0, 400, 8)])
+    in_buckets = padded(list(BucketSampler(lengths, 8, seed=0)))
+    assert in_buckets < 0.75 * at_random
+
+
+def test_models_are_paired() -> None:
+    """Two models of one seed see the same order; the order does not depend on what ran before."""
+    orders = []
+    for _ in range(2):
+        torch.rand(5)
+        loader = TrialData(Echo(), 4, 11, None).train()
+        orders.append([batch.inputs.lengths.tolist() for batch in loader])
+    assert orders[0] == orders[1]
+
+
+def test_only_training_examples_are_augmented() -> None:
+    task = Echo()
+    data = TrialData(task, 4, 0, None)
+    data.unseal()
+    for loader in (data.train(), data.valid(), data.test()):
+        list(loader)
+    assert Counter(f"train{index}" for index in range(20)) == Counter(task.augmented)
+
+
+def test_seeds_differ_by_axis_epoch_and_trial() -> None:
+    seeds = {
+        derive(0, "order"),
+        derive(1, "order"),
+        derive(0, "dropout"),
+        derive(0, "order", 1),
+        derive(0, "order", 2),
+    }
+    assert len(seeds) == 5
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_inputs_are_standardised_and_the_head_starts_at_its_bias() -> None:
+    task = Echo()
+    data = TrialData(task, 4, 0, None)
+    predictor = build_predictor(task, LSTM, {"hidden_size": 8}, data, 0)
+    spec = task.input_spec(data.splits.train)
+    torch.testing.assert_close(spec.mean, predictor.input_mean)
+    assert predictor.head.bias.tolist() == [0.5, -0.5]
+    batch = next(iter(data.valid()))
+    first = predictor(batch.inputs)[:, 0]
+    assert torch.equal(predictor.head.bias.expand_as(first), first), "nothing precedes step 0"
+
+
+@pytest.mark.parametrize("model", [LSTM, BiLSTM])
+@pytest.mark.parametrize("alignment", list(Alignment))
+def test_missingness_reaches_models_that_do_not_consume_it(
+    model: Any, alignment: Alignment
+) -> None:
+    """Observed, delta and static are concatenated, and every alignment keeps its promise."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = (5, 1, 3)
+    examples = [
+        Example(
+            torch.randn(length, 2, generator=generator, dtype=torch.float64),
+            torch.zeros(length) if alignment is not Alignment.SEQUENCE else torch.zeros(()),
+            observed=torch.rand(length, 2, generator=generator) > 0.5,
+            delta=torch.rand(length, 2, generator=generator, dtype=torch.float64),
+            static=torch.randn(3, generator=generator, dtype=torch.float64),
+        )
+        for length in lengths
+    ]
+    inputs = collate(examples, alignment is not Alignment.SEQUENCE).inputs
+    spec = InputSpec(2, static_size=3, missing=True)
+    predictor = make_predictor(model, {"hidden_size": 4}, spec, OutputSpec(2), alignment)
+    assert predictor.model.input_size == 2 + 2 + 2 + 3
+    check_alignment(predictor, inputs)
+    expected = predictor(inputs)
+    for name in ("observed", "delta", "static"):
+        assert inputs.__dict__[name] is not None
+        changed = {**inputs.__dict__, name: inputs.__dict__[name] * 0}
+        assert not torch.equal(expected, predictor(SequenceInput(**changed)))
+
+
+def test_context_labels() -> None:
+    labels = {
+        (model.__name__, alignment): make_predictor(
+            model, {"hidden_size": 2}, InputSpec(2), OutputSpec(2), alignment
+        ).context
+        for model in (LSTM, BiLSTM)
+        for alignment in Alignment
+    }
+    assert labels == {
+        ("LSTM", Alignment.SEQUENCE): "all",
+        ("LSTM", Alignment.STEP): "all",
+        ("LSTM", Alignment.ONLINE): "past",
+        ("LSTM", Alignment.NEXT): "past",
+        ("BiLSTM", Alignment.SEQUENCE): "all",
+        ("BiLSTM", Alignment.STEP): "all",
+        ("BiLSTM", Alignment.ONLINE): "past",
+        ("BiLSTM", Alignment.NEXT): "past+future",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "backend", "expected"),
+    [
+        (LSTM, "auto", "native (oneDNN)"),
+        (LSTM, "reference", "reference"),
+        (GRU, "auto", "native (ATen)"),
+        (Peephole, "auto", "reference"),
+    ],
+)
+def test_backend_is_what_ran(model: Any, backend: str, expected: str) -> None:
+    """Looked up among the operations that ran, in float32 on a CPU."""
+    data = TrialData(Echo(), 4, 0, None)
+    predictor = build_predictor(Echo(), model, {"hidden_size": 8, "backend": backend}, data, 0)
+    if expected == "native (oneDNN)" and not torch.backends.mkldnn.is_available():
+        expected = "native (ATen)"
+    assert expected == observe_backend(predictor, next(iter(data.valid())))
