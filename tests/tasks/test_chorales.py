@@ -1,0 +1,331 @@
+"""The chorales: MusicXML, rolls, near-duplicates and the split.
+
+The corpus itself is fetched once into the user's cache, or read from there.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqbench.errors import Refused
+from seqbench.tasks import _chorales
+from seqbench.tasks._chorales import Chorales, load_chorales, parse_corpus, parse_musicxml
+from seqbench.tasks._pianoroll import (
+    KEYS,
+    LOWEST,
+    OVERLAP,
+    SHARES,
+    Note,
+    Roll,
+    near_duplicate_groups,
+    split_by_group,
+    to_roll,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Chorales:
+    return load_chorales("quarter")
+
+
+def midi(name: str) -> int:
+    """Return a note's MIDI number: ``midi("C#5")`` is 73."""
+    letters = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+    return letters[name[0]] + 12 * (int(name[-1]) + 1) + name.count("#")
+
+
+# Read off the scores, beat by beat from the upbeat: what sounds when the beat begins.
+BARS = {
+    "bwv253": (
+        "A2 E4 A4 C#5|A3 E4 A4 C#5|G#3 E4 B4 E5|A3 E4 A4 C#5|F#3 E4 A4|"
+        "G3 D4 G4 B4|A3 E4 C#5|D3 A3 F#4 D5|A2 A3 E4 C#5"
+    ),
+    "bwv269": (
+        "G2 B3 D4 G4|G3 B3 D4 G4|E3 C4 E4 G4|F#3 A3 D4 D5|"
+        "G3 D4 B4|D3 F#3 D4 B4|E3 G3 B3 G4|C3 C4 E4 G4"
+    ),
+    "bwv66.6": (
+        "A3 E4 C#5|F#3 C#4 F#4 A4|G#3 B3 E4 B4|A3 E4 C#5|G#3 B3 E4 E5|"
+        "A3 E4 C#5|E3 E4 G#4 B4|A2 C#4 E4 A4|F3 C#4 G#4 C#5"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_first_bars_are_those_of_the_score(name: str, corpus: Chorales) -> None:
+    roll = corpus.rolls[corpus.names.index(name)]
+    expected = [sorted(map(midi, chord.split())) for chord in BARS[name].split("|")]
+    assert (
+        expected == [(np.flatnonzero(frame) + LOWEST).tolist() for frame in roll][: len(expected)]
+    )
+
+
+def test_the_sixteenth_grid_shows_passing_notes(corpus: Chorales) -> None:
+    """BWV 66.6 begins with eighths in three voices over E4; every fourth frame is a beat."""
+    fine = load_chorales("sixteenth")
+    roll = fine.rolls[fine.names.index("bwv66.6")]
+    first = sorted(map(midi, ("A3", "E4", "C#5")))
+    second = sorted(map(midi, ("G#3", "B3", "E4", "B4")))
+    chords = [(np.flatnonzero(frame) + LOWEST).tolist() for frame in roll[:4]]
+    assert [first, first, second, second] == chords
+    assert (corpus.names, corpus.groups, corpus.quarters) == (
+        fine.names,
+        fine.groups,
+        fine.quarters,
+    )
+    for quarter, sixteenth in zip(corpus.rolls, fine.rolls, strict=True):
+        np.testing.assert_array_equal(quarter, sixteenth[::4])
+
+
+def test_the_corpus_is_whole(corpus: Chorales) -> None:
+    """365 chorales, 19,864 quarter notes; at most four notes at once, in a choir's compass."""
+    assert 365 == len(set(corpus.names)) == len(corpus.names)
+    assert 19_864 == sum(corpus.quarters) == sum(map(len, corpus.rolls))
+    frames = np.concatenate(corpus.rolls)
+    assert frames.sum(axis=1).max() == 4
+    sounding = np.flatnonzero(frames.any(axis=0)) + LOWEST
+    assert (midi("C2"), midi("A5")) == (sounding[0], sounding[-1])
+
+
+# MusicXML
+
+
+def note(pitch: str, duration: int, before: str = "", after: str = "") -> str:
+    """Return a note element; ``before`` and ``after`` stand where grace, chord and tie stand."""
+    alter = "<alter>1</alter>" if "#" in pitch else ""
+    height = f"<step>{pitch[0]}</step>{alter}<octave>{pitch[-1]}</octave>"
+    length = f"<duration>{duration}</duration>" if duration else ""
+    return f"<note default-x='1'>{before}\n<pitch>{height}</pitch>\n{length}{after}</note>"
+
+
+def score(*measures: str, parts: int = 1) -> bytes:
+    """Return a score of equal parts, four divisions to the quarter note."""
+    attributes = "<attributes><divisions>4</divisions></attributes>"
+    body = "".join(f'<measure number="{n}">{inner}</measure>' for n, inner in enumerate(measures))
+    part = f'<part id="P1">{body}</part>'.replace('"0">', f'"0">{attributes}', 1)
+    head = "<appearance><note-size type='grace'>60</note-size></appearance><part-list></part-list>"
+    return f"<score-partwise>{head}{part * parts}</score-partwise>".encode()
+
+
+def quarters(document: bytes) -> list[list[tuple[float, float, int]]]:
+    """Return the parts' notes: onset and offset in quarter notes, and pitch."""
+    ticks = _chorales.TICKS
+    return [
+        [(onset / ticks, offset / ticks, pitch) for onset, offset, pitch in part]
+        for part in parse_musicxml(document)
+    ]
+
+
+REST = "<note><rest/><duration>4</duration></note>"
+GRACE = "<grace slash='yes'/>"
+TRANSPOSE = (
+    "<attributes><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic>"
+    "<octave-change>-1</octave-change></transpose></attributes>"
+)
+
+
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        pytest.param([note("C4", 4) + note("F#5", 2)], [(0, 1, 60), (1, 1.5, 78)], id="in turn"),
+        pytest.param([note("C4", 4), note("D4", 4)], [(0, 1, 60), (1, 2, 62)], id="measures"),
+        pytest.param([REST + note("C4", 4)], [(1, 2, 60)], id="rest"),
+        pytest.param([note("D4", 0, GRACE) + note("C4", 4)], [(0, 1, 60)], id="grace"),
+        pytest.param(
+            [note("C4", 4) + note("E4", 4, "<chord/>") + note("G4", 4)],
+            [(0, 1, 60), (0, 1, 64), (1, 2, 67)],
+            id="chord",
+        ),
+        pytest.param(
+            [note("C4", 8) + "<backup><duration>8</duration></backup>" + note("E4", 4), REST],
+            [(0, 2, 60), (0, 1, 64)],
+            id="backup",
+        ),
+        pytest.param(
+            [note("C4", 8) + "<backup><duration>8</duration></backup>", note("E4", 4)],
+            [(0, 2, 60), (2, 3, 64)],
+            id="a measure lasts as its longest voice",
+        ),
+        pytest.param(
+            ["<forward><duration>4</duration></forward>" + note("C4", 4)],
+            [(1, 2, 60)],
+            id="forward",
+        ),
+        pytest.param([TRANSPOSE + note("D5", 4)], [(0, 1, 60)], id="transposing instrument"),
+        pytest.param(
+            [note("C4", 4) + "<attributes><divisions>8</divisions></attributes>" + note("D4", 4)],
+            [(0, 1, 60), (1, 1.5, 62)],
+            id="divisions change",
+        ),
+    ],
+)
+def test_notes_stand_where_musicxml_puts_them(
+    measures: list[str], expected: list[tuple[float, float, int]]
+) -> None:
+    assert [expected] == quarters(score(*measures))
+
+
+def test_parts_do_not_touch_each_other() -> None:
+    """Time and transposition begin anew in each part."""
+    document = score(note("C4", 4)) + score(TRANSPOSE + note("C4", 4)) + score(note("C4", 4))
+    assert quarters(document) == [[(0, 1, 60)], [(0, 1, 46)], [(0, 1, 60)]]
+
+
+def test_tied_notes_are_heard_as_one() -> None:
+    tied = note("C4", 4, after="<tie type='start'/>"), note("C4", 4, after="<tie type='stop'/>")
+    (part,) = parse_musicxml(score(*tied))
+    assert to_roll(part, _chorales.TICKS, "quarter")[:, 60 - LOWEST].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<note><pitch><step>H</step><octave>4</octave></pitch><duration>4</duration></note>",
+        "<note><pitch><step>C</step><alter>0.5</alter><octave>4</octave></pitch></note>",
+        "<backup><level/></backup>",
+        "<attributes><divisions>11</divisions></attributes>",
+    ],
+)
+def test_what_the_parser_cannot_read_is_refused(inner: str) -> None:
+    """Nothing is skipped in silence; the refusal names the file."""
+    with pytest.raises(Refused, match=r"cannot read 'bach/x\.xml' of music21.*<(note|backup|div)"):
+        parse_corpus({"bach/x.xml": score(inner)})
+
+
+def test_compressed_scores(tmp_path: Path) -> None:
+    """A .mxl holds one score, .xml or .musicxml, beside its container; anything else is refused."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("mimetype", "x")
+        file.writestr("META-INF/container.xml", "<container/>")
+        file.writestr("a.musicxml", score(note("C4", 4)))
+    assert [n.pitch for n in parse_corpus({"b/a.mxl": packed.getvalue()})["a"][0]] == [60]
+    for damaged in (packed.getvalue()[:-9], b""):
+        with pytest.raises(Refused, match=r"cannot read 'b/a\.mxl'"):
+            parse_corpus({"b/a.mxl": damaged})
+
+
+def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only scores in four parts are kept, in a file that is rebuilt where it is cut short."""
+    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path))
+    four, three = score(note("C4", 4), parts=4), score(note("C4", 4), parts=3)
+    files = {"b/bwv1.xml": four, "b/bwv2.xml": three, "b/bwv3.xml": four}
+    monkeypatch.setattr(_chorales, "read_members", lambda archive: files)
+    first = load_chorales("sixteenth")
+    (cached,) = tmp_path.glob("*.npz")
+    cached.write_bytes(cached.read_bytes()[:-20])
+    for chorales in (first, load_chorales("sixteenth")):
+        assert chorales.names == ["bwv1", "bwv3"]
+        assert [len(roll) for roll in chorales.rolls] == [4, 4]
+        assert chorales.quarters == [1, 1]
+        assert chorales.groups == [0, 0]
+
+
+# Rolls
+
+
+def test_a_frame_holds_what_sounds_at_its_instant() -> None:
+    """An onset counts at once, an offset no more; what falls between two instants is not heard."""
+    notes = [
+        Note(0, 10, 60),
+        Note(10, 15, 62),  # ends between instants
+        Note(11, 19, 64),  # between instants
+        Note(15, 25, 66),
+        Note(0, 40, 20),  # off the keyboard
+        Note(0, 40, 109),
+    ]
+    roll = to_roll(notes, 10, "quarter")
+    assert [(np.flatnonzero(frame) + LOWEST).tolist() for frame in roll] == [[60], [62], [66]]
+    fine = to_roll([Note(0, 10, 60), Note(5, 10, 21), Note(5, 10, 108)], 10, "sixteenth")
+    assert [np.flatnonzero(f).tolist() for f in fine] == [[39], [39], [0, 39, 87], [0, 39, 87]]
+    assert to_roll([], 10, "quarter").shape == (0, KEYS)
+
+
+# Near-duplicates and the split
+
+
+def naive_shingles(roll: Roll) -> set[str]:
+    chords: list[list[int]] = []
+    for frame in roll:
+        chord = [key for key in range(KEYS) if frame[key]]
+        if chord and (not chords or chords[-1] != chord):
+            chords.append(chord)
+    return {
+        repr([[key - three[0][0] for key in chord] for chord in three])
+        for three in zip(chords, chords[1:], chords[2:], strict=False)
+    }
+
+
+def test_no_near_duplicates_in_two_splits(corpus: Chorales) -> None:
+    """For several seeds, by an independent comparison of all pairs."""
+    shingles = [naive_shingles(roll) for roll in corpus.rolls]
+    alike = [
+        (a, b)
+        for a, b in itertools.combinations(range(len(shingles)), 2)
+        if len(shingles[a] & shingles[b]) >= OVERLAP * min(len(shingles[a]), len(shingles[b]))
+    ]
+    assert len(alike) == 30
+    for seed in range(5):
+        chosen = split_by_group(corpus.names, corpus.groups, corpus.quarters, seed)
+        assert all(chosen[a] == chosen[b] for a, b in alike)
+        for split, share in SHARES.items():
+            held = sum(n for n, s in zip(corpus.quarters, chosen, strict=True) if s == split)
+            assert share == pytest.approx(held / sum(corpus.quarters), abs=0.01)
+
+
+def test_known_duplicates_are_found(corpus: Chorales) -> None:
+    """Settings known to be the same music, also in other keys."""
+    group = dict(zip(corpus.names, corpus.groups, strict=True))
+    for one, other in [
+        ("bwv18.5-lz", "bwv18.5-w"),
+        ("bwv227.1", "bwv227.11"),
+        ("bwv20.7", "bwv20.11"),
+        ("bwv244.15", "bwv244.17"),  # E major and E flat major
+        ("bwv253", "bwv414"),
+    ]:
+        assert group[one] == group[other]
+    assert len(set(corpus.groups)) == 338
+
+
+def test_grouping_does_not_hear_the_key(corpus: Chorales) -> None:
+    draw = random.Random(0)
+    moved = [np.roll(roll, draw.randint(-6, 6), axis=1) for roll in corpus.rolls]
+    assert corpus.groups == near_duplicate_groups(moved)
+
+
+def test_a_planted_duplicate_is_caught(corpus: Chorales) -> None:
+    """A transposed copy with a note changed in every eighth frame, and an excerpt."""
+    index = corpus.names.index("bwv269")
+    copy = np.roll(corpus.rolls[index], 5, axis=1)
+    copy[::8] = np.roll(copy[::8], 1, axis=1)
+    excerpt = corpus.rolls[index][20:40]
+    *others, copied, excerpted = near_duplicate_groups([*corpus.rolls, copy, excerpt])
+    assert [others[index]] * 2 == [copied, excerpted]
+    assert corpus.groups == others
+
+
+def test_silence_and_tiny_pieces_have_groups() -> None:
+    """A piece of one chord equals its like; silent pieces are not alike."""
+    chord = np.zeros((1, KEYS), dtype=np.uint8)
+    chord[0, [40, 44, 47]] = 1
+    silence = np.zeros((5, KEYS), dtype=np.uint8)
+    assert near_duplicate_groups([chord, chord, silence, silence]) == [0, 0, 1, 2]
+
+
+def test_the_split_follows_its_seed() -> None:
+    """The same on every machine, another with another seed, and never an empty part."""
+    names = [f"piece {number}" for number in range(6)]
+    six = split_by_group(names, range(6), [10] * 6, seed=0)
+    assert six == ["train", "train", "valid", "train", "test", "train"]
+    assert six != split_by_group(names, range(6), [10] * 6, seed=1)
+    shuffled = split_by_group(names[::-1], range(6), [10] * 6, seed=0)
+    assert six == shuffled[::-1]
+    for seed in range(10):
+        assert set(SHARES) == set(split_by_group(names[:3], range(3), [1, 50, 1000], seed))

@@ -1,0 +1,427 @@
+"""The music task, on the chorales: fetched once into the user's cache, or read from it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.special
+import torch
+from omegaconf import OmegaConf
+
+from seqbench.api import Alignment, Example, Splits
+from seqbench.errors import Refused
+from seqbench.tasks import music as music_module
+from seqbench.tasks._pianoroll_baselines import STRENGTHS
+from seqbench.tasks.music import Music
+
+ROOT = Path(__file__).parents[2]
+SPLITS = ("train", "valid", "test")
+KEYS = 88
+
+
+@pytest.fixture(scope="module")
+def task() -> Music:
+    task = Music()
+    task.prepare()
+    return task
+
+
+@pytest.fixture(scope="module")
+def splits(task: Music) -> Splits:
+    return task.splits()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def papers_file(tmp_path: Path) -> str:
+    """A file of the papers' form: pieces of 5, 6 and 7 random frames in each split."""
+    generator = np.random.default_rng(0)
+    contents = {}
+    for split in SPLITS:
+        cells = np.empty((1, 3), dtype=object)
+        cells[0] = [(generator.random((5 + n, KEYS)) < 0.1).astype(float) for n in range(3)]
+        contents[f"{split}data"] = cells
+    scipy.io.savemat(tmp_path / "papers.mat", contents)
+    return str(tmp_path / "papers.mat")
+
+
+def parts(splits: Splits) -> dict[str, list[Example]]:
+    return {name: list(getattr(splits, name)) for name in SPLITS}
+
+
+def few(splits: Splits) -> Splits:
+    """Return a tenth of the data."""
+    return Splits(*(examples[::10] for examples in parts(splits).values()))
+
+
+# Data
+
+
+def test_sizes_are_those_of_the_data(splits: Splits) -> None:
+    sizes = {
+        name: f"{len(examples)} pieces, {sum(len(e.values) for e in examples):,} frames"
+        for name, examples in parts(splits).items()
+    }
+    assert dict(Music.sizes) == sizes
+
+
+def test_examples_are_rolls_that_are_their_own_targets(splits: Splits) -> None:
+    """Every frame of the chorales counts, each piece is in one split, and values are 0 or 1."""
+    units = []
+    for example in [example for examples in parts(splits).values() for example in examples]:
+        assert example.values.shape[1] == KEYS
+        assert example.values.dtype == torch.float32
+        assert torch.equal(example.values, example.targets)
+        assert torch.equal(example.values, example.values.bool().float())
+        assert example.target_mask is None
+        units.append(example.unit)
+    assert len(set(units)) == len(units) == 365
+
+
+def test_the_split_is_the_same_on_both_grids_and_follows_its_seed(splits: Splits) -> None:
+    def units(other: Splits) -> dict[str, list[str]]:
+        return {name: [e.unit for e in examples] for name, examples in parts(other).items()}
+
+    assert units(splits) == units(Music(grid="sixteenth").splits())
+    assert units(splits) != units(Music(split_seed=1).splits())
+
+
+def test_fingerprint_follows_the_data_as_they_are_used(task: Music, papers_file: str) -> None:
+    same = [Music(), Music(transpose=6)]
+    others = [
+        Music(grid="sixteenth"),
+        Music(split_seed=1),
+        Music(frames="from_second"),
+        Music(source=papers_file),
+    ]
+    assert [task.fingerprint()] * 2 == [other.fingerprint() for other in same]
+    assert len({task.fingerprint(), *(other.fingerprint() for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("from_file", "frames", "first_counts"),
+    [
+        (True, "auto", False),
+        (True, "from_second", False),
+        (True, "all", True),
+        (False, "from_second", False),
+        (False, "auto", True),
+    ],
+)
+def test_which_frames_count(
+    from_file: bool, frames: Any, first_counts: bool, papers_file: str
+) -> None:
+    """The papers count frames 2..T; the first is then still an input."""
+    task = Music(source=papers_file if from_file else None, frames=frames)
+    for examples in parts(task.splits()).values():
+        for example in examples:
+            mask = example.target_mask
+            counted = torch.ones(len(example.values)).bool() if mask is None else mask
+            assert [first_counts] + [True] * (len(example.values) - 1) == counted.tolist()
+
+
+def test_a_source_with_nothing_to_score_is_refused(tmp_path: Path) -> None:
+    lengths = {f"{split}_lengths": [1] for split in SPLITS}
+    rolls = {split: np.zeros((1, KEYS), dtype=np.uint8) for split in SPLITS}
+    np.savez(tmp_path / "x.npz", **rolls, **lengths)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"x\.npz': no frame of train is scored"):
+        Music(source=str(tmp_path / "x.npz")).prepare()
+    Music(source=str(tmp_path / "x.npz"), frames="all").prepare()
+
+
+def test_a_source_is_read_when_it_is_prepared_not_before(tmp_path: Path) -> None:
+    task = Music(source=str(tmp_path / "missing.mat"))
+    with pytest.raises(Refused, match=r"task\.source '.*missing\.mat' does not exist"):
+        task.prepare()
+
+
+# Transposition
+
+
+def example_of(keys: list[int]) -> Example:
+    values = torch.zeros(3, KEYS)
+    values[1, keys] = 1
+    mask = torch.tensor([False, True, True])
+    return Example(values, values, target_mask=mask, unit="piece")
+
+
+@pytest.mark.parametrize(
+    ("keys", "transpose", "expected"),
+    [
+        ([40, 44], 3, range(-3, 4)),
+        ([1, 44], 3, range(-1, 4)),
+        ([40, 87], 3, range(-3, 1)),
+        ([0, 87], 87, range(1)),
+        ([], 2, range(-2, 3)),
+        ([40], 0, range(1)),
+    ],
+)
+def test_transposition_draws_every_shift_that_fits(
+    keys: list[int], transpose: int, expected: range
+) -> None:
+    """No note falls off the keyboard; inputs and targets move alike, and nothing else."""
+    task, example = Music(transpose=transpose), example_of(keys)
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(200):
+        moved = task.augment(example, generator)
+        assert torch.equal(moved.values, moved.targets)
+        assert (moved.unit, moved.target_mask) == (example.unit, example.target_mask)
+        found = torch.nonzero(moved.values[1]).flatten().tolist()
+        assert len(found) == len(keys)
+        assert moved.values.sum() == len(keys)
+        shift = found[0] - keys[0] if keys else 0
+        assert [key + shift for key in keys] == found
+        seen.add(shift)
+    assert seen == (set(expected) if keys else {0})
+    assert example.values[1, keys].all()  # the original stands
+
+
+def test_transposition_follows_the_generator(splits: Splits) -> None:
+    task = Music(transpose=6)
+
+    def draw() -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(3)
+        return [task.augment(example, generator).values for example in splits.train[:20]]
+
+    assert all(torch.equal(*pair) for pair in zip(draw(), draw(), strict=True))
+
+
+# Loss, metrics and specifications
+
+
+def test_loss_is_the_frames_cross_entropy_summed_over_keys() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, KEYS, generator=generator, dtype=torch.float64)
+    targets = (torch.rand(4, KEYS, generator=generator) < 0.1).float()
+    p = 1 / (1 + np.exp(-logits.numpy()))
+    expected = -np.where(targets.numpy() > 0, np.log(p), np.log(1 - p)).sum(axis=1)
+    np.testing.assert_allclose(expected, Music().loss(logits, targets).numpy(), rtol=1e-12)
+
+
+def test_metrics_do_not_depend_on_the_batches() -> None:
+    """Two keys of three sounding are found and one is wrong: 2 / (2 + 1 + 1)."""
+    logits, targets = torch.full((4, KEYS), -1.0), torch.zeros(4, KEYS)
+    targets[0, [10, 20]] = 1
+    targets[3, 30] = 1
+    logits[0, 10] = logits[3, 30] = logits[2, 5] = 1.0
+    logits[1, 7] = 0.0  # p = 0.5 is not predicted
+    whole, pieces = Music().metrics(), Music().metrics()
+    whole.update(logits, targets)
+    for rows in (slice(0, 1), slice(1, 4)):
+        pieces.update(logits[rows], targets[rows])
+    nll = float(Music().loss(logits.double(), targets).mean())
+    assert whole.compute() == pytest.approx({"nll": nll, "frame_accuracy": 0.5}, rel=1e-12)
+    assert pieces.compute() == pytest.approx(whole.compute(), rel=1e-12)
+    assert all(math.isnan(value) for value in Music().metrics().compute().values())
+
+
+def test_specifications(task: Music, splits: Splits, papers_file: str) -> None:
+    """88 in, untouched; 88 out, beginning at the smoothed log odds of the scored frames."""
+    assert task.input_spec(splits.train).size == KEYS
+    assert task.input_spec(splits.train).mean is None
+    papers = Music(source=papers_file)
+    train = papers.splits().train
+    frames = np.concatenate([example.values[1:].numpy() for example in train])
+    expected = scipy.special.logit((frames.sum(axis=0) + 0.5) / (len(frames) + 1))
+    spec = papers.output_spec(train)
+    assert spec.size == KEYS
+    assert spec.bias is not None
+    np.testing.assert_allclose(expected, spec.bias.numpy(), rtol=1e-5, atol=1e-6)
+
+
+# Baselines, against computations that share no code with them
+
+
+def pairs(examples: list[Example], first: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y frame by frame, the first of a piece after silence or left out."""
+    before, now = [], []
+    for example in examples:
+        last = np.zeros(KEYS)
+        for step, frame in enumerate(example.values.double().numpy()):
+            if step or first:
+                before.append(last)
+                now.append(frame)
+            last = frame
+    return np.array(before), np.array(now)
+
+
+def nll(p: np.ndarray, now: np.ndarray) -> float:
+    return float(-np.log(np.where(now > 0, p, 1 - p)).sum() / len(now))
+
+
+def newton(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
+    """Return the weights and the intercept of one logistic regression, by Newton's method."""
+    design = np.column_stack([x, np.ones(len(x))])
+    penalty = np.append(np.ones(x.shape[1]), 0) / strength
+    weights = np.zeros(x.shape[1] + 1)
+    weights[-1] = scipy.special.logit((y.sum() + 0.5) / (len(y) + 1))
+    for _ in range(12):
+        p = scipy.special.expit(design @ weights)
+        gradient = design.T @ (p - y) + penalty * weights
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty)
+        weights -= np.linalg.solve(hessian + 1e-9 * np.eye(len(weights)), gradient)
+    return weights
+
+
+@pytest.mark.parametrize("frames", ["all", "from_second"])
+def test_baselines_equal_an_independent_computation(
+    frames: Any, splits: Splits, own_cache: Path
+) -> None:
+    """On a tenth of the chorales: counting frame by frame, and Newton's method key by key."""
+    subset = few(Music(frames=frames).splits())
+    found = Music(frames=frames).baselines(subset)
+    data = {name: pairs(part, frames == "all") for name, part in parts(subset).items()}
+    (x, y), (test_x, test_y) = data["train"], data["test"]
+    unigram = np.array([(y[:, key].sum() + 0.5) / (len(y) + 1) for key in range(KEYS)])
+    assert found["unigram"]["nll"] == pytest.approx(nll(unigram, test_y), rel=1e-9)
+
+    markov = np.empty((2, KEYS))
+    for key in range(KEYS):
+        for state in (0, 1):
+            after = y[x[:, key] == state, key]
+            markov[state, key] = (after.sum() + 5 * unigram[key]) / (len(after) + 5)
+    p = np.where(test_x > 0, markov[1], markov[0])
+    assert found["markov"]["nll"] == pytest.approx(nll(p, test_y), rel=1e-9)
+
+    best = (math.inf, np.empty(0))
+    for strength in STRENGTHS:
+        predicted = {name: np.tile(unigram, (len(rows), 1)) for name, (rows, _) in data.items()}
+        for key in range(KEYS):
+            if 0 < y[:, key].sum() < len(y):
+                *weights, intercept = newton(x, y[:, key], strength)
+                for name, (rows, _) in data.items():
+                    predicted[name][:, key] = scipy.special.expit(rows @ weights + intercept)
+        best = min(best, (nll(predicted["valid"], data["valid"][1]), predicted["test"]))
+    regression = found["logistic_regression"]
+    assert regression["nll"] == pytest.approx(nll(best[1], test_y), abs=2e-3)
+    hits = ((best[1] > 0.5) & (test_y > 0)).sum()
+    union = ((best[1] > 0.5) | (test_y > 0)).sum()
+    assert regression["frame_accuracy"] == pytest.approx(hits / union, abs=2e-3)
+
+
+def test_baselines_stand_in_their_order(task: Music, splits: Splits) -> None:
+    """On the whole data, in the order and about where published data put them."""
+    found = task.baselines(splits)
+    assert list(found) == ["unigram", "markov", "logistic_regression"]
+    scores = [metrics["nll"] for metrics in found.values()]
+    assert scores == pytest.approx([11.33, 10.70, 9.47], abs=0.01)
+
+
+def test_baselines_know_a_key_that_always_or_never_sounds(own_cache: Path) -> None:
+    """Such a key keeps its smoothed log odds, and the scores stay finite on surprises."""
+    values = torch.zeros(20, KEYS)
+    values[:, 3] = 1
+    values[::2, 50] = 1
+    surprise = values.clone()
+    surprise[5, 3], surprise[6, 80] = 0, 1
+    splits = Splits(*([Example(v, v)] for v in (values, values, surprise)))
+    found = Music().baselines(splits)
+    assert all(math.isfinite(value) for metrics in found.values() for value in metrics.values())
+    always = math.log(20.5 / 0.5)  # log odds of a key that always sounds; a silent one's are minus
+    floor = 19 * math.log1p(math.exp(-always)) + math.log1p(math.exp(always))  # key 3
+    floor += 19 * math.log1p(math.exp(-always)) + math.log1p(math.exp(always))  # key 80
+    floor += 20 * 85 * math.log1p(math.exp(-always))  # the silent keys
+    other = (found["logistic_regression"]["nll"] * 20 - floor) / 20  # key 50, which alternates
+    assert 0 < other < 0.2
+
+
+def test_baselines_are_cached_and_checked(
+    papers_file: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are computed once for the same data, whatever ``transpose``, and again if damaged."""
+    computed = []
+    score = music_module.score_baselines
+
+    def counted(*args: Any) -> dict[str, dict[str, float]]:
+        computed.append(1)
+        return score(*args)
+
+    monkeypatch.setattr(music_module, "score_baselines", counted)
+
+    def baselines(**parameters: Any) -> dict[str, dict[str, float]]:
+        task = Music(source=papers_file, **parameters)
+        return task.baselines(task.splits())
+
+    first = baselines()
+    assert first == baselines() == baselines(transpose=4)
+    assert len(computed) == 1
+    (path,) = own_cache.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert first == baselines()
+    assert len(computed) == 2
+    baselines(frames="all")
+    assert len(computed) == 3
+
+
+def test_baselines_need_no_cache_folder(
+    papers_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "file"))
+    task = Music(source=papers_file)
+    assert set(task.baselines(task.splits())) == {"unigram", "markov", "logistic_regression"}
+
+
+# The card and the configuration
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"grid": "quater"},
+            r"task\.grid .*quarter, sixteenth, not 'quater' \(did you mean 'quart",
+        ),
+        ({"frames": "second"}, r"task\.frames must be one of auto, all, from_second, not 'second'"),
+        ({"split_seed": -1}, r"task\.split_seed must be at least 0, not -1"),
+        ({"transpose": -1}, r"task\.transpose must be in 0\.\.87 semitones, not -1"),
+        ({"transpose": 88}, r"task\.transpose must be in 0\.\.87 semitones, not 88"),
+        ({"source": " "}, r"task\.source must be a path or null"),
+    ],
+)
+def test_impossible_values(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Music(**parameters)
+
+
+def test_configuration_is_the_constructor() -> None:
+    """The YAML has every parameter with its default, and the docstring explains each."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(Music).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    config = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "task" / "music.yaml"))
+    assert {"name": "music", **defaults} == config
+    documented = inspect.getdoc(Music)
+    assert documented is not None
+    assert all(f"\n    {name}: " in documented for name in defaults)
+
+
+def test_the_card_is_literal() -> None:
+    """Version, citation, licence, sizes and metrics can be read without importing the module."""
+    tree = ast.parse(Path(music_module.__file__).read_text())
+    (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef)][:1]
+    card = {}
+    for node in body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id not in ("alignment", "monitor", "primary"):
+            card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    assert set(card) == {"version", "citation", "licence", "sizes", "metric_help"}
+    assert card["sizes"] == Music.sizes
+    assert set(card["metric_help"]) == set(Music().metrics().compute())
+    assert Music.alignment is Alignment.NEXT
+    assert Music.monitor.name == Music.primary.name == "nll"
