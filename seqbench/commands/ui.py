@@ -1,0 +1,154 @@
+"""``seqbench ui``: MLflow's own page over the tracking store, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from typing import IO
+
+from seqbench.errors import EXIT_DONE, Refused, SeqbenchError, did_you_mean
+from seqbench.tracking.address import Address, is_ready, locate
+from seqbench.tracking.mlflow_client import set_environment
+from seqbench.tracking.store import no_store_yet
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 5000
+
+_START_SECONDS = 180
+_STOP_SECONDS = 10
+
+
+def command(args: list[str]) -> int:
+    """Serve the page until Ctrl-C or SIGTERM, which is how it ends well.
+
+    Args:
+        args: ``port=NUMBER`` and ``tracking.uri=URI``, both optional.
+
+    Raises:
+        Refused: an argument is wrong, there is no store yet, or the port is in use.
+        SeqbenchError: MLflow's server did not start, or ended by itself.
+    """
+    port, uri = _parse(args)
+    address = locate(uri)
+    if address.is_server:
+        sys.stdout.write(f"The runs are on a server: open {address.shown}\n")
+        return EXIT_DONE
+    if address.database is not None and not is_ready(address.database):
+        raise no_store_yet(address)
+    _check_port(port)
+    with tempfile.TemporaryFile() as output:
+        server = _start(address, port, output)
+        try:
+            _serve(server, address, port, output)
+        except KeyboardInterrupt:
+            return EXIT_DONE
+        finally:
+            _stop(server)
+    return EXIT_DONE
+
+
+def _parse(args: list[str]) -> tuple[int, str | None]:
+    values: dict[str, str] = {}
+    for arg in args:
+        key, equals, value = arg.partition("=")
+        if key not in ("port", "tracking.uri") or not equals:
+            hint = did_you_mean(key, ("port", "tracking.uri"))
+            raise Refused(f"seqbench ui takes port=NUMBER and tracking.uri=URI, not '{arg}'{hint}")
+        values[key] = value
+    text = values.get("port", str(DEFAULT_PORT))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise Refused(f"port must be a number from 1 to 65535, not '{text}'")
+    return int(text), values.get("tracking.uri")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            with socket.socket() as other:
+                other.bind((HOST, 0))
+                free = other.getsockname()[1]
+            reason = error.strerror or str(error)
+            raise Refused(f"port {port}: {reason.lower()}; try seqbench ui port={free}") from error
+
+
+def _start(address: Address, port: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start MLflow's server as the leader of a process group of its own."""
+    set_environment()
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": address.uri,  # not on the command line: it may hold a password
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nine more processes, of no use here
+        "PYTHONWARNINGS": "ignore",
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)),
+            *("--workers", "1", "--uvicorn-opts", "--log-level warning"),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _serve(server: subprocess.Popen[bytes], address: Address, port: int, output: IO[bytes]) -> None:
+    """Say where the page is once it is there, and wait for the server to end."""
+    sys.stdout.write(f"Starting MLflow's page over {address.shown} ...\n")
+    sys.stdout.flush()
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise SeqbenchError(f"MLflow's page did not start: {_last_line(output)}")
+        time.sleep(0.2)
+    sys.stdout.write(f"Open http://{HOST}:{port} (Ctrl-C ends it)\n")
+    sys.stdout.flush()
+    code = server.wait()
+    raise SeqbenchError(f"MLflow's page ended with code {code}: {_last_line(output)}")
+
+
+def _answers(port: int) -> bool:
+    """Return whether the server is up; asked directly, whatever proxy the environment names."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{HOST}:{port}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and every process it started."""
+    try:
+        _signal(server, signal.SIGTERM)
+        server.wait(_STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        pass
+    finally:
+        _signal(server, signal.SIGKILL)
+        server.wait()
+
+
+def _signal(server: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(server.pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        return
+
+
+def _last_line(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = output.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

@@ -1,0 +1,1 @@
+"""Finished trials turned into tables and pictures; no torch here."""

@@ -1,0 +1,90 @@
+"""The learning curve of a trial, as a picture."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from seqbench.records import TrialRecord
+
+_TRAIN = "#8a8f98"
+_VALID = "#1f5fbf"
+_BEST = "#c2410c"
+_BASELINE = "#4b5563"
+_DASHES = (0, (4, 3))
+_LABEL_HEIGHT = 0.05  # of the axes, so that labels of near baselines do not overlap
+
+
+def learning_curve(record: TrialRecord, path: Path) -> None:
+    """Draw the monitor on train and validation by epoch, with the selected epoch and the baselines.
+
+    Epochs count from 1 in the picture. A baseline's level is its score on the test split, and is
+    drawn only where the baselines have the monitor's score.
+
+    Args:
+        record: of a trial with at least one epoch.
+        path: the file to write; its suffix decides the format (``.png``, ``.svg``, ``.pdf``).
+
+    Raises:
+        ValueError: the trial has no epoch.
+    """
+    if not record.history:
+        raise ValueError("a trial without an epoch has no learning curve")
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    monitor = record.monitor
+    figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    axes.margins(x=0.02)
+    epochs = range(1, len(record.history) + 1)
+    marker = "o" if len(epochs) < 3 else None
+    for split, label, colour in (("train", "train", _TRAIN), ("valid", "validation", _VALID)):
+        values = [epoch.get(f"{split}/{monitor.name}", math.nan) for epoch in record.history]
+        if any(map(math.isfinite, values)):
+            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
+    best = record.history[min(record.best_epoch, len(epochs) - 1)]
+    score = best.get(f"valid/{monitor.name}", math.nan)
+    if math.isfinite(score):
+        axes.plot(
+            [record.best_epoch + 1], [score], "o", color=_BEST, markersize=7, zorder=5,
+            label=f"selected: epoch {record.best_epoch + 1}, validation {score:.4g}",
+        )  # fmt: skip
+    levels = {
+        name: level
+        for name, scores in record.baselines.items()
+        if math.isfinite(level := scores.get(monitor.name, math.nan))
+    }
+    for name, level in levels.items():
+        line = axes.axhline(level, color=_BASELINE, linewidth=1, linestyle=_DASHES, zorder=1)
+        if name == next(iter(levels)):
+            line.set_label("baselines, on test")
+    low, high = axes.get_ylim()
+    for name, height in _spread(levels, (high - low) * _LABEL_HEIGHT).items():
+        axes.annotate(
+            f"{name} {levels[name]:.4g}", (1, height), xycoords=("axes fraction", "data"),
+            xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=_BASELINE,
+            annotation_clip=False,
+        )  # fmt: skip
+    axes.set_ylim(low, high)
+    axes.set_title(f"{record.task}, {record.model}, seed {record.seed}", loc="left", weight="bold")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"{monitor.name} [{monitor.unit}]" if monitor.unit else monitor.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(epochs) == 1:
+        axes.set_xlim(0.5, 1.5)
+    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=9)
+    figure.savefig(path)
+
+
+def _spread(levels: dict[str, float], gap: float) -> dict[str, float]:
+    """Return the heights of labels: at their levels, but no two nearer than the gap."""
+    heights: dict[str, float] = {}
+    lowest = -math.inf
+    for name in sorted(levels, key=lambda name: levels[name]):
+        heights[name] = max(levels[name], lowest)
+        lowest = heights[name] + gap
+    return heights

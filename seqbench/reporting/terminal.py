@@ -1,0 +1,168 @@
+"""What a person reads at the end of a trial: a short table, plain when it is piped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from seqbench.records import MetricInfo, TrialRecord
+
+_COMPARED_WITH = "lstm"
+_COMPARED_WITH_OTHERWISE = "gru"
+
+
+def print_result(record: TrialRecord, console: Console | None = None) -> None:
+    """Write a trial's result to standard output, with the next command to try.
+
+    Args:
+        record: of a trial that has ended, however it ended.
+        console: where to write; None takes standard output.
+    """
+    target = console or Console(highlight=False, emoji=False)
+    target.print()
+    target.print(result_table(record, next_command(record)), crop=False)
+
+
+def next_command(record: TrialRecord) -> str:
+    """Return what to try after a trial: the comparison with another model over three seeds."""
+    if record.status != "FINISHED":
+        return f"seqbench task={record.task} model={record.model} experiment=smoke"
+    other = _COMPARED_WITH if record.model != _COMPARED_WITH else _COMPARED_WITH_OTHERWISE
+    return f"seqbench -m task={record.task} model={record.model},{other} seed=0,1,2"
+
+
+def result_table(record: TrialRecord, next_command: str) -> RenderableType:
+    """Return a trial's result: its test score beside the baselines, its cost, where it is logged.
+
+    Args:
+        record: of a trial that has ended.
+        next_command: what the last line tells the reader to try.
+    """
+    title = Text(f"{record.task}, {record.model}, seed {record.seed}", style="bold")
+    if record.status != "FINISHED":
+        reason = f"{record.status}: {record.reason}" if record.reason else record.status
+        failed = {"ended": reason, "logged": record.location or "nowhere", "next": next_command}
+        return Group(title, *_lines(failed, "red"))
+    test = _split_scores(record, "test")
+    scores = {**record.baselines, record.model: test}
+    table = score_table(record.primary, scores, highlight=record.model)
+    facts = {
+        "context": record.context,
+        "other scores": ", ".join(
+            f"{name} {_number(value, value)}"
+            for name, value in test.items()
+            if name != record.primary.name
+        ),
+        "validation": _validation(record),
+        "parameters": f"{record.parameters:,}",
+        "training": _training(record),
+        "backend": record.backend,
+        "logged": record.location or "nowhere (tracking=none)",
+        "next": next_command,
+    }
+    if record.context == "past+future":
+        facts["context"] += " (not to be ranked with context=past)"
+    return Group(
+        title,
+        Text(""),
+        table,
+        Text(""),
+        *_lines({name: fact for name, fact in facts.items() if fact}, "bold"),
+    )
+
+
+def score_table(
+    primary: MetricInfo, scores: Mapping[str, Mapping[str, float]], highlight: str
+) -> Table:
+    """Return predictors by their primary score, best first, each compared with one of them.
+
+    Args:
+        primary: the score to show, its direction and unit.
+        scores: metrics by predictor; a predictor without the primary metric counts as NaN.
+        highlight: the predictor that the others are compared with.
+    """
+    values = {name: metrics.get(primary.name, math.nan) for name, metrics in scores.items()}
+    finite = [abs(value) for value in values.values() if math.isfinite(value)]
+    largest = max(finite, default=1.0)
+    sign = 1 if primary.direction == "min" else -1
+    order = sorted(values, key=lambda name: (not math.isfinite(values[name]), sign * values[name]))
+    heading = f"test {primary.name}" + (f" [{primary.unit}]" if primary.unit else "")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("predictor", overflow="fold")
+    table.add_column(Text(heading), justify="right", no_wrap=True)
+    table.add_column(Text(f"{highlight} is"), no_wrap=True)
+    for name in order:
+        chosen = name == highlight
+        verdict = Text("") if chosen else _verdict(values[highlight], values[name], sign, largest)
+        row = (Text(name), Text(_number(values[name], largest)), verdict)
+        table.add_row(*row, style="bold" if chosen else "")
+    return table
+
+
+def _verdict(own: float, other: float, sign: int, largest: float) -> Text:
+    """Return whether a predictor is better than another; ``sign`` is 1 where smaller is better."""
+    gain = sign * (other - own)
+    if not math.isfinite(gain):
+        return Text("not comparable", style="yellow")
+    amount = _number(abs(gain), largest)
+    if float(amount.replace(",", "")) == 0:
+        return Text("equal", style="yellow")
+    return (
+        Text(f"better by {amount}", style="green")
+        if gain > 0
+        else Text(f"WORSE by {amount}", "red")
+    )
+
+
+def _training(record: TrialRecord) -> str:
+    epochs = f"{record.epochs} epochs" if record.epochs != 1 else "1 epoch"
+    text = f"{epochs} (best: {record.best_epoch + 1})"
+    if record.seconds:  # a trial that is tested again was not timed
+        text += f", {record.steps_per_second:.1f} steps/s, {_duration(record.seconds)} in all"
+    return text
+
+
+def _validation(record: TrialRecord) -> str:
+    value = record.metrics.get(f"valid/{record.monitor.name}")
+    if value is None:
+        return ""
+    return f"{record.monitor.name} {_number(value, value)} {record.monitor.unit}".rstrip()
+
+
+def _split_scores(record: TrialRecord, split: str) -> dict[str, float]:
+    prefix = f"{split}/"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in record.metrics.items()
+        if name.startswith(prefix)
+    }
+
+
+def _lines(facts: Mapping[str, str], style: str) -> list[Text]:
+    """Return one line for each fact; a long one runs on instead of being broken inside a path."""
+    width = max(map(len, facts)) + 2
+    return [
+        Text.assemble((name.ljust(width), style), fact, no_wrap=True, overflow="ignore")
+        for name, fact in facts.items()
+    ]
+
+
+def _number(value: float, largest: float) -> str:
+    """Return a number with four significant digits of the largest beside it, at most 3 decimals."""
+    if not math.isfinite(value):
+        return str(value)
+    magnitude = math.floor(math.log10(abs(largest))) if largest else 0
+    return f"{value:,.{min(3, max(0, 3 - magnitude))}f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

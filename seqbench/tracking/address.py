@@ -1,0 +1,159 @@
+"""Where the tracking store is: what a user may write, and what MLflow is given. No MLflow here."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from seqbench.errors import Refused, did_you_mean
+
+RUNS_FOLDER = "seqbench-runs"
+"""Folder of the embedded store, in the user's working directory."""
+DATABASE_NAME = "mlflow.db"
+
+_SERVERS = ("http", "https")
+_DATABASES = ("postgresql", "mysql", "mssql")
+_DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a tracking store is.
+
+    Args:
+        uri: what MLflow is given; paths in it are absolute.
+        shown: what a person reads: a path relative to the working directory where possible, or a
+            URL without user name and password.
+        database: the SQLite file, or None for a server or another database.
+    """
+
+    uri: str
+    shown: str
+    database: Path | None = None
+
+    @property
+    def artifacts(self) -> Path | None:
+        """The folder of the runs' files, beside the SQLite file; None if a server keeps them."""
+        return None if self.database is None else self.database.parent / "artifacts"
+
+    @property
+    def is_server(self) -> bool:
+        """Whether runs are logged over HTTP."""
+        return self.uri.startswith(tuple(f"{scheme}:" for scheme in _SERVERS))
+
+
+def locate(uri: str | None) -> Address:
+    """Return the address that ``tracking.uri`` means; the file system is not touched.
+
+    Args:
+        uri: an ``http(s)://`` server, ``sqlite:///file.db``, another database that MLflow knows, or
+            a path: a database if it ends in ``.db``, ``.sqlite`` or ``.sqlite3``, otherwise a
+            folder that holds one. None takes the environment variable ``MLFLOW_TRACKING_URI``, and
+            without that ``seqbench-runs/mlflow.db`` in the working directory.
+
+    Raises:
+        Refused: a scheme that no store understands, or a path that SQLite's URIs cannot say.
+    """
+    name = "tracking.uri"
+    if uri is None:
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+        name = "MLFLOW_TRACKING_URI"
+    elif not (uri := uri.strip()):
+        raise Refused(
+            "tracking.uri must not be empty; leave it out for the store in seqbench-runs/"
+        )
+    if not uri:
+        return _sqlite(Path(RUNS_FOLDER, DATABASE_NAME))
+    scheme, colon, rest = uri.partition(":")
+    if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]+", scheme):
+        path = Path(uri).expanduser()
+        return _sqlite(path if path.suffix in _DATABASE_SUFFIXES else path / DATABASE_NAME)
+    dialect = scheme.lower().partition("+")[0]
+    if dialect == "sqlite":
+        if not rest.startswith("///") or rest in ("///", "///:memory:"):
+            raise Refused(
+                f"{name}={uri} names no file; write sqlite:///relative.db or sqlite:////absolute.db"
+            )
+        return _sqlite(Path(rest[3:]))
+    if dialect in _DATABASES or scheme.lower() in _SERVERS:
+        if not urlsplit(uri).netloc:
+            raise Refused(f"{name}={_without_password(uri)} names no host; write {dialect}://host")
+        return Address(uri, _without_password(uri))
+    known = ("sqlite", *_SERVERS, *_DATABASES)
+    raise Refused(
+        f"{name}={_without_password(uri)}: unknown scheme '{scheme}'"
+        f"{did_you_mean(dialect, known)}; write a path, sqlite:///file.db or http://host:port"
+    )
+
+
+def readable_path(path: Path) -> str:
+    """Return a path as a person reads it: relative to the working directory where it is inside."""
+    absolute = path.absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
+def is_ready(database: Path) -> bool:
+    """Return whether a complete store stands in a SQLite file; False if there is none yet.
+
+    Raises:
+        Refused: the file is no store of MLflow's, cannot be read, or cannot be written.
+    """
+    shown = readable_path(database)
+    try:
+        if not database.exists() or database.stat().st_size == 0:
+            return False
+        with closing(sqlite3.connect(database, timeout=10)) as connection:
+            query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+            tables = {name for (name,) in connection.execute(query)}
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    except (OSError, sqlite3.Error) as error:
+        raise Refused(f"the tracking store {shown} cannot be used: {error}") from error
+    if "alembic_version" not in tables:
+        raise Refused(
+            f"{shown} is a database, but not a tracking store; choose another tracking.uri"
+        )
+    return True
+
+
+def make_folder(database: Path) -> None:
+    """Make the folder of a store that is to be created.
+
+    Raises:
+        Refused: it cannot be made or written.
+    """
+    folder = database.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "permission denied")
+
+
+def _unwritable(folder: Path, reason: str) -> Refused:
+    return Refused(
+        f"cannot write the tracking store's folder {folder}: {reason}; "
+        "name another with tracking.uri=PATH, or use tracking=none"
+    )
+
+
+def _sqlite(path: Path) -> Address:
+    database = path.absolute()
+    if "?" in str(database) or "%" in str(database):
+        raise Refused(
+            f"a tracking store cannot be in a path with '?' or '%': {database}; "
+            "name another with tracking.uri=PATH"
+        )
+    return Address(f"sqlite:///{database}", readable_path(database), database)
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,0 +1,74 @@
+"""What a trial ran on: versions, platform, state of the user's code. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from seqbench import __version__
+
+DISTRIBUTIONS = ("torch", "lightning", "mlflow", "hydra-core", "numpy")
+"""Distributions whose versions are kept with a trial, beside seqbench's and Python's."""
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """Return versions, platform, CPUs, and git commit and state.
+
+    The machine's name, the user's name and paths are left out, so that it can be published.
+
+    Args:
+        folder: whose git state; the working directory if None. ``git`` is ``none`` outside a
+            repository, and otherwise the commit, followed by ``+changes`` if tracked files differ
+            from it.
+    """
+    return {
+        "seqbench": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in DISTRIBUTIONS},
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpus": str(usable_cpus()),
+        "git": git_state(folder or Path.cwd()),
+    }
+
+
+def version(distribution: str) -> str:
+    """Return the installed version of a distribution, or ``missing``."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, which can be fewer than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def git_state(folder: Path) -> str:
+    """Return a folder's git commit and whether tracked files were changed; ``none`` without git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return "none"
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    if changes is None:
+        return f"{commit}+unknown"
+    return f"{commit}+changes" if changes else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return git's answer, or None where it has none; no hook of the repository's runs."""
+    try:
+        answer = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", *arguments],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

@@ -1,0 +1,389 @@
+"""The tracking store: runs are written while they train, and read when they are finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from seqbench.errors import Refused
+from seqbench.records import TrialRecord
+from seqbench.settings import TrackingSettings
+from seqbench.tracking import mlflow_client, processes
+from seqbench.tracking.address import Address, is_ready, locate, make_folder
+from seqbench.tracking.tracked import CONFIG, RECORD, TrackedRun, flatten, log_parameters
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+SHORT = 8
+"""Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
+CHECKPOINT = "checkpoint/best.ckpt"
+"""Where a run keeps the weights of its selected epoch."""
+COUNT_LIMIT = 1000
+"""Runs that :meth:`Store.count` looks at, at most."""
+_CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
+
+
+def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
+    """Open the tracking store, made if it is not there, and end the runs that dead processes left.
+
+    Any number of processes may do so at once: an embedded store and its experiment are made by one
+    of them, in a draft that is moved into place when it is complete.
+
+    Args:
+        settings: which store and which experiment.
+        create: False to refuse instead of making an embedded store.
+
+    Raises:
+        Refused: tracking is off, the address is wrong, the store cannot be used or does not answer,
+            or is not there and must not be made.
+    """
+    if not settings.enabled:
+        raise Refused(
+            "tracking=none keeps no runs; leave it out, or name a store with tracking.uri"
+        )
+    address = locate(settings.uri)
+    if address.database is not None and not is_ready(address.database):
+        if not create:
+            raise no_store_yet(address)
+        make_folder(address.database)
+        _create(address, settings.experiment)
+    with mlflow_client.quiet():
+        try:
+            client = mlflow_client.connect(address)
+            experiment_id = _experiment_id(client, settings.experiment, address)
+            store = Store(client, experiment_id, address)
+            store.repaired = store.repair()
+        except Exception as error:
+            raise _unusable(address, error) from error
+    return store
+
+
+def no_store_yet(address: Address) -> Refused:
+    """Return the refusal for reading an embedded store that no trial has made yet."""
+    return Refused(
+        f"no runs yet: {address.shown} does not exist; "
+        "run a trial first, for example: seqbench experiment=smoke"
+    )
+
+
+class Store:
+    """An open tracking store; get one from :func:`open_store`.
+
+    Args:
+        client: MLflow's client of it.
+        experiment_id: MLflow's identifier of the experiment.
+        address: where it is.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, address: Address) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self.address = address
+        self.repaired = 0
+        """Runs whose process had died, ended as KILLED when the store was opened."""
+
+    def start(
+        self, trial: TrialRecord, config: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> TrackedRun:
+        """Start a trial's run, with its configuration as flat parameters and as ``config.json``.
+
+        Args:
+            trial: its key, task, model, seed and context are read; the scores may be missing yet.
+            config: resolved configuration, JSON types.
+            tags: what else to find it by, for example the provenance of the plugins.
+
+        Raises:
+            Refused: the store does not take the run.
+        """
+        pid = os.getpid()
+        identity = {
+            "seqbench.key": trial.key,
+            "seqbench.task": trial.task,
+            "seqbench.model": trial.model,
+            "seqbench.seed": str(trial.seed),
+            "seqbench.context": trial.context,
+            "seqbench.pid": str(pid),
+            "seqbench.host": processes.host(),
+            "seqbench.process_started": processes.started(pid),
+        }
+        with mlflow_client.quiet():
+            try:
+                run = self._client.create_run(
+                    self._experiment_id,
+                    tags={**tags, **identity},
+                    run_name=f"{trial.task} {trial.model} seed {trial.seed}",
+                )
+                run_id: str = run.info.run_id
+                log_parameters(self._client, run_id, flatten(config))
+                text = json.dumps(config, indent=2, sort_keys=True)
+                self._client.log_text(run_id, text + "\n", CONFIG)
+            except Exception as error:
+                raise _unusable(self.address, error) from error
+        return TrackedRun(self._client, run_id, self.location(run_id))
+
+    def find(self, run: str) -> StoredRun:
+        """Return a finished run.
+
+        Args:
+            run: its identifier, or the first digits of it.
+
+        Raises:
+            Refused: no run or several runs start so, or the run did not finish.
+        """
+        prefix = run.strip().lower()
+        with mlflow_client.quiet():
+            try:
+                found = self._starting_with(prefix)
+                if not found:
+                    raise self._unknown(run)
+                if len(found) > 1:
+                    short = ", ".join(_describe(item) for item in found[:3])
+                    raise Refused(f"run '{run}' is ambiguous: {short}; write more digits")
+                return self._read(found[0])
+            except Refused:
+                raise
+            except Exception as error:
+                raise _unusable(self.address, error) from error
+
+    def location(self, run_id: str) -> str:
+        """Return where a run is, as a person reads it: the store and the short run, or its page."""
+        if self.address.is_server:
+            base = self.address.shown.rstrip("/")
+            return f"{base}/#/experiments/{self._experiment_id}/runs/{run_id}"
+        return f"{self.address.shown} run {run_id[:SHORT]}"
+
+    def count(self) -> Counter[str]:
+        """Return how many runs there are by status, of the latest ``COUNT_LIMIT`` runs."""
+        with mlflow_client.quiet():
+            runs = self._client.search_runs([self._experiment_id], max_results=COUNT_LIMIT)
+        return Counter(run.info.status for run in runs)
+
+    def repair(self) -> int:
+        """End as KILLED the runs that the store holds for RUNNING and whose process here is gone.
+
+        Returns:
+            How many there were.
+        """
+        running = self._client.search_runs(
+            [self._experiment_id],
+            f"attributes.status = 'RUNNING' AND tags.`seqbench.host` = '{processes.host()}'",
+        )
+        repaired = 0
+        for run in running:
+            tags = run.data.tags
+            pid = int(tags.get("seqbench.pid", "0"))
+            if processes.is_gone(pid, tags.get("seqbench.process_started", "")):
+                reason = f"process {pid} ended without saying so (killed, or the machine went down)"
+                self._client.set_tag(run.info.run_id, "seqbench.reason", reason)
+                self._client.set_terminated(run.info.run_id, "KILLED")
+                repaired += 1
+        return repaired
+
+    def _starting_with(self, prefix: str) -> list[Run]:
+        if not prefix or not set(prefix) <= set("0123456789abcdef"):
+            return []
+        query = f"attributes.run_id LIKE '{prefix}%'"
+        return list(self._client.search_runs([self._experiment_id], query, max_results=4))
+
+    def _unknown(self, run: str) -> Refused:
+        latest = self._client.search_runs([self._experiment_id], max_results=1)
+        known = f"the latest is {_describe(latest[0])}; " if latest else "it has no runs yet; "
+        return Refused(
+            f"unknown run '{run}' in {self.address.shown}: {known}`seqbench ui` shows them all"
+        )
+
+    def _read(self, run: Run) -> StoredRun:
+        run_id = run.info.run_id
+        if run.info.status != "FINISHED":
+            reason = run.data.tags.get("seqbench.reason", "")
+            status = f"{run.info.status}: {reason}" if reason else run.info.status
+            raise Refused(f"run {run_id[:SHORT]} did not finish ({status}); choose a finished one")
+        files = RunFiles(self._client, run, self.address)
+        record = TrialRecord.from_json(files.path(RECORD).read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(files.path(CONFIG).read_text(encoding="utf-8"))
+        return StoredRun(run_id, record, config, files)
+
+
+class RunFiles:
+    """The files of a run: in place where they are on this machine, otherwise downloaded.
+
+    Args:
+        client: MLflow's client of the store.
+        run: the run.
+        address: of the store.
+    """
+
+    def __init__(self, client: MlflowClient, run: Run, address: Address) -> None:
+        self._client = client
+        self._run_id: str = run.info.run_id
+        self._folder = _local_folder(run.info.artifact_uri)
+        self._downloads: Path | None = None
+        if self._folder is not None and not self._folder.is_dir() and address.artifacts is not None:
+            # MLflow keeps absolute paths: the store was moved, together with its files.
+            self._folder = address.artifacts / self._run_id / "artifacts"
+
+    def path(self, name: str) -> Path:
+        """Return a file of the run; downloads live as long as this object.
+
+        Raises:
+            Refused: the run has no such file.
+        """
+        path = self._download(name) if self._folder is None else self._folder / name
+        if not path.is_file():
+            raise Refused(f"run {self._run_id[:SHORT]} has no file {name} (looked for {path})")
+        return path
+
+    def _download(self, name: str) -> Path:
+        if self._downloads is None:
+            self._downloads = Path(tempfile.mkdtemp(prefix="seqbench-"))
+            weakref.finalize(self, shutil.rmtree, self._downloads, ignore_errors=True)
+        folder = (self._downloads / name).parent  # MLflow keeps the file's last name only
+        folder.mkdir(parents=True, exist_ok=True)
+        with mlflow_client.quiet():
+            try:
+                return Path(self._client.download_artifacts(self._run_id, name, str(folder)))
+            except Exception as error:
+                short = self._run_id[:SHORT]
+                raise Refused(f"cannot get {name} of run {short}: {_first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run.
+
+    Args:
+        run_id: its identifier.
+        record: what it found.
+        config: its resolved configuration, as :meth:`Store.start` was given it.
+        files: what else it keeps.
+    """
+
+    run_id: str
+    record: TrialRecord
+    config: dict[str, Any]
+    files: RunFiles = field(repr=False)
+
+    def checkpoint_path(self) -> Path:
+        """Return the weights of the selected epoch, downloaded first if a server keeps them.
+
+        Raises:
+            Refused: the run kept none.
+        """
+        return self.files.path(CHECKPOINT)
+
+
+def _create(address: Address, experiment: str) -> None:
+    """Make an embedded store, by one process, and by none if another one was faster."""
+    database, artifacts = address.database, address.artifacts
+    assert database is not None
+    assert artifacts is not None
+    mlflow_client.load()  # takes seconds: not while others wait
+    try:
+        with FileLock(database.with_name(f"{database.name}.lock"), timeout=_CREATION_TIMEOUT):
+            if is_ready(database):
+                return
+            if sys.stderr.isatty():
+                sys.stderr.write(f"Creating the tracking store {address.shown}, once ...\n")
+            draft = database.with_name(f"{database.name}.draft")
+            draft.unlink(missing_ok=True)  # of a process that was killed here
+            try:
+                with mlflow_client.quiet():
+                    mlflow_client.create_database(draft, artifacts, experiment)
+                with closing(sqlite3.connect(draft)) as connection:
+                    # Writers do not wait for readers; the mode stays with the file.
+                    connection.execute("PRAGMA journal_mode = WAL")
+                artifacts.mkdir(exist_ok=True)
+                draft.replace(database)
+            finally:
+                draft.unlink(missing_ok=True)
+    except Timeout as error:
+        raise Refused(
+            f"another process has been creating {address.shown} for {_CREATION_TIMEOUT} s; "
+            f"if there is none, remove {error.lock_file}"
+        ) from error
+    except Refused:
+        raise
+    except Exception as error:
+        raise _unusable(address, error) from error
+
+
+def _experiment_id(client: MlflowClient, name: str, address: Address) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        artifacts = None if address.artifacts is None else str(address.artifacts)
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except Exception:
+            experiment = client.get_experiment_by_name(name)  # another process was faster
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage != "active":
+        raise Refused(
+            f"experiment '{name}' was deleted in {address.shown}; name another with "
+            "tracking.experiment=NAME, or restore it with `mlflow experiments restore`"
+        )
+    return experiment.experiment_id
+
+
+def _unusable(address: Address, error: Exception) -> Refused:
+    """Return the refusal for a store that raised; a refusal stays what it says."""
+    if isinstance(error, Refused):
+        return error
+    if address.is_server:
+        reason = f"refuses: {_first_line(error)}; "
+        if _is_silence(error):
+            reason = "does not answer; start it, or "
+        return Refused(
+            f"the tracking server {address.shown} {reason}"
+            "name another with tracking.uri, or use tracking=none"
+        )
+    return Refused(f"the tracking store {address.shown} cannot be used: {_first_line(error)}")
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Return whether an exception comes from a server that cannot be reached or does not answer."""
+    from requests.exceptions import ConnectionError as Unreachable
+    from requests.exceptions import Timeout as Late
+
+    while error is not None:
+        if isinstance(error, Unreachable | Late):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an exception says, in one line of bearable length."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _describe(run: Run) -> str:
+    tags = run.data.tags
+    what = f"{tags.get('seqbench.task', '?')} {tags.get('seqbench.model', '?')}"
+    return f"{run.info.run_id[:SHORT]} ({what}, {run.info.status})"
+
+
+def _local_folder(artifact_uri: str) -> Path | None:
+    """Return the folder of a run's files if the URI is a path or ``file:``, otherwise None."""
+    parts = urlsplit(artifact_uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if parts.scheme else Path(artifact_uri)

@@ -1,0 +1,206 @@
+"""The log of one running trial in MLflow; training never fails because of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from seqbench.records import TrialRecord
+from seqbench.tracking import mlflow_client
+from seqbench.tracking.address import RUNS_FOLDER, readable_path
+from seqbench.tracking.runlog import RunLog
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+RECORD = "record.json"
+"""File in which a run keeps its :class:`~seqbench.records.TrialRecord`."""
+CONFIG = "config.json"
+"""File in which a run keeps its resolved configuration."""
+
+_logger = logging.getLogger(__name__)
+
+# MLflow's limits for one call, and for one entry.
+_METRICS_PER_CALL = 1000
+_PARAMETERS_PER_CALL = 100
+_PARAMETER_LENGTH = 6000
+_TAG_LENGTH = 5000
+_KEY_LENGTH = 250
+
+
+@final
+class TrackedRun(RunLog):
+    """A run of MLflow; get one from :meth:`seqbench.tracking.store.Store.start`.
+
+    When the store fails in mid-run, that is said once, and what comes after is kept in memory and,
+    for files, in ``seqbench-runs/unlogged/<run>/``. :meth:`finish` tries again; where the store
+    still fails, that folder keeps the record too.
+
+    Args:
+        client: MLflow's client of the store.
+        run_id: of the run, which has started.
+        location: of the run, for a person to read.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, location: str) -> None:
+        super().__init__(run_id, location)
+        self._client = client
+        self._spool = Path.cwd() / RUNS_FOLDER / "unlogged" / run_id
+        self._failing = False
+        self._pending: list[Callable[[], None]] = []
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics; keys as they are, steps are epochs."""
+        now = int(time.time() * 1000)
+        values = dict(metrics)
+        self._send(lambda: self._log_metrics(values, epoch, now))
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file to the run's files."""
+        sent = self._try(lambda: self._client.log_artifact(self.run_id, str(path), folder))
+        if not sent:
+            self._keep(path, folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write a text as a file of the run."""
+        self._send(lambda: self._client.log_text(self.run_id, text, name))
+
+    def finish(self, record: TrialRecord) -> None:
+        """Log scores, costs, environment and the record; end the run with the record's status.
+
+        Metrics: ``test/<name>``; ``best/valid/<name>``, which is the selected epoch's, while
+            ``valid/<name>`` is
+        each epoch's; ``baseline/<baseline>/<name>``; ``cost/...``. Tags: ``environment.<name>``,
+        and the reason of a run that did not finish.
+        """
+        record.run_id = self.run_id
+        record.location = self.location
+        if self._failing:
+            self._failing = not self._catch_up()
+        if self._try(lambda: self._finish(record)):
+            return
+        self._spool_text(record.to_json(), RECORD)
+        _logger.warning(
+            "The tracking store still fails; the result is kept in %s", readable_path(self._spool)
+        )
+
+    def _finish(self, record: TrialRecord) -> None:
+        from mlflow.entities import RunTag
+
+        now = int(time.time() * 1000)
+        self._log_metrics(_final_metrics(record), record.best_epoch, now)
+        tags = {f"environment.{name}": text for name, text in record.environment.items()}
+        if record.reason:
+            tags["seqbench.reason"] = record.reason
+        entries = [RunTag(_key(name), text[:_TAG_LENGTH]) for name, text in tags.items()]
+        for start in range(0, len(entries), _PARAMETERS_PER_CALL):
+            self._client.log_batch(self.run_id, tags=entries[start : start + _PARAMETERS_PER_CALL])
+        self._client.log_text(self.run_id, record.to_json() + "\n", RECORD)
+        self._client.set_terminated(self.run_id, record.status)
+
+    def _log_metrics(self, metrics: Mapping[str, float], step: int, timestamp: int) -> None:
+        from mlflow.entities import Metric
+
+        entries = [
+            Metric(_key(name), _storable(value), timestamp, step) for name, value in metrics.items()
+        ]
+        for start in range(0, len(entries), _METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, entries[start : start + _METRICS_PER_CALL])
+
+    def _send(self, action: Callable[[], None]) -> None:
+        """Do it, or remember it for :meth:`finish`."""
+        if not self._try(action):
+            self._pending.append(action)
+
+    def _try(self, action: Callable[[], None]) -> bool:
+        """Return whether it was done; a failing store is left alone: each call may take seconds."""
+        if self._failing:
+            return False
+        try:
+            with mlflow_client.quiet():
+                action()
+        except Exception as error:
+            self._failing = True
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            _logger.warning(
+                "The tracking store fails (%s); training goes on without it", reason[:160]
+            )
+        return not self._failing
+
+    def _catch_up(self) -> bool:
+        """Send what was kept; return whether the store took it all."""
+        try:
+            with mlflow_client.quiet():
+                while self._pending:
+                    self._pending[0]()
+                    del self._pending[0]
+                if self._spool.is_dir():
+                    self._client.log_artifacts(self.run_id, str(self._spool))
+                    shutil.rmtree(self._spool, ignore_errors=True)
+        except Exception:
+            return False
+        _logger.warning("The tracking store works again; nothing was lost")
+        return True
+
+    def _keep(self, path: Path, folder: str | None) -> None:
+        target = self._spool / (folder or "")
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+        except OSError as error:
+            _logger.warning("%s of this run is lost: %s", path.name, error)
+
+    def _spool_text(self, text: str, name: str) -> None:
+        try:
+            self._spool.mkdir(parents=True, exist_ok=True)
+            (self._spool / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            _logger.warning("%s of this run is lost: %s", name, error)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a nested configuration as ``{"model.hidden_size": "64"}``; lists stay one value."""
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{key}."))
+        else:
+            flat[key] = str(value)
+    return flat
+
+
+def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, str]) -> None:
+    """Log flat parameters; a text too long for MLflow is cut, its whole is in ``config.json``."""
+    from mlflow.entities import Param
+
+    entries = [Param(_key(name), text[:_PARAMETER_LENGTH]) for name, text in parameters.items()]
+    for start in range(0, len(entries), _PARAMETERS_PER_CALL):
+        client.log_batch(run_id, params=entries[start : start + _PARAMETERS_PER_CALL])
+
+
+def _final_metrics(record: TrialRecord) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for name, value in record.metrics.items():
+        metrics[f"best/{name}" if name.startswith("valid/") else name] = value
+    for baseline, scores in record.baselines.items():
+        metrics.update({f"baseline/{baseline}/{name}": value for name, value in scores.items()})
+    costs = ("parameters", "epochs", "best_epoch", "steps", "steps_per_second", "seconds")
+    return metrics | {f"cost/{name}": float(getattr(record, name)) for name in costs}
+
+
+def _storable(value: float) -> float:
+    """Return what a database can hold: infinities become NaN; the record keeps them."""
+    number = float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _key(name: str) -> str:
+    """Return a name with what MLflow does not allow in it replaced."""
+    return re.sub(r"[^\w.\- :/]", "_", name)[:_KEY_LENGTH]
