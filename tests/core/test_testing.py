@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqbench.plugins.bilstm import BiLSTM
-from seqbench.plugins.lstm import LSTM
 from torch import Tensor, nn
 
 from seqbench.api import (
@@ -23,6 +21,8 @@ from seqbench.api import (
     Task,
 )
 from seqbench.nn import last_step, zero_padding
+from seqbench.plugins.bilstm import BiLSTM
+from seqbench.plugins.lstm import LSTM
 from seqbench.testing import (
     check_alignment,
     check_counting,
@@ -84,8 +84,8 @@ class Ones(Task):
     alignment = Alignment.NEXT
     monitor = primary = Metric("loss", "min")
     citation = licence = ""
-    sizes: dict[str, str] = {}  # noqa: RUF012
-    metric_help: dict[str, str] = {}  # noqa: RUF012
+    sizes: dict[str, str] = {}
+    metric_help: dict[str, str] = {}
 
     def prepare(self) -> None:
         pass

@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.plugins.bilstm import BiLSTM
-from seqbench.plugins.gru import GRU
-from seqbench.plugins.lstm import LSTM
-from seqbench.plugins.peephole import Peephole
 from torch import Tensor
 
 from seqbench.api import (
@@ -27,6 +23,10 @@ from seqbench.api import (
     collate,
 )
 from seqbench.errors import Refused, TrialFailed
+from seqbench.plugins.bilstm import BiLSTM
+from seqbench.plugins.gru import GRU
+from seqbench.plugins.lstm import LSTM
+from seqbench.plugins.peephole import Peephole
 from seqbench.settings import Recipe, TrainerSettings
 from seqbench.testing import check_alignment, make_predictor
 from seqbench.training.backend import observe_backend

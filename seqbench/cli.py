@@ -1,0 +1,349 @@
+"""The one command: a subcommand, or else a trial given as Hydra overrides.
+
+A mistake of the user's is one line on stderr; ``SEQBENCH_TRACEBACK=1`` shows where it was raised.
+Exit codes: 0 done, 1 something failed, 2 refused before it started, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from seqbench import __version__
+from seqbench.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    Refused,
+    SeqbenchError,
+    TrialFailed,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+TRACEBACK = "SEQBENCH_TRACEBACK"
+"""Environment variable: 1 shows tracebacks."""
+
+_PLUGIN = "+plugin="
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """A first word that is not an override.
+
+    Args:
+        module: in ``seqbench.commands``, with a function ``command(args) -> exit code``.
+        usage: its arguments.
+        summary: what it does.
+    """
+
+    module: str
+    usage: str
+    summary: str
+
+
+SUBCOMMANDS = {
+    "list": Subcommand(
+        "listing",
+        "[tasks|models]",
+        "List models and tasks: name, what it is, origin, and whether it can be used here.",
+    ),
+    "describe": Subcommand(
+        "describe",
+        "model=NAME | task=NAME",
+        "Describe a model or task: equations, citation, parameters, data, metrics.",
+    ),
+    "prepare": Subcommand(
+        "prepare",
+        "task=NAME [task.PARAMETER=VALUE ...]",
+        "Fetch, check and cache a task's data, so that trials work offline.",
+    ),
+    "evaluate": Subcommand(
+        "evaluate",
+        "run=ID [task.source=PATH] [tracking.uri=URI]",
+        "Score the model of a finished run again, on its own test data or on yours.",
+    ),
+    "doctor": Subcommand(
+        "doctor",
+        "",
+        "Check versions, devices, data, plugins and tracking: each is ok, or says what to do.",
+    ),
+    "ui": Subcommand(
+        "ui",
+        "[tracking.uri=URI]",
+        "Browse the runs in MLflow's own page, on this machine only.",
+    ),
+}
+
+_USAGE = """\
+usage: seqbench [key=value ...]     run a trial, for example: seqbench task=music model=bilstm
+       seqbench list                models and tasks
+       seqbench --help              everything else
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: words after the command's name; None takes the process's own.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    with _terminable():
+        try:
+            return _dispatch(args)
+        except SystemExit as stop:
+            return _interrupted(stop) or _exit_code(stop)
+        except BrokenPipeError:  # `seqbench list | head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_DONE
+        except (Exception, KeyboardInterrupt) as error:
+            return _report(error)
+
+
+def _dispatch(args: list[str]) -> int:
+    args = _take_plugin_files(args)
+    if not args:
+        sys.stdout.write(_USAGE)
+        return EXIT_DONE
+    first, rest = args[0], args[1:]
+    if first == "--version":
+        sys.stdout.write(f"seqbench {__version__}\n")
+        return EXIT_DONE
+    if first in SUBCOMMANDS:
+        subcommand = SUBCOMMANDS[first]
+        if {"--help", "-h"} & set(rest):
+            usage = f"usage: seqbench {first} {subcommand.usage}".rstrip()
+            sys.stdout.write(f"{usage}\n\n{subcommand.summary}\n")
+            return EXIT_DONE
+        module = importlib.import_module(f"seqbench.commands.{subcommand.module}")
+        command: Callable[[list[str]], int] = module.command
+        return command(rest)
+    if "=" not in first and not first.startswith(("-", "+", "~")):
+        hint = did_you_mean(first, SUBCOMMANDS)
+        raise Refused(f"'{first}' is neither a subcommand nor key=value{hint}; see seqbench --help")
+    return _hydra(args)
+
+
+def _hydra(args: list[str]) -> int:
+    """Run the Hydra application: trials, or Hydra's own answers such as ``--cfg job``."""
+    flags = _parse_flags(args)
+    runs_trials = not (flags.help or flags.shell_completion)
+    if any(word.startswith("query=") for word in flags.overrides):
+        _complete_subcommands()
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and we print them
+    import tempfile
+
+    import hydra
+
+    from seqbench import config
+
+    config.enable(import_plugins=runs_trials)
+    jobs = _Jobs(sweep=flags.multirun or "hydra.mode=MULTIRUN" in args)
+
+    @hydra.main(
+        version_base=config.VERSION_BASE,
+        config_path=f"pkg://{config.CONFIG_MODULE}",
+        config_name=config.CONFIG_NAME,
+    )
+    def application(cfg: DictConfig) -> None:
+        jobs.run(cfg)
+
+    overrides = list(flags.overrides)
+    if flags.config_dir:
+        overrides.append(f"hydra.searchpath=[file://{os.path.abspath(flags.config_dir)}]")
+    # argparse, as Hydra uses it, wants flags before overrides: `task=music -m model=lstm,gru`.
+    options = [word for word in args if word not in flags.overrides]
+    commands = [[*options, *flags.overrides]]
+    if flags.multirun and flags.cfg:  # Hydra refuses the two together
+        options = [word for word in options if word not in ("-m", "--multirun")]
+        commands = [[*options, *words] for words in config.sweep_members(flags.overrides)]
+    before = sys.argv
+    try:
+        # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
+        with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
+            os.environ["SEQBENCH_SCRATCH"] = scratch
+            for number, words in enumerate(commands, start=1):
+                sys.argv = [before[0], *words]
+                if len(commands) > 1:
+                    sys.stdout.write(f"# trial {number}: {' '.join(words[len(options) :])}\n")
+                application()
+    except SystemExit as stop:
+        if stop.code not in (None, EXIT_DONE):
+            raise
+    except Exception as error:
+        raise config.explain(error, overrides) from error
+    finally:
+        sys.argv = before
+        os.environ.pop("SEQBENCH_SCRATCH", None)
+    return jobs.exit_code()
+
+
+@dataclass
+class _Jobs:
+    """The trials of one command: a failing one of a sweep costs a line, and the others go on."""
+
+    sweep: bool
+    count: int = 0
+    failures: list[BaseException] = field(default_factory=list)
+    process: int = field(default_factory=os.getpid)
+
+    def run(self, cfg: DictConfig) -> None:
+        """Run one trial; called by Hydra."""
+        self.count += 1
+        if self.count == 1:
+            _warn_of_problems()
+        try:
+            self._trial(cfg)
+        except Exception as error:
+            self.failures.append(error)
+            if self.sweep:
+                _report(error, where=f"trial {self.count} ({self._overrides()}): ")
+            if os.getpid() != self.process:  # in a launcher's worker: let its parent know
+                raise TrialFailed("a trial of the sweep failed") from error
+
+    def exit_code(self) -> int:
+        """Return the command's exit code; raise what stopped a single trial."""
+        if not self.failures:
+            return EXIT_DONE
+        if not self.sweep:
+            raise self.failures[0]
+        sys.stderr.write(f"seqbench: {len(self.failures)} of {self.count} trials failed\n")
+        return EXIT_FAILED
+
+    @staticmethod
+    def _trial(cfg: DictConfig) -> None:
+        from seqbench import config
+
+        settings = config.settings(cfg)
+        from seqbench.commands.run import run
+
+        try:
+            run(settings)
+        except SystemExit as stop:
+            if _interrupted(stop):
+                raise KeyboardInterrupt from stop
+            raise TrialFailed(f"the trial exited with code {_exit_code(stop)}") from stop
+
+    @staticmethod
+    def _overrides() -> str:
+        from hydra.core.hydra_config import HydraConfig
+
+        return " ".join(HydraConfig.get().overrides.task)
+
+
+def _take_plugin_files(args: list[str]) -> list[str]:
+    """Register the files given as ``+plugin=PATH`` and return the other words."""
+    kept = []
+    for word in args:
+        if word.startswith(_PLUGIN):
+            from seqbench.registry import add_plugin_file
+
+            add_plugin_file(word.removeprefix(_PLUGIN))
+        else:
+            kept.append(word)
+    return kept
+
+
+def _parse_flags(args: list[str]) -> argparse.Namespace:
+    """Read Hydra's flags; an unknown one is refused in one line."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        flags = [option for action in parser._actions for option in action.option_strings]
+        wrong = [word for word in args if word.startswith("-") and word not in flags]
+        hint = did_you_mean(wrong[0], flags) if wrong else ""
+        raise Refused(f"{message}{hint}; see seqbench --help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_intermixed_args(args)
+
+
+def _complete_subcommands() -> None:
+    """Answer TAB where a subcommand can stand, and let Hydra see the words that follow one."""
+    line = os.environ.get("COMP_LINE", "")
+    command, *words = line.split() or [""]
+    words = [word for word in words if not word.startswith(_PLUGIN)]
+    typing = words[-1] if words and not line.endswith(" ") else ""
+    if len(words) == bool(typing):
+        matches = [name for name in SUBCOMMANDS if name.startswith(typing)]
+        sys.stdout.write("".join(f"{name}\n" for name in matches))
+    elif words[0] in SUBCOMMANDS:
+        words = words[1:]
+    options = [word for word in words[:-1] if word.startswith("-")]
+    words = options + [word for word in words if word not in options]
+    os.environ["COMP_LINE"] = " ".join([command, *words]) + ("" if typing else " ")
+
+
+def _warn_of_problems() -> None:
+    from seqbench.registry import registry
+
+    for problem in registry().problems:
+        sys.stderr.write(f"seqbench: warning: {problem}\n")
+
+
+def _report(error: BaseException, where: str = "") -> int:
+    """Print an exception as one line on stderr and return its exit code."""
+    if os.environ.get(TRACEBACK) == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    code = EXIT_FAILED
+    line = " ".join(str(error).split())
+    if isinstance(error, KeyboardInterrupt):
+        code, line = EXIT_INTERRUPTED, "interrupted"
+    elif isinstance(error, Refused):
+        code = EXIT_REFUSED
+    elif not isinstance(error, SeqbenchError):
+        line = f"internal error: {type(error).__name__}: {line}; {TRACEBACK}=1 shows where"
+    sys.stderr.write(f"seqbench: {where}{line}\n")
+    return code
+
+
+def _exit_code(stop: SystemExit) -> int:
+    if stop.code is None:
+        return EXIT_DONE
+    return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+
+
+def _interrupted(stop: SystemExit) -> int:
+    """Return 130 if an interrupt became this exit (Lightning's way with Ctrl-C), else 0."""
+    cause: BaseException | None = stop
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        cause = cause.__cause__ or cause.__context__
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a trial as Ctrl-C does; a second one does not cut its clean-up short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt("terminated")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

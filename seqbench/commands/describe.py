@@ -1,0 +1,145 @@
+"""``seqbench describe``: what a model or task is, read from its source."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from seqbench import values
+from seqbench.errors import EXIT_DONE, Refused
+from seqbench.registry import KINDS, Registration, registry
+from seqbench.source import UNSET, Call, ClassSource, Parameter
+
+_DIRECTIONS = {"min": "smaller is better", "max": "larger is better"}
+
+
+def command(args: list[str]) -> int:
+    """Print the description of each model or task named.
+
+    Args:
+        args: words such as ``model=lstm`` and ``task=music``, or bare names.
+    """
+    if not args:
+        raise Refused("nothing to describe: name a model=NAME or a task=NAME; see seqbench list")
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    chapters = [_chapter(item, width) for word in args for item in _find(word)]
+    sys.stdout.write("\n\n".join(chapters) + "\n")
+    return EXIT_DONE
+
+
+def _find(word: str) -> list[Registration]:
+    known = registry()
+    kind_name, equals, name = word.partition("=")
+    for kind in KINDS:
+        if equals and kind == kind_name:
+            return [known.get(kind, name)]
+    named = [kind for kind in KINDS if word in known.names(kind)]
+    if named:
+        return [known.get(kind, word) for kind in named]
+    raise Refused(f"'{word}' cannot be described: write model=NAME or task=NAME; see seqbench list")
+
+
+def _chapter(item: Registration, width: int) -> str:
+    found = item.source()
+    constants = found.constants
+    parts = [f"{item.kind} {item.name}  ({item.origin})", _reflow(_plain(found.description), width)]
+    reason = item.unusable()
+    if reason:
+        parts.append(_wrap(f"Not usable here: {reason}", width))
+    for title, key in (("Citation", "citation"), ("Licence", "licence")):
+        if isinstance(constants.get(key), str):
+            parts.append(f"{title}\n{_wrap(constants[key], width)}")
+    if item.kind == "task":
+        parts += _task_facts(constants, width)
+    parts.append(_parameters(item, found, width))
+    task, model = ("music", item.name) if item.kind == "model" else (item.name, "lstm")
+    parts.append(f"Try\n  seqbench task={task} model={model} experiment=smoke")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
+    facts = []
+    for title, key in (("Version", "version"), ("Alignment", "alignment")):
+        if key in constants:
+            facts.append(f"{title}: {constants[key]}")
+    parts = ["\n".join(facts)]
+    sizes = constants.get("sizes")
+    if isinstance(sizes, dict):
+        parts.append("Data\n" + _pairs(sizes, width))
+    for title, key in (("Selects the epoch (validation)", "monitor"), ("Ranks (test)", "primary")):
+        if isinstance(constants.get(key), Call):
+            parts.append(f"{title}\n  {_metric(constants[key])}")
+    meanings = constants.get("metric_help")
+    if isinstance(meanings, dict):
+        parts.append("Metrics\n" + _pairs(meanings, width))
+    return parts
+
+
+def _metric(call: Call) -> str:
+    given = dict(zip(("name", "direction", "unit"), call.arguments, strict=False))
+    given.update(call.keywords)
+    direction = _DIRECTIONS.get(given.get("direction", ""), "")
+    return ", ".join(part for part in (given.get("name"), given.get("unit"), direction) if part)
+
+
+def _parameters(item: Registration, found: ClassSource, width: int) -> str:
+    lines = ["Parameters"]
+    for parameter in found.parameters:
+        default = _default(parameter)
+        kind = values.describe(parameter.annotation) if parameter.annotation else "any value"
+        lines.append(f"  {item.kind}.{parameter.name}={default}  ({kind})")
+        if parameter.doc:
+            lines.append(_wrap(_plain(parameter.doc), width, indent=6))
+    return "\n".join(lines) if found.parameters else ""
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.default == UNSET:
+        return "VALUE"
+    if isinstance(parameter.default, Call):
+        return parameter.default.function
+    if isinstance(parameter.default, str):
+        return parameter.default
+    return values.show(parameter.default)
+
+
+def _plain(text: str) -> str:
+    """Strip a docstring's markup: literals, roles, and the second colon before a block."""
+    text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", text)
+    return text.replace("``", "").replace("::\n", ":\n")
+
+
+def _reflow(text: str, width: int) -> str:
+    """Fill paragraphs to the width; equations, which are indented, keep their lines."""
+    paragraphs = text.split("\n\n")
+    filled = [
+        part if re.search(r"^ ", part, re.MULTILINE) else textwrap.fill(part, width)
+        for part in paragraphs
+    ]
+    return "\n\n".join(filled)
+
+
+def _pairs(pairs: dict[Any, Any], width: int) -> str:
+    column = max(len(str(key)) for key in pairs) if pairs else 0
+    lines = []
+    for key, text in pairs.items():
+        head = f"  {str(key).ljust(column)}  "
+        lines.append(
+            textwrap.fill(
+                " ".join(str(text).split()),
+                width,
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+            )
+        )
+    return "\n".join(lines)
+
+
+def _wrap(text: str, width: int, indent: int = 2) -> str:
+    margin = " " * indent
+    return textwrap.fill(
+        " ".join(text.split()), width, initial_indent=margin, subsequent_indent=margin
+    )

@@ -1,0 +1,356 @@
+"""The configuration: composed by Hydra, checked against code that is not imported.
+
+Hydra accepts ``+model.foo=3`` and answers a typo with several lines; here everything is checked
+again after composing, and every mistake becomes one line that names the nearest thing that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from seqbench import source, values
+from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
+from seqbench.registry import KINDS, Kind, Registration, readable, registry
+from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
+
+CONFIG_MODULE = "seqbench.conf"
+CONFIG_NAME = "config"
+VERSION_BASE = "1.3"
+
+_NEEDED = ("task", "model", "recipe", "trainer", "tracking")
+
+_Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings)
+
+
+class PluginConfigs(SearchPathPlugin):
+    """Appends installed plugins' configurations to Hydra's search path.
+
+    They are found in metadata and named as folders: Hydra would import ``pkg://plugin.conf``, and
+    ``plugin`` with it.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folder of each entry point in the group ``seqbench.conf``."""
+        for point in entry_points(group=CONFIG_MODULE):
+            for folder in source.package_folders(point.value):
+                search_path.append(f"plugin {point.name}", f"file://{folder}")
+
+
+def enable(import_plugins: bool = True) -> None:
+    """Make plugins' configurations known to Hydra; those without YAML get theirs from signatures.
+
+    Args:
+        import_plugins: False only reads them, for help and TAB, see :func:`registry.readable`.
+
+    Raises:
+        Refused: a file given as ``+plugin=`` cannot be used.
+    """
+    Plugins.instance().register(PluginConfigs)
+    if import_plugins:
+        known = [item for kind in KINDS for item in registry().all(kind)]
+    else:
+        known = readable()
+    folders = _config_folders()
+    for item in known:
+        if any((folder / item.kind / f"{item.name}.yaml").is_file() for folder in folders):
+            continue
+        try:
+            node = from_signature(item)
+        except Refused:  # broken code: selecting it is refused in `settings`, with the reason
+            node = {"name": item.name}
+        variant_of, _, name = item.name.rpartition("/")
+        group = f"{item.kind}/{variant_of}" if variant_of else item.kind
+        ConfigStore.instance().store(group=group, name=name, node=node, provider=item.origin)
+
+
+def from_signature(item: Registration) -> dict[str, Any]:
+    """Return the configuration that a constructor's typed signature implies.
+
+    Raises:
+        Refused: the source cannot be read.
+    """
+    node: dict[str, Any] = {"name": item.name}
+    for parameter in item.source().parameters:
+        if not isinstance(parameter.default, source.Call):
+            default = parameter.default
+            node[parameter.name] = list(default) if isinstance(default, tuple) else default
+    return node
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """Compose a trial's configuration.
+
+    Raises:
+        Refused: an override is wrong; one line that says how.
+    """
+    enable()
+    try:
+        with _hydra():
+            return hydra_compose(CONFIG_NAME, list(overrides))
+    except Exception as error:  # a plugin's YAML can be wrong in any way
+        raise explain(error, overrides) from error
+
+
+def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of each trial of a sweep, for example of ``model=lstm,gru``.
+
+    Raises:
+        Refused: an override cannot be read.
+    """
+    parsed = [_parse(text) for text in overrides]
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def settings(config: DictConfig) -> Settings:
+    """Check a composed configuration and return it typed.
+
+    Raises:
+        Refused: a key is unknown, or a value is of the wrong type or impossible.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise Refused(_one_line(error)) from error
+    assert isinstance(plain, dict)
+    data = {str(key): value for key, value in plain.items()}
+    _refuse_unknown("", data, [*_NEEDED, "seed"])
+    task, task_parameters = _selection("task", data)
+    model, model_parameters = _selection("model", data)
+    recipe = _section("recipe", Recipe, data)
+    trainer = _section("trainer", TrainerSettings, data)
+    tracking = _section("tracking", TrackingSettings, data)
+    seed = _fit("seed", "int", data.get("seed"))
+    try:
+        return Settings(
+            task=task,
+            task_parameters=task_parameters,
+            model=model,
+            model_parameters=model_parameters,
+            recipe=recipe,
+            trainer=trainer,
+            tracking=tracking,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
+    """Turn what Hydra or OmegaConf raised into one line with the nearest thing that exists."""
+    if isinstance(error, SeqbenchError):
+        return error
+    with _hydra() as loader:
+        try:
+            _Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
+        except SeqbenchError as refusal:
+            return refusal
+        except Exception:
+            pass  # what the overrides select is itself broken: `error` says how
+    return Refused(_one_line(error))
+
+
+class _Search:
+    """Looks for the override that Hydra could not apply."""
+
+    def __init__(self, loader: ConfigLoader, overrides: Sequence[str]) -> None:
+        self._loader = loader
+        self._texts = list(overrides)
+        self._search_path = [text for text in overrides if text.startswith("hydra.searchpath=")]
+
+    def check(self, ambiguous: bool) -> None:
+        """Raise the refusal of the first override that is wrong; return if none is.
+
+        Args:
+            ambiguous: whether Hydra took several values for a sweep that was not asked for.
+        """
+        parsed = [_parse(text) for text in self._texts]
+        sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
+        if ambiguous and sweeps:
+            raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
+        groups = self._options("", ObjectType.GROUP)
+        choices = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
+        for item in choices:
+            self._check_choice(item)
+        choosing = [str(item.input_line) for item in choices if not item.is_sweep_override()]
+        tree = OmegaConf.to_container(hydra_compose(CONFIG_NAME, self._search_path + choosing))
+        assert isinstance(tree, dict)
+        for item in parsed:
+            if item not in choices and not item.key_or_group.startswith("hydra"):
+                _check_key(item, tree, groups)
+
+    def _check_choice(self, item: Override) -> None:
+        group = item.key_or_group
+        known = self._options(group, ObjectType.CONFIG)
+        if item.is_delete():
+            if group in _NEEDED:
+                listing = ", ".join(known)
+                raise Refused(f"{item.input_line}: a trial needs a {group}; known: {listing}")
+            return
+        if item.is_add() and group in self._options("", ObjectType.GROUP):
+            raise Refused(f"{item.input_line}: '{group}' is chosen already; leave out the +")
+        value = item.value()
+        names = value.list if isinstance(value, ChoiceSweep) else [value]
+        for name in names:
+            text = values.show(name) if name is None else str(name).strip("'\"")
+            if not text:
+                raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
+            if text not in known:
+                raise unknown(group, text, known)
+
+    def _options(self, group: str, kind: ObjectType) -> list[str]:
+        found = self._loader.get_group_options(group, kind, CONFIG_NAME, self._search_path)
+        return sorted(name for name in found if name != "hydra")
+
+
+def _parse(text: str) -> Override:
+    key, equals, value = text.partition("=")
+    if not equals and not text.startswith("~"):
+        for kind in KINDS:
+            if text in registry().names(kind):
+                raise Refused(f"'{text}' is not key=value (did you mean {kind}={text}?)")
+        raise Refused(f"'{text}' is not key=value; see seqbench --help")
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise Refused(
+            f"cannot read '{text}': a value that holds , = : ( ) [ ] {{ }} or quotes must itself "
+            f"be quoted, for example {key}='\"{value.replace(chr(34), '')}\"'"
+        ) from error
+
+
+def _check_key(item: Override, tree: Mapping[Any, Any], groups: Sequence[str]) -> None:
+    """Refuse an override of a key that is not in the composed configuration."""
+    parts = item.key_or_group.split(".")
+    node: Any = tree
+    for depth, part in enumerate(parts):
+        known = [str(key) for key in node] if isinstance(node, Mapping) else []
+        if part not in known:
+            if item.is_add():
+                return
+            prefix = "".join(f"{name}." for name in parts[:depth])
+            if not depth:
+                known = sorted({*known, *groups})
+            raise _unknown_key(prefix, part, known)
+        node = node[part]
+    if item.is_add():
+        raise Refused(f"{item.input_line}: '{item.key_or_group}' exists; leave out the +")
+
+
+def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name selected, and its parameters checked against its constructor's signature."""
+    section = data.get(kind)
+    if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+        names = ", ".join(registry().names(kind))
+        raise Refused(
+            f"no {kind} is selected: its configuration must have 'name: NAME', one of {names}"
+        )
+    name = section["name"]
+    if name not in registry().names(kind):
+        raise Refused(f"the configuration of {kind}={name} has no code: {_why(kind, name)}")
+    item = registry().get(kind, name)
+    reason = item.unusable()
+    if reason is not None:
+        raise Refused(f"{kind} '{name}' ({item.origin}) cannot be used: {reason}")
+    known = {parameter.name: parameter for parameter in item.source().parameters}
+    given = {str(key): value for key, value in section.items() if key != "name"}
+    _refuse_unknown(f"{kind}.", given, list(known))
+    checked = {}
+    for key, parameter in known.items():
+        if key in given:
+            checked[key] = _fit(f"{kind}.{key}", parameter.annotation, given[key])
+        elif parameter.default == source.UNSET:
+            raise Refused(f"{kind}.{key} has no default: give {kind}.{key}=VALUE")
+        elif not isinstance(parameter.default, source.Call):
+            checked[key] = parameter.default
+    return name, checked
+
+
+def _why(kind: Kind, name: str) -> str:
+    try:
+        registry().get(kind, name)
+    except Refused as refusal:
+        return str(refusal)
+    raise AssertionError(f"{kind} '{name}' is registered")
+
+
+def _section(name: str, section: type[_Section], data: Mapping[str, Any]) -> _Section:
+    given = data.get(name)
+    if not isinstance(given, dict):
+        raise Refused(f"the configuration has no section '{name}'")
+    known = {field.name: str(field.type) for field in fields(section)}
+    _refuse_unknown(f"{name}.", given, list(known))
+    checked = {key: _fit(f"{name}.{key}", known[key], value) for key, value in given.items()}
+    try:
+        return section(**checked)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _fit(key: str, annotation: str, value: object) -> Any:
+    if not annotation:
+        return value
+    try:
+        return values.fit(annotation, value)
+    except ValueError as error:
+        raise Refused(f"{key} {error}") from error
+
+
+def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in given:
+        if key not in known:
+            raise _unknown_key(prefix, key, known)
+
+
+def _unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
+    names = sorted(name for name in known if name != "name")
+    hint = did_you_mean(key, names).replace("mean '", f"mean '{prefix}")
+    listing = ", ".join(names) or "none"
+    where = f"{prefix.rstrip('.')} takes" if prefix else "known"
+    return Refused(f"unknown key '{prefix}{key}'{hint}; {where}: {listing}")
+
+
+def _config_folders() -> list[Path]:
+    packages = [CONFIG_MODULE, *(point.value for point in entry_points(group=CONFIG_MODULE))]
+    return [folder for package in packages for folder in source.package_folders(package)]
+
+
+@contextmanager
+def _hydra() -> Iterator[ConfigLoader]:
+    with initialize_config_module(CONFIG_MODULE, "seqbench", VERSION_BASE):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra.config_loader
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an exception of Hydra, OmegaConf or YAML in one line."""
+    cause: BaseException = error
+    while cause.__cause__ is not None and not str(cause).strip():
+        cause = cause.__cause__
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} has no default: give {cause.full_key}=VALUE"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        first = str(cause.msg or cause).partition("\n")[0]
+        return f"{cause.full_key}: {first}"
+    return " ".join(str(cause).split()) or type(cause).__name__

@@ -1,0 +1,401 @@
+"""Which models and tasks there are, by name: built-ins and plugins, through the same hooks.
+
+A plugin that fails to import, or whose hook returns something else than entries, is left out and
+recorded in :attr:`Registry.problems`; everything else keeps working. Two plugins may not offer one
+name: selecting that name is refused, other names work.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+
+from seqbench import builtin, hookspecs, source
+from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
+from seqbench.hookspecs import Entry
+
+Kind = Literal["model", "task"]
+KINDS: tuple[Kind, Kind] = ("model", "task")
+
+BUILT_IN = "built-in"
+PLUGIN_FILES = "SEQBENCH_PLUGIN_FILES"
+"""Environment variable: files given as ``+plugin=PATH``, so that worker processes know them too."""
+DISABLED = "SEQBENCH_DISABLE_PLUGINS"
+"""Environment variable: entry-point or distribution names that are left out, comma-separated."""
+
+_BASES = {"model": "seqbench.api.model.Model", "task": "seqbench.api.task.Task"}
+_HOOKS = {"model": "seqbench_models", "task": "seqbench_tasks"}
+_NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z0-9_]+)?")
+_TARGET = re.compile(r"[\w.]+:\w+")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model or task that can be selected by name.
+
+    Args:
+        kind: ``model`` or ``task``.
+        name: what the user selects.
+        target: ``module:Class`` or ``path/to/file.py:Class``.
+        origin: ``built-in``, a distribution and its version, or a file.
+        requires: top-level modules it needs beyond seqbench's own dependencies.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    origin: str
+    requires: tuple[str, ...] = ()
+
+    def source(self) -> source.ClassSource:
+        """Return what the class's source says, without importing it.
+
+        Raises:
+            Refused: there is no such source.
+        """
+        return source.read_class(self.target)
+
+    def unusable(self) -> str | None:
+        """Return why it cannot be used here, in one line, or None if nothing speaks against it."""
+        missing = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if missing:
+            return f"needs {', '.join(missing)}, which is not installed"
+        try:
+            found = self.source()
+        except Refused as error:
+            return str(error)
+        if _BASES[self.kind] not in found.ancestors:
+            return (
+                f"class {found.node.name} does not subclass seqbench.api.{self.kind.capitalize()}"
+            )
+        if found.misplaced:
+            names = ", ".join(found.misplaced)
+            return f"constructor parameters must be keyword-only (after *): {names}"
+        return None
+
+    def load(self) -> type[Any]:
+        """Import the class.
+
+        Raises:
+            Refused: it cannot be imported, or is not a class of its kind; names the plugin.
+        """
+        reason = self.unusable()
+        if reason is not None:
+            raise Refused(f"{self.kind} '{self.name}' ({self.origin}) cannot be used: {reason}")
+        module_name, _, class_name = self.target.rpartition(":")
+        try:
+            loaded = getattr(_import(module_name), class_name)
+        except (Exception, SystemExit) as error:
+            raise Refused(
+                f"{self.kind} '{self.name}' ({self.origin}) cannot be imported: {_one_line(error)}"
+            ) from error
+        missing = sorted(getattr(loaded, "__abstractmethods__", ()))
+        if missing:
+            raise Refused(
+                f"{self.kind} '{self.name}' ({self.origin}) cannot be used: "
+                f"{class_name} does not implement {', '.join(missing)}"
+            )
+        assert isinstance(loaded, type)
+        return loaded
+
+
+class Registry:
+    """Every plugin of this environment, and what each offers."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        """One line for each plugin that is left out, or whose offer is."""
+        self._manager = pluggy.PluginManager("seqbench")
+        self._manager.add_hookspecs(hookspecs)
+        self._origins: dict[str, str] = {}
+        self._found: dict[tuple[Kind, str], list[Registration]] = {}
+        self._register(builtin, BUILT_IN, BUILT_IN)
+        for point in _entry_points():
+            self._register_entry_point(point)
+        for path in plugin_files():
+            self._register_file(path)
+        for kind in KINDS:
+            self._ask(kind)
+        for point in entry_points(group="seqbench.conf"):
+            if not source.package_folders(point.value):
+                message = f"its configurations, {point.value}, are not found"
+                self._problem(point.name, _origin(point), message)
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of a kind, sorted."""
+        return sorted(name for known, name in self._found if known == kind)
+
+    def all(self, kind: Kind) -> list[Registration]:
+        """Return every registration of a kind; a name that two plugins offer stands twice."""
+        return [item for name in self.names(kind) for item in self._found[kind, name]]
+
+    def get(self, kind: Kind, name: str) -> Registration:
+        """Return what a name stands for.
+
+        Raises:
+            Refused: nobody knows the name, or two plugins offer it.
+        """
+        found = self._found.get((kind, name), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            origins = " and ".join(item.origin for item in found)
+            raise Refused(
+                f"{kind} '{name}' is offered by {origins}; leave one out with {DISABLED}=<plugin>"
+            )
+        refusal = unknown(kind, name, self.names(kind))
+        if self.problems:
+            raise Refused(f"{refusal}; not loaded: {'; '.join(self.problems)}")
+        raise refusal
+
+    def notify(self, hook: str, **arguments: object) -> None:
+        """Call a lifecycle hook of every plugin; one that raises costs a line on stderr, no more.
+
+        Args:
+            hook: ``seqbench_run_started``, ``seqbench_epoch_ended`` or ``seqbench_run_ended``.
+            arguments: the hook's arguments.
+        """
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception as error:
+                origin = self._origins[implementation.plugin_name]
+                sys.stderr.write(f"seqbench: {hook} of {origin} failed: {_one_line(error)}\n")
+
+    def _register_entry_point(self, point: EntryPoint) -> None:
+        origin = _origin(point)
+        try:
+            plugin = point.load()
+        except (Exception, SystemExit) as error:
+            self._problem(point.name, origin, f"import failed: {_one_line(error)}")
+            return
+        self._register(plugin, point.name, origin)
+
+    def _register_file(self, path: str) -> None:
+        """Register a file that the user named: a plugin module, or a class named like it."""
+        module = _plugin_file(path)
+        if not _has_hooks(module):
+            self._add(_file_registration(module))
+            return
+        try:
+            plugin = _import(path)
+        except (Exception, SystemExit) as error:
+            raise Refused(f"+plugin={path} cannot be imported: {_one_line(error)}") from error
+        self._register(plugin, path, path)
+
+    def _register(self, plugin: object, name: str, origin: str) -> None:
+        unique = name
+        while self._manager.has_plugin(unique):
+            unique += "'"
+        if self._manager.is_registered(plugin):
+            return
+        self._origins[unique] = origin
+        try:
+            self._manager.register(plugin, unique)
+        except pluggy.PluginValidationError as error:
+            if self._manager.is_registered(plugin):  # pluggy before 1.7 keeps it half registered
+                self._manager.unregister(plugin)
+            self._problem(name, origin, _one_line(error))
+            return
+        for caller in self._manager.get_hookcallers(plugin) or []:
+            if caller.spec is None:
+                known = [n for n in vars(hookspecs) if n.startswith("seqbench_")]
+                hint = did_you_mean(caller.name, known)
+                self._problem(name, origin, f"there is no hook '{caller.name}'{hint}")
+
+    def _ask(self, kind: Kind) -> None:
+        """Collect what every plugin offers of a kind."""
+        for implementation in getattr(self._manager.hook, _HOOKS[kind]).get_hookimpls():
+            plugin = implementation.plugin_name
+            origin = self._origins[plugin]
+            try:
+                offered = list(implementation.function())
+            except (Exception, SystemExit) as error:
+                self._problem(plugin, origin, f"{_HOOKS[kind]} failed: {_one_line(error)}")
+                continue
+            for entry in offered:
+                fault = _fault(entry)
+                if fault:
+                    self._problem(plugin, origin, f"{_HOOKS[kind]} returned {fault}")
+                else:
+                    requires = tuple(entry.requires)
+                    self._add(Registration(kind, entry.name, entry.target, origin, requires))
+
+    def _add(self, item: Registration) -> None:
+        self._found.setdefault((item.kind, item.name), []).append(item)
+
+    def _problem(self, plugin: str, origin: str, message: str) -> None:
+        self.problems.append(f"plugin '{plugin}' ({origin}): {message}")
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """Return this process's registry, built at the first call.
+
+    Raises:
+        Refused: a file given as ``+plugin=`` cannot be used.
+    """
+    return Registry()
+
+
+def add_plugin_file(path: str) -> None:
+    """Register a file given as ``+plugin=PATH``, here and in worker processes started from here.
+
+    Raises:
+        Refused: there is no such file.
+    """
+    file = Path(path).expanduser()
+    if file.suffix != ".py" or not file.is_file():
+        raise Refused(f"+plugin={path}: there is no such Python file")
+    known = plugin_files()
+    if str(file.resolve()) not in known:
+        os.environ[PLUGIN_FILES] = os.pathsep.join([*known, str(file.resolve())])
+        registry.cache_clear()
+
+
+def plugin_files() -> list[str]:
+    """Return the files given as ``+plugin=PATH``."""
+    return [path for path in os.environ.get(PLUGIN_FILES, "").split(os.pathsep) if path]
+
+
+def readable() -> list[Registration]:
+    """Return what can be known of all names without importing any plugin, for help and TAB.
+
+    Plugins' hooks are read, not called: one that returns a literal list of entries is understood,
+    another's names are missing here and there only.
+    """
+    found = [
+        Registration(kind, entry.name, entry.target, BUILT_IN, entry.requires)
+        for kind, entries in zip(
+            KINDS, (builtin.seqbench_models(), builtin.seqbench_tasks()), strict=True
+        )
+        for entry in entries
+    ]
+    for point in _entry_points():
+        try:
+            module = source.read_module(point.module)
+        except SeqbenchError:
+            continue
+        if module is not None:
+            found += _literal_entries(module, _origin(point))
+    for path in plugin_files():
+        module = _plugin_file(path)
+        if _has_hooks(module):
+            found += _literal_entries(module, path)
+        else:
+            found.append(_file_registration(module))
+    return found
+
+
+def _plugin_file(path: str) -> source.ModuleSource:
+    module = source.read_module(path)
+    if module is None:
+        raise Refused(f"+plugin={path}: there is no such Python file")
+    return module
+
+
+def _file_registration(module: source.ModuleSource) -> Registration:
+    """Return the model or task of a file without hooks: its class named like the file."""
+    name = builtin.class_named_like(module.path.stem, module.text)
+    if name is None:
+        raise Refused(f"+plugin={module.path}: it has no hooks, and no class named like the file")
+    target = f"{module.name}:{name}"
+    ancestors = source.read_class(target).ancestors
+    for kind in KINDS:
+        if _BASES[kind] in ancestors:
+            return Registration(kind, module.path.stem, target, str(module.path))
+    raise Refused(
+        f"+plugin={module.path}: {name} subclasses neither seqbench.api.Model nor seqbench.api.Task"
+    )
+
+
+def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registration]:
+    found = []
+    for kind in KINDS:
+        for node in module.tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name == _HOOKS[kind]:
+                returned = node.body[-1]
+                if not isinstance(returned, ast.Return) or returned.value is None:
+                    continue
+                try:
+                    calls = source.evaluate(module, returned.value)
+                    entries = [Entry(*call.arguments, **dict(call.keywords)) for call in calls]
+                except (ValueError, TypeError, AttributeError):
+                    continue
+                found += [
+                    Registration(kind, entry.name, entry.target, origin, entry.requires)
+                    for entry in entries
+                    if not _fault(entry)
+                ]
+    return found
+
+
+def _entry_points() -> list[EntryPoint]:
+    disabled = {name.strip() for name in os.environ.get(DISABLED, "").split(",")}
+    found = []
+    for point in entry_points(group="seqbench"):
+        names = {point.name, point.dist.name if point.dist else point.name}
+        if not names & disabled:
+            found.append(point)
+    return found
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _import(module: str) -> ModuleType:
+    """Import a dotted module, or a file under a name of its own."""
+    if not module.endswith(".py"):
+        return importlib.import_module(module)
+    path = Path(module)
+    name = f"seqbench_plugin_file_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    created = importlib.util.module_from_spec(spec)
+    sys.modules[name] = created
+    try:
+        spec.loader.exec_module(created)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return created
+
+
+def _has_hooks(module: source.ModuleSource) -> bool:
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name.startswith("seqbench_")
+        for node in module.tree.body
+    )
+
+
+def _fault(entry: object) -> str:
+    """Return what is wrong with something that a hook returned, or an empty string."""
+    if not isinstance(entry, Entry):
+        return f"{entry!r}, which is not a seqbench.hookspecs.Entry"
+    if not isinstance(entry.name, str) or not _NAME.fullmatch(entry.name):
+        return f"the name {entry.name!r}; a name is lower-case letters, digits and _"
+    if not isinstance(entry.target, str) or not _TARGET.fullmatch(entry.target):
+        return f"the target {entry.target!r} of '{entry.name}'; a target is 'package.module:Class'"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

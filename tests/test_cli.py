@@ -1,0 +1,415 @@
+"""The command as a user meets it: what it prints, how it ends, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import seqbench
+from seqbench import cli
+from seqbench.cli import SUBCOMMANDS
+from seqbench.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
+
+HEAVY = ("torch", "lightning", "mlflow", "numpy", "matplotlib", "sklearn", "scipy")
+
+# The command with a trial that trains nothing and does what its seed says.
+STAND_IN = """
+import sys
+import time
+import types
+
+
+def run(settings):
+    print("trial", settings.model, settings.seed, flush=True)
+    if settings.seed == 1:
+        raise ValueError("a\\nbug")
+    if settings.seed == 2:
+        raise SystemExit(7)
+    if settings.seed == 3:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SystemExit(1)
+    if settings.seed == 4:
+        time.sleep(60)
+    if settings.seed == 5:
+        from seqbench.errors import Refused
+        raise Refused("no such data")
+    if settings.seed == 6:
+        from seqbench.errors import TrialFailed
+        raise TrialFailed("the loss is not finite")
+
+
+stand_in = types.ModuleType("seqbench.commands.run")
+stand_in.run = run
+sys.modules["seqbench.commands.run"] = stand_in
+from seqbench.cli import main
+
+sys.exit(main())
+"""
+
+Result = subprocess.CompletedProcess[str]
+
+
+def seqbench_command(*args: str, **env: str) -> Result:
+    """Run the real command in a process of its own."""
+    command = [sys.executable, "-m", "seqbench", *args]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | env)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command with stand-in trials, in an empty working directory."""
+    script = tmp_path / "bin" / "seqbench"
+    script.parent.mkdir()
+    script.write_text(STAND_IN)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    return [sys.executable, str(script)]
+
+
+def finish(command: list[str], *args: str, **env: str) -> Result:
+    return subprocess.run([*command, *args], capture_output=True, text=True, env=os.environ | env)
+
+
+def test_version() -> None:
+    result = seqbench_command("--version")
+    assert (0, f"seqbench {seqbench.__version__}\n") == (result.returncode, result.stdout)
+
+
+def test_no_arguments_show_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    assert "seqbench task=music model=bilstm" in capsys.readouterr().out
+
+
+def test_help_speaks_of_seqbench() -> None:
+    """Help lists every subcommand with its arguments, every group, and every section."""
+    result = seqbench_command("--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("seqbench compares recurrent sequence models")
+    assert "powered by Hydra" not in result.stdout.lower()
+    for name in SUBCOMMANDS:
+        assert f"\n  seqbench {name}" in result.stdout
+    for group in ("experiment: none, smoke", "trainer: cpu, gpu", "tracking: local, none"):
+        assert f"\n{group}" in result.stdout
+    assert re.search(r"\nmodel: .*lstm.*\n", result.stdout)
+    assert "\nrecipe:\n  optimizer: adamw\n" in result.stdout
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_help_of_subcommands(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has a usage line, and a module with its function."""
+    assert cli.main([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: seqbench {name}")
+    module = __import__(f"seqbench.commands.{SUBCOMMANDS[name].module}", fromlist=["command"])
+    assert callable(module.command)
+
+
+def test_hydra_flags_work() -> None:
+    hydra_help = seqbench_command("--hydra-help")
+    assert (hydra_help.returncode, hydra_help.stderr) == (0, "")
+    info = seqbench_command("--info", "searchpath")
+    assert "pkg://seqbench.conf" in info.stdout
+    shown = seqbench_command("model=gru", "--cfg", "job", "--package", "model")
+    assert "name: gru" in shown.stdout
+    assert shown.returncode == info.returncode == 0
+
+
+def test_configurations_of_a_sweep() -> None:
+    """``-m`` with ``--cfg job`` shows each trial's configuration."""
+    result = seqbench_command("-m", "model=lstm,gru", "--cfg", "job", "--package", "model")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [
+        line for line in result.stdout.splitlines() if line.startswith(("# trial", "name"))
+    ] == ["# trial 1: model=lstm", "name: lstm", "# trial 2: model=gru", "name: gru"]
+
+
+@pytest.mark.parametrize(
+    ("args", "start"),
+    [
+        (["lst"], "'lst' is neither a subcommand nor key=value (did you mean 'list'?)"),
+        ([""], "'' is neither"),
+        (["list", "modles"], "'modles' cannot be listed (did you mean 'models'?)"),
+        (["describe"], "nothing to describe"),
+        (["describe", "model=lstn"], "unknown model 'lstn' (did you mean 'lstm'?)"),
+        (["describe", "lstn"], "'lstn' cannot be described"),
+        (["--multirn"], "unrecognized arguments: --multirn (did you mean '--multirun'?)"),
+        (["--cfg", "jb"], "argument --cfg/-c: invalid choice: 'jb'"),
+        (["--config-dir", "/nowhere"], "Additional config directory '/nowhere' not found"),
+        (["+plugin=nowhere.py"], "+plugin=nowhere.py: there is no such Python file"),
+        (["task=musik"], "unknown task 'musik' (did you mean 'music'?)"),
+        (["model.hidden_sise=3"], "unknown key 'model.hidden_sise' (did you mean"),
+        (["+model.foo=3"], "unknown key 'model.foo'"),
+        (["recipe.lr=0"], "recipe.lr must be a positive number"),
+        (["model.hidden_size=abc"], "model.hidden_size must be a whole number"),
+        (["-m", "model=lstm,lstn"], "unknown model 'lstn'"),
+        (["task=a=b["], "cannot read 'task=a=b['"),
+    ],
+)
+def test_mistakes_are_one_line(
+    args: list[str], start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, one line on stderr, nothing on stdout, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    result = seqbench_command(*args)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (EXIT_REFUSED, "", 1)
+    assert result.stderr.startswith(f"seqbench: {start}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_traceback_on_request() -> None:
+    result = seqbench_command("recipe.lr=0", SEQBENCH_TRACEBACK="1")
+    assert result.returncode == EXIT_REFUSED
+    assert "Traceback (most recent call last)" in result.stderr
+
+
+def test_a_trial(command: list[str]) -> None:
+    """One trial runs in the working directory, says nothing itself, and leaves no file."""
+    result = finish(command, "model=gru")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "trial gru 0\n", "")
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("seed", "code", "line"),
+    [
+        (1, EXIT_FAILED, "internal error: ValueError: a bug; SEQBENCH_TRACEBACK=1 shows where"),
+        (2, EXIT_FAILED, "the trial exited with code 7"),
+        (3, EXIT_INTERRUPTED, "interrupted"),
+        (5, EXIT_REFUSED, "no such data"),
+        (6, EXIT_FAILED, "the loss is not finite"),
+    ],
+)
+def test_how_a_trial_ends(command: list[str], seed: int, code: int, line: str) -> None:
+    result = finish(command, f"seed={seed}")
+    assert (code, f"seqbench: {line}\n") == (result.returncode, result.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sweep", [["seed=4"], ["-m", "seed=4,0"]])
+def test_signals_interrupt(command: list[str], number: int, sweep: list[str]) -> None:
+    """Ctrl-C and SIGTERM end a trial, and a sweep as a whole, with 130 and one line."""
+    process = subprocess.Popen(
+        [*command, *sweep], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "trial lstm 4\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (EXIT_INTERRUPTED, "", "seqbench: interrupted\n")
+
+
+def test_sweep(command: list[str]) -> None:
+    """Failing trials cost a line each; the others run; the end says how many failed."""
+    result = finish(command, "task=music", "-m", "model=lstm,gru", "seed=0,1,5,2")
+    assert result.returncode == EXIT_FAILED
+    trials = [f"trial {model} {seed}" for model in ("lstm", "gru") for seed in (0, 1, 5, 2)]
+    assert trials == result.stdout.splitlines()
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("seqbench: trial 2 (task=music model=lstm seed=1): internal error")
+    assert lines[1] == "seqbench: trial 3 (task=music model=lstm seed=5): no such data"
+    assert lines[-1] == "seqbench: 6 of 8 trials failed"
+    assert len(lines) == 7
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_sweeps_at_once(command: list[str]) -> None:
+    """Two sweeps in one directory do not meet, and their scratch folders do not stay."""
+    scratch = Path.cwd().parent / "scratch"
+    scratch.mkdir()
+    processes = [
+        subprocess.Popen(
+            [*command, "-m", f"model={model}", "seed=0,9"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(scratch)},
+        )
+        for model in ("lstm", "gru")
+    ]
+    for process, model in zip(processes, ("lstm", "gru"), strict=True):
+        out, _ = process.communicate(timeout=60)
+        assert (0, f"trial {model} 0\ntrial {model} 9\n") == (process.returncode, out)
+    assert [*Path.cwd().iterdir(), *scratch.iterdir()] == []
+
+
+def test_broken_pipe_is_not_an_error() -> None:
+    """``seqbench list | head -0`` ends quietly."""
+    pipe = f"{sys.executable} -c 'import time; time.sleep(1)' < /dev/null"
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m seqbench list | exec {pipe}"],
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--version"], ["list"], ["describe", "task=music"], ["describe", "model=peephole"], []],
+    ids=" ".join,
+)
+def test_nothing_heavy_is_imported(args: list[str]) -> None:
+    """Version, list and describe import neither Hydra nor rich, nor anything that computes."""
+    assert imported(args, (*HEAVY, "hydra", "rich", "seqbench.api", "seqbench.plugins")) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (["--help"], {}),
+        (["--cfg", "job"], {}),
+        (["-sc", "query=bash"], {"COMP_LINE": "seqbench model=ls"}),
+        (["-sc", "install=bash"], {}),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_nothing_that_computes_is_imported(args: list[str], env: dict[str, str]) -> None:
+    """Help, TAB and showing a configuration import Hydra and nothing that computes."""
+    unwanted = (*HEAVY, "seqbench.api", "seqbench.plugins", "seqbench.tasks")
+    assert imported(args, unwanted, env) == []
+
+
+def imported(
+    args: list[str], unwanted: tuple[str, ...], env: dict[str, str] | None = None
+) -> list[str]:
+    """Return the unwanted modules that a command imports."""
+    code = (
+        "import atexit, sys\n"
+        "from seqbench.cli import main\n"
+        "sys.argv = ['seqbench', *sys.argv[1:]]\n"
+        "code = main()\n"
+        "sys.stderr.write(' '.join(['MODULES', *sys.modules]))\n"
+        "sys.exit(code)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        capture_output=True,
+        text=True,
+        env=os.environ | (env or {}),
+    )
+    assert result.returncode == 0, result.stderr
+    modules = result.stderr.rpartition("MODULES")[2].split()
+    return [
+        name
+        for name in modules
+        if any(name == item or name.startswith(f"{item}.") for item in unwanted)
+    ]
+
+
+def test_help_and_completion_do_not_import_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin whose package fails at import is in help and TAB, hooks and configurations alike."""
+    package = tmp_path / "loud"
+    info = tmp_path / "loud-1.0.dist-info"
+    for folder in (package / "conf" / "model", info):
+        folder.mkdir(parents=True)
+    hooks = (
+        "raise RuntimeError('imported')\n\n\n"
+        "def seqbench_models():\n    return [Entry('loud_cell', 'loud.cell:LoudCell')]\n"
+    )
+    (package / "__init__.py").write_text(hooks)
+    (package / "conf" / "__init__.py").write_text("")
+    (package / "conf" / "model" / "loud_yaml.yaml").write_text("name: loud_cell\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    points = "[seqbench]\nloud = loud\n\n[seqbench.conf]\nloud = loud.conf\n"
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    helped = seqbench_command("--help")
+    assert re.search(r"\nmodel: .*loud_cell, loud_yaml", helped.stdout), helped.stderr
+    typed = seqbench_command("-sc", "query=bash", COMP_LINE="seqbench model=loud")
+    assert typed.stdout.split() == ["model=loud_cell", "model=loud_yaml"]
+    assert helped.stderr == typed.stderr == ""
+    selected = seqbench_command("model=loud_yaml")
+    assert selected.returncode == EXIT_REFUSED
+    assert "plugin 'loud' (loud 1.0): import failed: RuntimeError: imported" in selected.stderr
+    assert selected.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("seqbench li", {"list"}),
+        ("seqbench describe model=pee", {"model=peephole"}),
+        ("seqbench model=bil", {"model=bilstm"}),
+        ("seqbench task=music -m model=bil", {"model=bilstm"}),
+        ("seqbench model.hid", {"model.hidden_size="}),
+        ("seqbench model=attention_lstm model.att", {"model.attention_size="}),
+        ("seqbench experiment=", {"experiment=none", "experiment=smoke"}),
+        ("seqbench recipe.l", {"recipe.lr="}),
+        ("seqbench d", {"describe", "doctor"}),
+    ],
+)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_completion_in_bash(line: str, expected: set[str]) -> None:
+    """TAB in a real bash, with the completion that the command itself installs."""
+    scripts = Path(sys.executable).parent
+    if not (scripts / "seqbench").exists():
+        pytest.skip("the console script is not installed")
+    code = f"""
+        set -e
+        PATH="{scripts}:$PATH"
+        eval "$(seqbench -sc install=bash)"
+        COMP_LINE='{line}'
+        COMP_POINT=${{#COMP_LINE}}
+        COMP_WORDS=($COMP_LINE)
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        hydra_bash_completion
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+    result = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert result.stderr == ""
+    assert expected == set(result.stdout.split())
+
+
+def test_list() -> None:
+    """One line for each model and task: name, what it is, origin, and whether it is usable."""
+    result = seqbench_command("list")
+    assert (result.returncode, result.stderr) == (0, "")
+    row = next(line for line in result.stdout.splitlines() if line.startswith("  peephole "))
+    assert re.fullmatch(r"  peephole +LSTM with peepholes.* +built-in +usable", row)
+    assert "tasks\n" not in seqbench_command("list", "models").stdout
+
+
+def test_describe_a_model() -> None:
+    """Equations, paper, and each parameter with its type, default and meaning."""
+    result = seqbench_command("describe", "model=peephole")
+    for text in (
+        "model peephole  (built-in)",
+        "Citation\n  F. A. Gers",
+        "  model.hidden_size=128  (a whole number)\n      H, units of one direction",
+        "(one of auto, reference, native)",
+        "Try\n  seqbench task=music model=peephole experiment=smoke",
+    ):
+        assert text in result.stdout
+    assert re.search(r"\n +f_t = ", result.stdout)
+    assert "``" not in result.stdout
+
+
+def test_describe_a_task() -> None:
+    """What it predicts, its data and licence, and its metrics with their direction."""
+    result = seqbench_command("describe", "music")
+    for text in (
+        "task music  (built-in)",
+        "Licence\n  ",
+        "Alignment: next",
+        "Data\n  train",
+        "Ranks (test)\n  nll, nats per frame, smaller is better",
+        "  task.grid=quarter  (one of quarter, sixteenth)",
+    ):
+        assert text in result.stdout
+
+
+def test_descriptions_fit_the_terminal() -> None:
+    """Nothing but equations is wider than the terminal."""
+    narrow = seqbench_command("describe", "task=music", COLUMNS="60").stdout.splitlines()
+    assert max(len(line) for line in narrow if not line.startswith("  task.")) <= 60
