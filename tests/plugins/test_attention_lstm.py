@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqbench.plugins.attention_lstm import AttentionLSTM
 
 from seqbench.api import SequenceInput
 from seqbench.nn import AdditiveAttention, attention
+from seqbench.plugins.attention_lstm import AttentionLSTM
 from seqbench.testing import check_model
 
 

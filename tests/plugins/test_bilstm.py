@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqbench.plugins.bilstm import BiLSTM
 
 from seqbench.api import SequenceInput
+from seqbench.plugins.bilstm import BiLSTM
 from seqbench.testing import check_model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seqbench.plugins.gru import GRU
 
 from seqbench.nn import GRUCell, unroll
+from seqbench.plugins.gru import GRU
 from seqbench.testing import check_model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seqbench.plugins.lstm import LSTM
 
 from seqbench.nn import LSTMCell, unroll
+from seqbench.plugins.lstm import LSTM
 from seqbench.testing import check_model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seqbench.plugins.peephole import Peephole
 
 from seqbench.nn import LSTMCell, PeepholeLSTMCell, unroll
+from seqbench.plugins.peephole import Peephole
 from seqbench.testing import check_model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from seqbench.plugins.rnn import RNN
 
 from seqbench.nn import RNNCell, unroll
+from seqbench.plugins.rnn import RNN
 from seqbench.testing import check_model
 
 
