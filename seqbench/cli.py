@@ -150,20 +150,21 @@ def _hydra(args: list[str]) -> int:
     import hydra
 
     from seqbench import config
+    from seqbench.registry import CONFIGS
 
     config.enable(import_plugins=runs_trials)
     jobs = _Jobs(sweep=flags.multirun or "hydra.mode=MULTIRUN" in args)
 
     @hydra.main(
         version_base=config.VERSION_BASE,
-        config_path=f"pkg://{config.CONFIG_MODULE}",
+        config_path=f"pkg://{CONFIGS}",
         config_name=config.CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
         jobs.run(cfg)
 
     overrides = list(flags.overrides)
-    if flags.config_dir:
+    if flags.config_dir and os.path.isdir(flags.config_dir):
         overrides.append(f"hydra.searchpath=[file://{os.path.abspath(flags.config_dir)}]")
     # argparse, as Hydra uses it, wants flags before overrides: `task=music -m model=lstm,gru`.
     options = [word for word in args if word not in flags.overrides]
@@ -204,8 +205,6 @@ class _Jobs:
     def run(self, cfg: DictConfig) -> None:
         """Run one trial; called by Hydra."""
         self.count += 1
-        if self.count == 1:
-            _warn_of_problems()
         try:
             self._trial(cfg)
         except Exception as error:
@@ -224,11 +223,12 @@ class _Jobs:
         sys.stderr.write(f"seqbench: {len(self.failures)} of {self.count} trials failed\n")
         return EXIT_FAILED
 
-    @staticmethod
-    def _trial(cfg: DictConfig) -> None:
+    def _trial(self, cfg: DictConfig) -> None:
         from seqbench import config
 
         settings = config.settings(cfg)
+        if self.count == 1:
+            _warn_of_problems()
         from seqbench.commands.run import run
 
         try:

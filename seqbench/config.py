@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,10 +30,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seqbench import source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
-from seqbench.registry import KINDS, Kind, Registration, readable, registry
+from seqbench.registry import CONFIGS, KINDS, Kind, Registration, installed, readable, registry
 from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
 
-CONFIG_MODULE = "seqbench.conf"
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 
@@ -52,7 +50,7 @@ class PluginConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folder of each entry point in the group ``seqbench.conf``."""
-        for point in entry_points(group=CONFIG_MODULE):
+        for point in installed(CONFIGS):
             for folder in source.package_folders(point.value):
                 search_path.append(f"plugin {point.name}", f"file://{folder}")
 
@@ -331,13 +329,13 @@ def _unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
 
 
 def _config_folders() -> list[Path]:
-    packages = [CONFIG_MODULE, *(point.value for point in entry_points(group=CONFIG_MODULE))]
+    packages = [CONFIGS, *(point.value for point in installed(CONFIGS))]
     return [folder for package in packages for folder in source.package_folders(package)]
 
 
 @contextmanager
 def _hydra() -> Iterator[ConfigLoader]:
-    with initialize_config_module(CONFIG_MODULE, "seqbench", VERSION_BASE):
+    with initialize_config_module(CONFIGS, "seqbench", VERSION_BASE):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         yield hydra.config_loader

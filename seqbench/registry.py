@@ -29,6 +29,11 @@ from seqbench.hookspecs import Entry
 Kind = Literal["model", "task"]
 KINDS: tuple[Kind, Kind] = ("model", "task")
 
+HOOKS = "seqbench"
+"""Entry-point group of modules with hooks."""
+CONFIGS = "seqbench.conf"
+"""Entry-point group of packages with configurations; also the package of our own."""
+
 BUILT_IN = "built-in"
 PLUGIN_FILES = "SEQBENCH_PLUGIN_FILES"
 """Environment variable: files given as ``+plugin=PATH``, so that worker processes know them too."""
@@ -36,7 +41,7 @@ DISABLED = "SEQBENCH_DISABLE_PLUGINS"
 """Environment variable: entry-point or distribution names that are left out, comma-separated."""
 
 _BASES = {"model": "seqbench.api.model.Model", "task": "seqbench.api.task.Task"}
-_HOOKS = {"model": "seqbench_models", "task": "seqbench_tasks"}
+_HOOK_OF = {"model": "seqbench_models", "task": "seqbench_tasks"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z0-9_]+)?")
 _TARGET = re.compile(r"[\w.]+:\w+")
 
@@ -122,13 +127,13 @@ class Registry:
         self._origins: dict[str, str] = {}
         self._found: dict[tuple[Kind, str], list[Registration]] = {}
         self._register(builtin, BUILT_IN, BUILT_IN)
-        for point in _entry_points():
+        for point in installed(HOOKS):
             self._register_entry_point(point)
         for path in plugin_files():
             self._register_file(path)
         for kind in KINDS:
             self._ask(kind)
-        for point in entry_points(group="seqbench.conf"):
+        for point in installed(CONFIGS):
             if not source.package_folders(point.value):
                 message = f"its configurations, {point.value}, are not found"
                 self._problem(point.name, _origin(point), message)
@@ -217,18 +222,18 @@ class Registry:
 
     def _ask(self, kind: Kind) -> None:
         """Collect what every plugin offers of a kind."""
-        for implementation in getattr(self._manager.hook, _HOOKS[kind]).get_hookimpls():
+        for implementation in getattr(self._manager.hook, _HOOK_OF[kind]).get_hookimpls():
             plugin = implementation.plugin_name
             origin = self._origins[plugin]
             try:
                 offered = list(implementation.function())
             except (Exception, SystemExit) as error:
-                self._problem(plugin, origin, f"{_HOOKS[kind]} failed: {_one_line(error)}")
+                self._problem(plugin, origin, f"{_HOOK_OF[kind]} failed: {_one_line(error)}")
                 continue
             for entry in offered:
                 fault = _fault(entry)
                 if fault:
-                    self._problem(plugin, origin, f"{_HOOKS[kind]} returned {fault}")
+                    self._problem(plugin, origin, f"{_HOOK_OF[kind]} returned {fault}")
                 else:
                     requires = tuple(entry.requires)
                     self._add(Registration(kind, entry.name, entry.target, origin, requires))
@@ -283,7 +288,7 @@ def readable() -> list[Registration]:
         )
         for entry in entries
     ]
-    for point in _entry_points():
+    for point in installed(HOOKS):
         try:
             module = source.read_module(point.module)
         except SeqbenchError:
@@ -325,7 +330,7 @@ def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registrat
     found = []
     for kind in KINDS:
         for node in module.tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == _HOOKS[kind]:
+            if isinstance(node, ast.FunctionDef) and node.name == _HOOK_OF[kind]:
                 returned = node.body[-1]
                 if not isinstance(returned, ast.Return) or returned.value is None:
                     continue
@@ -342,10 +347,11 @@ def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registrat
     return found
 
 
-def _entry_points() -> list[EntryPoint]:
+def installed(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group, those that :data:`DISABLED` names left out."""
     disabled = {name.strip() for name in os.environ.get(DISABLED, "").split(",")}
     found = []
-    for point in entry_points(group="seqbench"):
+    for point in entry_points(group=group):
         names = {point.name, point.dist.name if point.dist else point.name}
         if not names & disabled:
             found.append(point)

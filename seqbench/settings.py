@@ -59,7 +59,6 @@ class TrainerSettings:
 
     Args:
         accelerator: ``cpu`` or ``gpu``.
-        devices: GPUs, or CPU processes, of one trial.
         precision: float32, or mixed precision on a GPU.
         threads: CPU threads; None leaves torch's default. Results are bit-identical for equal
             counts.
@@ -67,13 +66,11 @@ class TrainerSettings:
     """
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
-    devices: int = 1
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     threads: int | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("trainer.devices", self.devices, 1)
         if self.threads is not None:
             _at_least("trainer.threads", self.threads, 1)
         if self.accelerator == "cpu" and self.precision == "16-mixed":

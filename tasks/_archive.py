@@ -278,7 +278,10 @@ def _pip_download(archive: Archive, folder: Path) -> str:
         if process.returncode == 0:
             return ""
         errors.seek(0)
-        lines = errors.read().decode(errors="replace").strip().splitlines()
+        text = errors.read().decode(errors="replace").strip()
+    if "after connection broken by" in text:  # pip's last line would blame the package's name
+        return "the package index cannot be reached"
+    lines = text.splitlines()
     return lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with {process.returncode}"
 
 

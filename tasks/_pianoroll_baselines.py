@@ -55,7 +55,11 @@ def score_baselines(train: Frames, valid: Frames, test: Frames) -> dict[str, dic
 
     The training split fits them; validation only chooses the logistic regression's penalty.
     """
-    candidates = fit_logistic_regressions(train)
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    # problems this small run ten times slower when threads fight over a busy machine's cores
+    with threadpool_limits(limits=1):
+        candidates = fit_logistic_regressions(train)
     chosen = min(candidates, key=lambda predict: negative_log_likelihood(predict, valid))
     predictors = {
         "unigram": fit_unigram(train),

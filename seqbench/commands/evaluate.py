@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 from seqbench.errors import EXIT_DONE, Refused, did_you_mean
 from seqbench.settings import TrackingSettings
 
-USAGE = """\
-usage: seqbench evaluate run=ID [task.<parameter>=VALUE ...] [tracking.uri=URI]
-
-Tests a finished run's selected weights again, without training: on the run's own test split, or,
-with for example task.source=PATH, on the test split of other data of the same task.
-ID is the run's identifier or its first digits, as `seqbench ui` shows them.
-"""
-
 
 def command(args: list[str]) -> int:
     """Evaluate a run; returns the exit code."""
-    if not args or set(args) & {"-h", "--help"}:
-        sys.stdout.write(USAGE)
-        return EXIT_DONE
     run, uri, overrides = _parse(args)
     import torch
     from omegaconf import DictConfig, OmegaConf

@@ -6,18 +6,9 @@ import sys
 
 from seqbench.errors import EXIT_DONE, Refused
 
-USAGE = """\
-usage: seqbench prepare task=NAME [task.<parameter>=VALUE ...]
-
-Fetches, checks and caches a task's data, and computes its baselines.
-"""
-
 
 def command(args: list[str]) -> int:
     """Prepare a task; returns the exit code."""
-    if not args or set(args) & {"-h", "--help"}:
-        sys.stdout.write(USAGE)
-        return EXIT_DONE
     for arg in args:
         if not arg.startswith(("task=", "task.", "+task.")):
             raise Refused(f"seqbench prepare: '{arg}' is not task=NAME or task.<parameter>=VALUE")

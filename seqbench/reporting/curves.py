@@ -18,8 +18,9 @@ _LABEL_HEIGHT = 0.05  # of the axes, so that labels of near baselines do not ove
 def learning_curve(record: TrialRecord, path: Path) -> None:
     """Draw the monitor on train and validation by epoch, with the selected epoch and the baselines.
 
-    Epochs count from 1 in the picture. A baseline's level is its score on the test split, and is
-    drawn only where the baselines have the monitor's score.
+    A training loss is drawn beside a monitor of which smaller is better, and left out beside
+    another, whose axis it cannot share. Epochs count from 1 in the picture. A baseline's level is
+    its score on the test split, and is drawn only where the baselines have the monitor's score.
 
     Args:
         record: of a trial with at least one epoch.
@@ -39,8 +40,14 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
     axes.margins(x=0.02)
     epochs = range(1, len(record.history) + 1)
     marker = "o" if len(epochs) < 3 else None
-    for split, label, colour in (("train", "train", _TRAIN), ("valid", "validation", _VALID)):
-        values = [epoch.get(f"{split}/{monitor.name}", math.nan) for epoch in record.history]
+    curves = [
+        (f"train/{monitor.name}", "train", _TRAIN),
+        (f"valid/{monitor.name}", "validation", _VALID),
+    ]
+    if monitor.direction == "min":
+        curves.insert(0, ("train/loss", "train loss", _TRAIN))
+    for key, label, colour in curves:
+        values = [epoch.get(key, math.nan) for epoch in record.history]
         if any(map(math.isfinite, values)):
             axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
     best = record.history[min(record.best_epoch, len(epochs) - 1)]

@@ -13,7 +13,7 @@ from hydra.errors import ConfigCompositionException
 import seqbench.conf
 from seqbench import config
 from seqbench.errors import Refused
-from seqbench.registry import KINDS, Kind, add_plugin_file, registry
+from seqbench.registry import DISABLED, KINDS, Kind, add_plugin_file, registry
 from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
 
 CONF = Path(seqbench.conf.__file__).parent
@@ -99,8 +99,14 @@ def test_overrides(override: str, section: str, key: str, expected: object) -> N
     assert type(expected) is type(value)
 
 
-def test_command_line_wins_over_experiment_and_tuned() -> None:
-    assert settings("experiment=smoke", "recipe.max_epochs=7").recipe.max_epochs == 7
+def test_order_of_precedence(distribution: Plugin) -> None:
+    """The command line wins over the experiment, that over tuned values, those over the recipe."""
+    tuned = "# @package _global_\nrecipe: {max_epochs: 50, patience: 3, lr: 0.5}\n"
+    files = {"task/chorales.yaml": "name: music\n", "tuned/sgd/chorales.yaml": tuned}
+    conf_package(distribution, "theta", files)
+    assert settings("task=chorales").recipe == Recipe()
+    found = settings("task=chorales", "recipe=sgd", "experiment=smoke", "recipe.lr=0.25").recipe
+    assert ("sgd", 1, 3, 0.25) == (found.optimizer, found.max_epochs, found.patience, found.lr)
 
 
 MISTAKES = [
@@ -137,7 +143,7 @@ MISTAKES = [
     ("model.hidden_size=[1,2]", "model.hidden_size must be a whole number, not [1, 2]"),
     ("model.bidirectional=1", "model.bidirectional must be true or false, not 1"),
     ("task.grid=half", "task.grid must be one of quarter, sixteenth, not 'half'"),
-    ("trainer.devices=0", "trainer.devices must be at least 1, not 0"),
+    ("trainer.threads=0", "trainer.threads must be at least 1, not 0"),
     ("seed=abc", "seed must be a whole number, not 'abc'"),
     ("seed=-1", "seed must be in 0..4294967295, not -1"),
     ("music", "'music' is not key=value (did you mean task=music?)"),
@@ -225,6 +231,26 @@ def test_broken_yaml_of_a_plugin(distribution: Plugin) -> None:
     with pytest.raises(Refused, match=r"bad\.yaml") as caught:
         settings("model=bad")
     assert "\n" not in str(caught.value)
+
+
+def test_configurations_of_a_disabled_plugin(
+    plugin: Plugin, distribution: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are left out with the plugin, so that another's of the same name count."""
+    plugin("iota", "wide")
+    conf_package(distribution, "kappa", {"model/wide.yaml": "name: wide\nwidth: 99\n"})
+    assert settings("model=wide").model_parameters["width"] == 99
+    monkeypatch.setenv(DISABLED, "kappa")
+    registry.cache_clear()
+    assert settings("model=wide").model_parameters["width"] == 8
+
+
+def test_configurations_that_are_not_there(distribution: Plugin) -> None:
+    """An entry point of a missing package is a problem to list, and stops nothing."""
+    distribution("lost", {}, "[seqbench.conf]\nlost = lost_conf\n")
+    message = "plugin 'lost' (lost 1.0): its configurations, lost_conf, are not found"
+    assert [message] == registry().problems
+    assert settings().model == "lstm"
 
 
 def test_sweep_members() -> None:

@@ -173,6 +173,17 @@ def test_learning_curve_is_drawn(tmp_path: Path, epochs: int) -> None:
         assert f"<!-- {comment} -->" in text
 
 
+@pytest.mark.parametrize(("direction", "drawn"), [("min", True), ("max", False)])
+def test_training_loss_shares_only_an_axis_of_losses(
+    tmp_path: Path, direction: str, drawn: bool
+) -> None:
+    """The loss is drawn beside an NLL, and not beside an AUROC."""
+    history = [{"train/loss": 0.9, "valid/score": 0.8}]
+    record = a_record(history=history, monitor=MetricInfo("score", direction), baselines={})
+    learning_curve(record, tmp_path / "curve.svg")
+    assert drawn == ("<!-- train loss -->" in (tmp_path / "curve.svg").read_text())
+
+
 def test_learning_curve_of_what_is_not_finite(tmp_path: Path) -> None:
     """An epoch without a finite score leaves a gap, not an error."""
     history = [{"train/nll": math.nan, "valid/nll": math.inf}, {"train/nll": 9.0}]

@@ -138,6 +138,15 @@ def test_no_place_has_it(cache: Path, archive: Archive) -> None:
     assert left_in(cache) == set()
 
 
+def test_without_network(cache: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that does not answer is called so; pip itself would doubt the package's name."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(Refused, match=r"1\.0: the package index cannot be reached; run by hand: "):
+        read_members(archive)
+    assert left_in(cache) == set()
+
+
 def test_the_command_by_hand_works(cache: Path, published: Archive, tmp_path: Path) -> None:
     subprocess.run(by_hand(published).split(), check=True, capture_output=True)
     (tmp_path / "index" / WHEEL).unlink()

@@ -1,0 +1,17 @@
+"""The hooks of the example plugin: light, for seqbench asks every plugin what it offers."""
+
+from __future__ import annotations
+
+from seqbench.hookspecs import Entry, hookimpl
+
+
+@hookimpl
+def seqbench_models() -> list[Entry]:
+    """Return the models of this plugin."""
+    return [Entry("mgu", "seqbench_example.mgu:MGU")]
+
+
+@hookimpl
+def seqbench_tasks() -> list[Entry]:
+    """Return the tasks of this plugin."""
+    return [Entry("latch", "seqbench_example.latch:Latch")]

@@ -1,0 +1,223 @@
+"""The rules of docs/architecture.md that a machine can check: imports, layout and names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seqbench import source
+from seqbench.builtin import class_named_like
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "seqbench.conf": ROOT / "conf",
+    "seqbench.plugins": ROOT / "plugins",
+    "seqbench.tasks": ROOT / "tasks",
+}
+
+EVERYWHERE = {"errors", "settings", ""}  # "" is seqbench itself: its version
+MAY_IMPORT = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "settings": set(),
+    "records": set(),
+    "values": set(),
+    "hookspecs": set(),
+    "source": set(),
+    "builtin": {"hookspecs", "source"},
+    "registry": {"hookspecs", "source", "builtin"},
+    "config": {"registry", "source", "values"},
+    "nn": {"nn"},
+    "api": {"api", "nn"},
+    "training": {"training", "api", "nn"},
+    "tracking": {"tracking", "records"},
+    "reporting": {"reporting", "records", "tracking"},
+    "testing": {"api", "nn", "registry", "config", "training"},
+    "plugins": {"hookspecs", "api", "nn"},
+    "tasks": {"hookspecs", "api", "nn"},
+}
+_ALL = {name for name in MAY_IMPORT if name not in ("plugins", "tasks", "__main__", "testing")}
+MAY_IMPORT["cli"] = MAY_IMPORT["commands"] = _ALL | {"commands"}
+
+ONLY_IN = {
+    "pluggy": {"hookspecs", "registry"},
+    "hydra": {"config", "cli"},
+    "omegaconf": {"config", "cli", "commands"},
+    "lightning": {"training"},
+    "mlflow": {"tracking"},
+    "matplotlib": {"reporting"},
+    "sklearn": {"tasks"},
+    "torch": {"api", "nn", "training", "tracking", "testing", "commands", "plugins", "tasks"},
+}
+STANDARD_LIBRARY_ONLY = {"errors", "settings", "records", "values", "source"}
+LIGHT = {"cli", "commands", "registry", "config", "source", "builtin", "hookspecs", "values"}
+HEAVY = {"torch", "lightning", "mlflow", "matplotlib", "sklearn", "scipy", "numpy", "rich"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import statement: who imports what, and whether importing the file executes it."""
+
+    importer: str
+    imported: str
+    at_import: bool
+    line: int
+
+    @property
+    def component(self) -> str:
+        """The part of seqbench that imports: ``training``, ``cli``, ..."""
+        return [*self.importer.split("."), "__init__"][1]
+
+    @property
+    def top(self) -> str:
+        """The distribution's package that is imported."""
+        return self.imported.partition(".")[0]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name."""
+    found = {}
+    for name, folder in {"seqbench": ROOT / "seqbench", **FOLDERS}.items():
+        for path in folder.rglob("*.py"):
+            parts = [name, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imports_of(name: str, path: Path) -> Iterator[Import]:
+    """Every import of a module, also inside functions and for type checking."""
+
+    def visit(node: ast.AST, at_import: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(name, alias.name, at_import, child.lineno)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}:{child.lineno}: relative import"
+                for alias in child.names:
+                    full = f"{child.module}.{alias.name}"
+                    yield Import(name, full, at_import, child.lineno)
+            else:
+                executed = not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not (
+                    isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+                )
+                yield from visit(child, at_import and executed)
+
+    return visit(ast.parse(path.read_text()), True)
+
+
+IMPORTS = [item for name, path in modules().items() for item in imports_of(name, path)]
+
+
+def shown(items: list[Import]) -> list[str]:
+    return [f"{item.importer}:{item.line} imports {item.imported}" for item in items]
+
+
+def imported_component(item: Import) -> str:
+    """Which part of seqbench an import reaches; "" for a name of the package itself."""
+    part = [*item.imported.split("."), ""][1]
+    known = {name.split(".")[1] for name in modules() if "." in name}
+    return part if part in known else ""
+
+
+def test_import_direction() -> None:
+    """Each part imports only the parts below it."""
+    assert {item.component for item in IMPORTS} <= set(MAY_IMPORT)
+    wrong = [
+        item
+        for item in IMPORTS
+        if item.top == "seqbench"
+        and imported_component(item) not in MAY_IMPORT[item.component] | EVERYWHERE
+        and not _own_helper(item)
+    ]
+    assert [] == shown(wrong)
+
+
+def _own_helper(item: Import) -> bool:
+    """Whether a built-in imports a ``_helper`` of its own folder."""
+    parts = item.imported.split(".")
+    return item.component in ("plugins", "tasks") and (
+        parts[1] == item.component and len(parts) > 2 and parts[2].startswith("_")
+    )
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_packages_stay_where_they_belong(package: str) -> None:
+    users = {item.component for item in IMPORTS if item.top == package}
+    assert users <= ONLY_IN[package]
+    assert users
+
+
+def test_standard_library_only() -> None:
+    wrong = [
+        item
+        for item in IMPORTS
+        if item.component in STANDARD_LIBRARY_ONLY
+        and item.top not in sys.stdlib_module_names | {"seqbench"}
+    ]
+    assert [] == shown(wrong)
+
+
+def test_light_modules_import_nothing_heavy_at_import() -> None:
+    """The command, its subcommands and the registry import what computes inside functions only."""
+    wrong = [i for i in IMPORTS if i.at_import and i.component in LIGHT and i.top in HEAVY]
+    assert [] == shown(wrong)
+    commands = [name for name in modules() if name.startswith("seqbench.commands.")]
+    code = f"import sys, {', '.join(commands)}; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert set() == HEAVY & set(result.stdout.split())
+
+
+def test_nothing_imports_built_ins_statically() -> None:
+    """The registry alone loads models and tasks, by name."""
+    wrong = [
+        item
+        for item in IMPORTS
+        if item.imported.startswith(("seqbench.plugins", "seqbench.tasks", "plugins.", "tasks."))
+        and not _own_helper(item)
+    ]
+    assert [] == shown(wrong)
+
+
+def test_every_package_is_packaged() -> None:
+    """A package that pyproject.toml does not list works editable and is missing from the wheel."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = [name for name, path in modules().items() if path.name == "__init__.py"]
+    assert sorted(folders) == sorted(settings["packages"])
+    mapped = {name: str(folder.relative_to(ROOT)) for name, folder in FOLDERS.items()}
+    assert mapped == settings["package-dir"]
+    assert settings["package-data"]["seqbench.conf"] == ["**/*.yaml"]
+
+
+@pytest.mark.parametrize(("kind", "package"), [("model", "plugins"), ("task", "tasks")])
+def test_one_name_everywhere(kind: str, package: str) -> None:
+    """Stems of module, configuration and test are one name, and the class is named like it."""
+    stems = {
+        path.stem
+        for path in (ROOT / package).iterdir()
+        if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir())
+    }
+    assert stems
+    assert stems == {path.stem for path in (ROOT / "conf" / kind).glob("*.yaml")}
+    tests = {path.stem for path in (ROOT / "tests" / package).glob("test_*.py")}
+    assert {f"test_{stem}" for stem in stems} <= tests
+    for stem in stems:
+        module = source.read_module(f"seqbench.{package}.{stem}")
+        assert module is not None
+        assert class_named_like(stem, module.text)
+
+
+def test_modules_are_short() -> None:
+    """A file that needs a table of contents is two files."""
+    lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert {} == {name: length for name, length in lengths.items() if length >= 450}

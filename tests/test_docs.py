@@ -1,0 +1,111 @@
+"""What the documentation says exists, and what it tells people to type is accepted."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from seqbench import __version__, config, hookspecs, registry
+from seqbench.cli import SUBCOMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+HOOKS = [name for name in vars(hookspecs) if name.startswith("seqbench_")]
+
+
+def fenced_commands(page: Path) -> list[str]:
+    """Return the `seqbench ...` lines of a page's code blocks, comments left out."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("seqbench ")]
+
+
+COMMANDS = [(page.name, line) for page in PAGES for line in fenced_commands(page)]
+
+
+def test_commands_are_found() -> None:
+    assert len(COMMANDS) > 8
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_documented_command_is_accepted(page: str, line: str) -> None:
+    """Each is a known subcommand, or composes to valid settings (a sweep: its first trial)."""
+    words = shlex.split(line)[1:]
+    if words[0] in SUBCOMMANDS:
+        return
+    if words[0].startswith("+plugin="):
+        pytest.skip("its file is the page's own example, which another test runs")
+    overrides = [word for word in words if word not in ("-m", "--multirun")]
+    first = [word.split(",")[0] for word in overrides]
+    config.settings(config.compose(first))
+
+
+def test_plugin_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model of docs/plugins.md keeps the contract, and is found under its file's name."""
+    text = (ROOT / "docs/plugins.md").read_text()
+    code = re.search(r"```python\n# my_cell.py\n(.*?)```", text, flags=re.DOTALL)
+    assert code is not None
+    file = tmp_path / "my_cell.py"
+    file.write_text(code[1])
+    monkeypatch.setenv(registry.PLUGIN_FILES, "")
+    registry.registry.cache_clear()
+    try:
+        registry.add_plugin_file(str(file))
+        loaded = registry.registry().get("model", "my_cell").load()
+        from seqbench.testing import check_model
+
+        check_model(loaded, hidden_size=4)
+    finally:
+        monkeypatch.undo()
+        registry.registry.cache_clear()
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_hook_is_documented_with_its_signature(name: str) -> None:
+    """The page names every hook with its arguments, and the hook has a sentence of its own."""
+    hook = getattr(hookspecs, name)
+    assert hook.__doc__
+    arguments = ", ".join(inspect.signature(hook).parameters)
+    assert f"`{name}({arguments})" in (ROOT / "docs/plugins.md").read_text()
+
+
+def test_readme_has_the_two_commands() -> None:
+    """The README's first code block is `make demo` and `make test`, and make knows both."""
+    block = re.search(r"```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert block is not None
+    commands = [line.split("#")[0].strip() for line in block[1].splitlines()]
+    assert ["make demo", "make test"] == commands
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{command.split()[1]}: " in makefile for command in commands)
+    assert "make test-all" in (ROOT / ".ci/run").read_text()
+
+
+def test_every_subcommand_is_in_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [] == [name for name in SUBCOMMANDS if f"seqbench {name}" not in readme]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_exist(page: Path) -> None:
+    """Relative links, and paths in backquotes that name a folder of this repository."""
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [] == [link for link in links if not (page.parent / link).exists()]
+    folders = "seqbench|plugins|tasks|conf|tests|docs|benchmarks|examples"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+    known = [path for path in paths if "x." not in path and "_x" not in path]
+    assert [] == [path for path in known if not (ROOT / path).exists()]
+
+
+def test_changelog_has_this_version() -> None:
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [] == [name for name in SUBCOMMANDS if f"seqbench {name}" not in shown]

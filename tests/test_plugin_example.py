@@ -1,0 +1,175 @@
+"""The example plugin, installed as a user would, beside plugins that are broken or clash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "seqbench-plugin-example"
+
+BROKEN = {"broken_plugin.py": "import module_that_is_not_there\n"}
+CLASH = {
+    "clash_plugin.py": (
+        "from seqbench.hookspecs import Entry, hookimpl\n\n\n"
+        "@hookimpl\n"
+        "def seqbench_models():\n"
+        "    return [Entry('mgu', 'seqbench_example.mgu:MGU')]\n"
+    )
+}
+
+Result = subprocess.CompletedProcess[str]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment layered over this one, with the example installed."""
+    folder = tmp_path_factory.mktemp("layered")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = str(environment / "bin" / "python")
+    own = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in site.getsitepackages()]
+    (Path(own) / "layer.pth").write_text("".join(lines))
+    # A copy: building leaves files beside pyproject.toml.
+    source = shutil.copytree(EXAMPLE, folder / "source")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)]
+    installed = subprocess.run(command, capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stderr
+    return python
+
+
+@pytest.fixture
+def run(python: str, tmp_path: Path) -> Callable[..., Result]:
+    """Run seqbench there, in an empty directory."""
+
+    def command(*args: str, path: Path | None = None) -> Result:
+        env = dict(os.environ)
+        if path is not None:
+            env["PYTHONPATH"] = str(path)
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [python, "-m", "seqbench", *args], capture_output=True, text=True, cwd=folder, env=env
+        )
+
+    return command
+
+
+def distribution(folder: Path, name: str, files: dict[str, str]) -> Path:
+    """Write a distribution with one plugin, as installers leave it."""
+    info = folder / f"{name}-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text(f"[seqbench]\n{name} = {name}_plugin\n")
+    for file, text in files.items():
+        (folder / file).write_text(text)
+    return folder
+
+
+def test_list_and_describe(run: Callable[..., Result]) -> None:
+    """Both say where the plugin's model and task come from, and what they are."""
+    listed = run("list")
+    assert (0, "") == (listed.returncode, listed.stderr)
+    rows = {line.split()[0]: line for line in listed.stdout.splitlines() if line.strip()}
+    for name in ("mgu", "latch"):
+        assert rows[name].endswith("usable")
+        assert "seqbench-plugin-example 0.1.0" in rows[name]
+    described = run("describe", "task=latch")
+    assert "task.lag=40  (a whole number)\n      steps of noise at least." in described.stdout
+    assert "Ranks (test)\n  accuracy, larger is better" in described.stdout
+
+
+def test_trial_with_both(run: Callable[..., Result]) -> None:
+    """The model has YAML, the task's configuration comes from its signature."""
+    result = run("task=latch", "model=mgu", "experiment=smoke", "tracking=none", "task.lag=12")
+    assert result.returncode == 0, result.stderr
+    assert "accuracy" in result.stdout
+    shown = run("task=latch", "model=mgu", "--cfg", "job", "--package", "task").stdout
+    assert "# @package task\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
+
+
+def test_sweep_with_built_ins(run: Callable[..., Result]) -> None:
+    """The plugin's model beside a built-in one on the plugin's task; a mistake is refused."""
+    sweep = ["-m", "task=latch", "model=mgu,gru", "experiment=smoke", "tracking=none"]
+    result = run(*sweep)
+    assert result.returncode == 0, result.stderr
+    for model in ("mgu", "gru"):
+        assert model in result.stdout
+    refused = run("task=latch", "model=mgu", "task.lga=3")
+    assert refused.returncode == 2
+    assert "unknown key 'task.lga' (did you mean 'task.lag'?)" in refused.stderr
+    impossible = run("task=latch", "model=mgu", "task.lag=-3", "tracking=none")
+    assert (2, 1) == (impossible.returncode, impossible.stderr.count("\n"))
+    assert "task.lag must be at least 1, not -3" in impossible.stderr
+
+
+def test_beside_a_broken_plugin(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A trial warns in one line that names plugin, distribution and version, and goes on."""
+    path = distribution(tmp_path / "site", "broken", BROKEN)
+    trial = ["task=latch", "model=mgu", "experiment=smoke", "tracking=none"]
+    result = run(*trial, path=path)
+    assert result.returncode == 0, result.stderr
+    assert (
+        "seqbench: warning: plugin 'broken' (broken 2.0): import failed: ModuleNotFoundError: "
+        "No module named 'module_that_is_not_there'\n"
+    ) == result.stderr
+
+
+def test_beside_a_plugin_with_the_same_name(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Selecting the name is refused and names both distributions; other names work."""
+    path = distribution(tmp_path / "site", "clash", CLASH)
+    refused = run("task=latch", "model=mgu", path=path)
+    assert (2, 1) == (refused.returncode, refused.stderr.count("\n"))
+    assert "clash 2.0" in refused.stderr
+    assert "seqbench-plugin-example 0.1.0" in refused.stderr
+    other = run("task=latch", "model=rnn", "experiment=smoke", "tracking=none", path=path)
+    assert other.returncode == 0, other.stderr
+
+
+def test_its_own_tests_pass(python: str, tmp_path: Path) -> None:
+    """The conformance suite runs in a plugin's own tests."""
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
+    result = subprocess.run(
+        [*command, f"--rootdir={EXAMPLE}", "-c", os.devnull],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_model_as_a_single_file(run: Callable[..., Result]) -> None:
+    """The same model needs no distribution: ``+plugin=`` takes the class named like the file.
+
+    Here its name is the installed plugin's too, so that it is refused; that names the file.
+    """
+    file = EXAMPLE / "seqbench_example" / "mgu.py"
+    refused = run(f"+plugin={file}", "task=latch", "model=mgu")
+    assert refused.returncode == 2
+    assert str(file) in refused.stderr
+
+
+def test_single_file_in_this_environment(tmp_path: Path) -> None:
+    """Where the plugin is not installed, its file alone gives the model."""
+    file = EXAMPLE / "seqbench_example" / "mgu.py"
+    task = EXAMPLE / "seqbench_example" / "latch.py"
+    command = [sys.executable, "-m", "seqbench", f"+plugin={file}", f"+plugin={task}"]
+    trial = ["model=mgu", "task=latch", "experiment=smoke", "tracking=none", "task.lag=12"]
+    result = subprocess.run([*command, *trial], capture_output=True, text=True, cwd=tmp_path)
+    assert (0, "") == (result.returncode, result.stderr)
+    assert [] == list(tmp_path.iterdir())
