@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from seqbench.api import SequenceInput
-from seqbench.nn import Cell, zero_padding
+from seqbench.nn import Backend, Cell, GRUCell, unroll, zero_padding
 
 
 @pytest.fixture
@@ -21,21 +22,52 @@ def ragged() -> SequenceInput:
 
 
 @pytest.fixture
-def arange_steps() -> torch.Tensor:
-    """One sequence of 3 steps and 2 features, 0.0 to 0.5, in float64."""
-    return torch.arange(6, dtype=torch.float64).reshape(1, 3, 2) / 10
+def check_golden() -> Callable[[Cell, list[float], Backend], None]:
+    """Check the hidden states of a cell with constant weights on three steps, 0.0 to 0.5.
 
+    Weights are 0.1 from inputs, 0.2 recurrent, bias 0.05, a GRU's second bias 0.15, peepholes 0.3.
+    """
 
-@pytest.fixture
-def constant() -> Callable[[Cell], Cell]:
-    """Give a cell constant weights: 0.1 from inputs, 0.2 recurrent, bias 0.05, peepholes 0.3."""
-
-    def fill(cell: Cell) -> Cell:
+    def check(cell: Cell, golden: list[float], backend: Backend) -> None:
         constants = {"weight_ih": 0.1, "weight_hh": 0.2, "bias": 0.05, "bias_hn": 0.15}
         cell.double()
         with torch.no_grad():
             for name, weight in cell.named_parameters():
                 weight.fill_(constants.get(name, 0.3))
-        return cell
+        hidden = unroll(cell, torch.arange(6).reshape(1, 3, 2).double() / 10, backend)
+        expected = torch.tensor(golden, dtype=torch.float64)[None, :, None].expand_as(hidden)
+        torch.testing.assert_close(expected, hidden, rtol=0, atol=1e-15)
 
-    return fill
+    return check
+
+
+@pytest.fixture
+def check_twin() -> Callable[[Cell, nn.RNNBase, Backend], None]:
+    """Check a cell against torch's own module with the same weights: outputs and gradients."""
+
+    def check(ours: Cell, theirs: nn.RNNBase, backend: Backend) -> None:
+        ours.double()
+        theirs.double()
+        bias_ih, bias_hh = theirs.bias_ih_l0, theirs.bias_hh_l0
+        with torch.no_grad():
+            ours.weight_ih.copy_(theirs.weight_ih_l0)
+            ours.weight_hh.copy_(theirs.weight_hh_l0)
+            ours.bias.copy_(bias_ih + bias_hh)
+            if isinstance(ours, GRUCell):  # the candidate keeps its two biases apart
+                size = ours.hidden_size
+                ours.bias[2 * size :] = bias_ih[2 * size :]
+                ours.bias_hn.copy_(bias_hh[2 * size :])
+        values = torch.randn(2, 9, ours.input_size, dtype=torch.float64)
+        expected, hidden = theirs(values)[0], unroll(ours, values, backend)
+        torch.testing.assert_close(expected, hidden, rtol=0, atol=1e-12)
+        expected.square().sum().backward()
+        hidden.square().sum().backward()
+        for known, name in (
+            ("weight_ih_l0", "weight_ih"),
+            ("weight_hh_l0", "weight_hh"),
+            ("bias_ih_l0", "bias"),
+        ):
+            wanted, found = theirs.get_parameter(known).grad, ours.get_parameter(name).grad
+            torch.testing.assert_close(wanted, found, rtol=0, atol=1e-12)
+
+    return check
