@@ -85,6 +85,8 @@ def enable(import_plugins: bool = True) -> None:
 def from_signature(item: Registration) -> dict[str, Any]:
     """Return the configuration that a constructor's typed signature implies.
 
+    A model's ``dropout`` is the recipe's, so that a plugin's model is regularised as others are.
+
     Raises:
         Refused: the source cannot be read.
     """
@@ -93,6 +95,8 @@ def from_signature(item: Registration) -> dict[str, Any]:
         if not isinstance(parameter.default, source.Call):
             default = parameter.default
             node[parameter.name] = list(default) if isinstance(default, tuple) else default
+    if item.kind == "model" and "dropout" in node:
+        node["dropout"] = "${recipe.dropout}"
     return node
 
 

@@ -22,6 +22,7 @@ class Recipe:
         momentum: of SGD; AdamW's betas are (0.9, 0.999).
         schedule: ``constant``; ``cosine`` to zero over ``max_epochs``; or ``plateau``: lr halves
             when the monitor has not improved for a third of ``patience`` epochs.
+        dropout: what a model's own parameter ``dropout`` takes unless it is given.
         clip: largest L2 norm of the gradient; 0 leaves it alone.
         batch_size: sequences per step.
         max_epochs: passes over the training split at most.
@@ -34,6 +35,7 @@ class Recipe:
     weight_decay: float = 0.01
     momentum: float = 0.9
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    dropout: float = 0.0
     clip: float = 1.0
     batch_size: int = 16
     max_epochs: int = 200
@@ -44,6 +46,8 @@ class Recipe:
         _positive("recipe.lr", self.lr)
         _at_least("recipe.weight_decay", self.weight_decay, 0)
         _at_least("recipe.clip", self.clip, 0)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"recipe.dropout must be in [0, 1), not {self.dropout}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"recipe.momentum must be in [0, 1), not {self.momentum}")
         _at_least("recipe.batch_size", self.batch_size, 1)

@@ -142,11 +142,11 @@ def test_import_direction() -> None:
 
 
 def _own_helper(item: Import) -> bool:
-    """Whether a built-in imports a ``_helper`` of its own folder."""
+    """Whether a built-in imports a ``_helper`` beside it, or a module of the folder it is."""
     parts = item.imported.split(".")
-    return item.component in ("plugins", "tasks") and (
-        parts[1] == item.component and len(parts) > 2 and parts[2].startswith("_")
-    )
+    if item.component not in ("plugins", "tasks") or parts[1] != item.component:
+        return False
+    return parts[2].startswith("_") or parts[:3] == item.importer.split(".")[:3]
 
 
 @pytest.mark.parametrize("package", ONLY_IN)

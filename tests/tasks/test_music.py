@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from seqbench.api import Alignment, Example, Splits
 from seqbench.errors import Refused
-from seqbench.tasks import _pianoroll_baselines
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
+from seqbench.tasks.music import baselines as baselines_module
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")
@@ -311,7 +311,7 @@ def test_logistic_regression_equals_another_optimiser(
 ) -> None:
     """On some of the chorales, every frame on its own and all keys in one L-BFGS."""
     strengths = (0.03, 0.3)  # two that L-BFGS is quick with, of which validation prefers one
-    monkeypatch.setattr(_pianoroll_baselines, "STRENGTHS", strengths)
+    monkeypatch.setattr(baselines_module, "STRENGTHS", strengths)
     subset = few(splits)
     data = {name: pairs(part, first=True) for name, part in parts(subset).items()}
     (x, y), (_, test_y) = data["train"], data["test"]

@@ -27,15 +27,15 @@ from seqbench.api import (
 )
 from seqbench.errors import Refused, did_you_mean
 from seqbench.tasks._archive import cache_folder, load_arrays, save_arrays
-from seqbench.tasks._chorales import load_chorales
-from seqbench.tasks._pianoroll import KEYS, Grid, split_by_group
-from seqbench.tasks._pianoroll_baselines import (
+from seqbench.tasks.music.baselines import (
     BASELINES_VERSION,
     Frames,
     score_baselines,
     scored_frames,
 )
-from seqbench.tasks._pianoroll_sources import Piece, Pieces, load_source
+from seqbench.tasks.music.chorales import load_chorales
+from seqbench.tasks.music.pianoroll import KEYS, Grid, split_by_group
+from seqbench.tasks.music.sources import Piece, Pieces, load_source
 
 ScoredFrames = Literal["auto", "all", "from_second"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from seqbench.errors import Refused
 from seqbench.tasks._archive import Archive, Arrays, cached_arrays, read_members
-from seqbench.tasks._pianoroll import (
+from seqbench.tasks.music.pianoroll import (
     KEYS,
     Grid,
     Note,

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from seqbench.errors import Refused
-from seqbench.tasks import _chorales
-from seqbench.tasks._chorales import Chorales, load_chorales, parse_corpus, parse_musicxml
-from seqbench.tasks._pianoroll import (
+from seqbench.tasks.music import chorales as chorales_module
+from seqbench.tasks.music.chorales import Chorales, load_chorales, parse_corpus, parse_musicxml
+from seqbench.tasks.music.pianoroll import (
     KEYS,
     LOWEST,
     OVERLAP,
@@ -116,7 +116,7 @@ def score(*measures: str, parts: int = 1) -> bytes:
 
 def quarters(document: bytes) -> list[list[tuple[float, float, int]]]:
     """Return the parts' notes: onset and offset in quarter notes, and pitch."""
-    ticks = _chorales.TICKS
+    ticks = chorales_module.TICKS
     return [
         [(onset / ticks, offset / ticks, pitch) for onset, offset, pitch in part]
         for part in parse_musicxml(document)
@@ -181,7 +181,7 @@ def test_parts_do_not_touch_each_other() -> None:
 def test_tied_notes_are_heard_as_one() -> None:
     tied = note("C4", 4, after="<tie type='start'/>"), note("C4", 4, after="<tie type='stop'/>")
     (part,) = parse_musicxml(score(*tied))
-    assert to_roll(part, _chorales.TICKS, "quarter")[:, 60 - LOWEST].tolist() == [1, 1]
+    assert to_roll(part, chorales_module.TICKS, "quarter")[:, 60 - LOWEST].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path))
     four, three = score(note("C4", 4), parts=4), score(note("C4", 4), parts=3)
     files = {"b/bwv1.xml": four, "b/bwv2.xml": three, "b/bwv3.xml": four}
-    monkeypatch.setattr(_chorales, "read_members", lambda archive: files)
+    monkeypatch.setattr(chorales_module, "read_members", lambda archive: files)
     first = load_chorales("sixteenth")
     (cached,) = tmp_path.glob("*.npz")
     cached.write_bytes(cached.read_bytes()[:-20])

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from seqbench.errors import Refused
-from seqbench.tasks._pianoroll import (
+from seqbench.tasks.music.pianoroll import (
     KEYS,
     LOWEST,
     SHARES,

@@ -13,8 +13,8 @@ import pytest
 import scipy.io
 
 from seqbench.errors import Refused
-from seqbench.tasks._pianoroll import KEYS, LOWEST
-from seqbench.tasks._pianoroll_sources import Pieces, load_source
+from seqbench.tasks.music.pianoroll import KEYS, LOWEST
+from seqbench.tasks.music.sources import Pieces, load_source
 
 SPLITS = ("train", "valid", "test")
 # two frames, then three with a silence, for each split; MIDI notes

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.tasks._pianoroll import KEYS
+from seqbench.tasks.music.pianoroll import KEYS
 
 Floats = NDArray[np.float64]
 Predictor = Callable[[Floats], Floats]
