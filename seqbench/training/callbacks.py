@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -95,14 +95,6 @@ class EpochProgress(Callback):
         self._progress.update(self._bar, total=trainer.max_epochs)
         self._progress.start()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Move within the epoch."""
-        if not self._progress.disable:
-            done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
-            self._progress.update(self._bar, completed=int(done))
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch's scores."""
         value = float(trainer.callback_metrics[f"valid/{self._monitor}"])
@@ -116,6 +108,12 @@ class EpochProgress(Callback):
             line = f"{self._title} epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {scores}"
             sys.stderr.write(line + "\n")
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the bar away, also after an exception."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away before anything is said of the exception."""
         self._progress.stop()
