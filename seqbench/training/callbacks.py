@@ -79,7 +79,7 @@ class EpochProgress(Callback):
         self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             TextColumn("epoch"),
             MofNCompleteColumn(),
             TextColumn("{task.fields[scores]}"),
@@ -100,13 +100,13 @@ class EpochProgress(Callback):
         value = float(trainer.callback_metrics[f"valid/{self._monitor}"])
         self._best = value if self._best is None else self._better(self._best, value)
         train = cast(TrialModule, pl_module).train_loss()
-        scores = f"train {train:.4g} valid {value:.4g} best {self._best:.4g}"
+        scores = f"valid {value:.4g} best {self._best:.4g}"
         self._progress.update(self._bar, completed=trainer.current_epoch + 1, scores=scores)
         now = time.monotonic()
         if self._progress.disable and now - self._last_line > self.SECONDS_BETWEEN_LINES:
             self._last_line = now
-            line = f"{self._title} epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {scores}"
-            sys.stderr.write(line + "\n")
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            sys.stderr.write(f"{self._title} {epoch} train {train:.4g} {scores}\n")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""
