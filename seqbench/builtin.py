@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import re
 
-from seqbench import source
 from seqbench.hookspecs import Entry, hookimpl
+from seqbench.modules import package_folders
 
 
 @hookimpl
@@ -35,12 +35,12 @@ def class_named_like(stem: str, text: str) -> str | None:
 
 def _entries(package: str) -> list[Entry]:
     found = []
-    files = (path for folder in source.package_folders(package) for path in folder.iterdir())
+    files = (path for folder in package_folders(package) for path in folder.iterdir())
     for path in sorted(files):
         file = path / "__init__.py" if path.is_dir() else path
         if path.name.startswith(("_", ".")) or file.suffix != ".py" or not file.is_file():
             continue
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8", errors="replace")
         name = class_named_like(path.stem, text) or path.stem
         found.append(Entry(path.stem, f"{package}.{path.stem}:{name}", _requires(text)))
     return found
@@ -48,4 +48,7 @@ def _entries(package: str) -> list[Entry]:
 
 def _requires(text: str) -> tuple[str, ...]:
     match = re.search(r"^ *requires *(?:: *[^=\n]+)?= *(\([^)]*\)|\[[^]]*\])", text, re.MULTILINE)
-    return tuple(ast.literal_eval(match.group(1))) if match else ()
+    try:
+        return tuple(ast.literal_eval(match.group(1))) if match else ()
+    except (ValueError, SyntaxError):  # not literal: importing the module says what is missing
+        return ()

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 something failed, 2 refused before it started, 130 interru
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from seqbench import __version__
 from seqbench.errors import (
@@ -101,16 +102,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: words after the command's name; None takes the process's own.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # closed, as in `seqbench list 2>&-`
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stderr.write("seqbench: standard output is closed\n")
+        return EXIT_FAILED
     with _terminable():
         try:
-            return _dispatch(args)
+            code = _dispatch(args)
         except SystemExit as stop:
-            return _interrupted(stop) or _exit_code(stop)
-        except BrokenPipeError:  # `seqbench list | head`: nobody reads on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_DONE
+            code = _interrupted(stop) or _exit_code(stop)
         except (Exception, KeyboardInterrupt) as error:
-            return _report(error)
+            code = _unwritable(error) if _is_of_stdout(error) else _report(error)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            code = max(code, _unwritable(error))
+        return code
+
+
+def _is_of_stdout(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error came from writing to standard output, and not from a plugin's own files."""
+    if not isinstance(error, OSError):
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as fault:
+        return fault.errno == error.errno
+    return False
+
+
+def _unwritable(error: OSError) -> int:
+    """Return the exit code of a command whose output cannot be written.
+
+    That nobody reads on is no fault (``seqbench list | head``).
+    """
+    _discard_stdout()
+    if error.errno == errno.EPIPE:
+        return EXIT_DONE
+    sys.stderr.write(f"seqbench: cannot write to standard output: {error.strerror}\n")
+    return EXIT_FAILED
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(args: list[str]) -> int:
@@ -174,6 +210,8 @@ def _hydra(args: list[str]) -> int:
         commands = [[*options, *words] for words in config.sweep_members(flags.overrides)]
     before = sys.argv
     try:
+        if runs_trials and not flags.config_path:
+            config.check_choices(overrides)
         # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             os.environ["SEQBENCH_SCRATCH"] = scratch
@@ -186,6 +224,8 @@ def _hydra(args: list[str]) -> int:
         if stop.code not in (None, EXIT_DONE):
             raise
     except Exception as error:
+        if _is_of_stdout(error):
+            raise
         raise config.explain(error, overrides) from error
     finally:
         sys.argv = before
@@ -221,7 +261,8 @@ class _Jobs:
         if not self.sweep:
             raise self.failures[0]
         sys.stderr.write(f"seqbench: {len(self.failures)} of {self.count} trials failed\n")
-        return EXIT_FAILED
+        refused = all(isinstance(failure, Refused) for failure in self.failures)
+        return EXIT_REFUSED if refused and len(self.failures) == self.count else EXIT_FAILED
 
     def _trial(self, cfg: DictConfig) -> None:
         from seqbench import config
@@ -333,17 +374,26 @@ def _interrupted(stop: SystemExit) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a trial as Ctrl-C does; a second one does not cut its clean-up short."""
+    """Let SIGTERM end a trial as Ctrl-C does; further ones do not cut its clean-up short."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt("terminated")
+    interrupted = False
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    # One that is ignored stays so, as of a job that a shell started in the background.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():  # an interrupted process does nothing more but end
+            signal.signal(number, signal.SIG_IGN if interrupted else old)

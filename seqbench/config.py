@@ -6,6 +6,7 @@ again after composing, and every mistake becomes one line that names the nearest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -30,6 +31,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seqbench import source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
+from seqbench.modules import package_folders
 from seqbench.registry import CONFIGS, KINDS, Kind, Registration, installed, readable, registry
 from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
 
@@ -51,7 +53,7 @@ class PluginConfigs(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folder of each entry point in the group ``seqbench.conf``."""
         for point in installed(CONFIGS):
-            for folder in source.package_folders(point.value):
+            for folder in package_folders(point.value):
                 search_path.append(f"plugin {point.name}", f"file://{folder}")
 
 
@@ -75,7 +77,7 @@ def enable(import_plugins: bool = True) -> None:
             continue
         try:
             node = from_signature(item)
-        except Refused:  # broken code: selecting it is refused in `settings`, with the reason
+        except Exception:  # broken code: selecting it is refused in `settings`, with the reason
             node = {"name": item.name}
         variant_of, _, name = item.name.rpartition("/")
         group = f"{item.kind}/{variant_of}" if variant_of else item.kind
@@ -92,12 +94,34 @@ def from_signature(item: Registration) -> dict[str, Any]:
     """
     node: dict[str, Any] = {"name": item.name}
     for parameter in item.source().parameters:
-        if not isinstance(parameter.default, source.Call):
+        if parameter.name != "name" and _is_plain(parameter.default):
             default = parameter.default
             node[parameter.name] = list(default) if isinstance(default, tuple) else default
     if item.kind == "model" and "dropout" in node:
         node["dropout"] = "${recipe.dropout}"
     return node
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a configuration can hold a value."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """Check what is chosen of each group, which Hydra takes too lightly.
+
+    It composes the last of a list, ``model=[lstm,gru]``, and nothing where an optional group has no
+    such option, ``tuned=foo``.
+
+    Raises:
+        Refused: a choice names several options or an unknown one.
+    """
+    with _hydra() as loader:
+        _Search(loader, overrides).choices()
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -108,7 +132,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     enable()
     try:
-        with _hydra():
+        with _hydra() as loader:
+            _Search(loader, overrides).choices()
             return hydra_compose(CONFIG_NAME, list(overrides))
     except Exception as error:  # a plugin's YAML can be wrong in any way
         raise explain(error, overrides) from error
@@ -191,9 +216,11 @@ class _Search:
         if ambiguous and sweeps:
             raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
         groups = self._options("", ObjectType.GROUP)
-        choices = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
+        choices = self.choices()
         for item in choices:
-            self._check_choice(item)
+            if item.is_add() and item.key_or_group in groups:
+                group = item.key_or_group
+                raise Refused(f"{item.input_line}: '{group}' is chosen already; leave out the +")
         choosing = [str(item.input_line) for item in choices if not item.is_sweep_override()]
         tree = OmegaConf.to_container(hydra_compose(CONFIG_NAME, self._search_path + choosing))
         assert isinstance(tree, dict)
@@ -201,24 +228,50 @@ class _Search:
             if item not in choices and not item.key_or_group.startswith("hydra"):
                 _check_key(item, tree, groups)
 
+    def choices(self) -> list[Override]:
+        """Return the overrides that choose an option of a group.
+
+        Raises:
+            Refused: one of them names none, several, or one that is unknown.
+        """
+        groups = self._options("", ObjectType.GROUP)
+        parsed = [_parse(text) for text in self._texts]
+        found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
+        for item in found:
+            self._check_choice(item)
+        return found
+
     def _check_choice(self, item: Override) -> None:
         group = item.key_or_group
-        known = self._options(group, ObjectType.CONFIG)
+        known = self._known(group)
         if item.is_delete():
             if group in _NEEDED:
                 listing = ", ".join(known)
-                raise Refused(f"{item.input_line}: a trial needs a {group}; known: {listing}")
+                raise Refused(f"{item.input_line}: a trial needs {group}; known: {listing}")
             return
-        if item.is_add() and group in self._options("", ObjectType.GROUP):
-            raise Refused(f"{item.input_line}: '{group}' is chosen already; leave out the +")
         value = item.value()
-        names = value.list if isinstance(value, ChoiceSweep) else [value]
-        for name in names:
-            text = values.show(name) if name is None else str(name).strip("'\"")
-            if not text:
-                raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
-            if text not in known:
-                raise unknown(group, text, known)
+        if item.is_sweep_override() and not isinstance(value, ChoiceSweep):
+            return
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            if isinstance(choice, list) and group in _NEEDED:
+                listing = ",".join(str(name) for name in choice)
+                raise Refused(
+                    f"{item.input_line}: a trial takes one {group}; "
+                    f"for a trial with each use -m {group}={listing}"
+                )
+            for name in choice if isinstance(choice, list) else [choice]:
+                text = values.show(name) if name is None else str(name).strip("'\"")
+                if not text:
+                    raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
+                if text not in known:
+                    raise unknown(group, text, known)
+
+    def _known(self, group: str) -> list[str]:
+        """Return a group's options, those of its subgroups as ``subgroup/option``."""
+        found = self._options(group, ObjectType.CONFIG)
+        for inner in self._options(group, ObjectType.GROUP):
+            found += [f"{inner}/{name}" for name in self._known(f"{group}/{inner}")]
+        return found
 
     def _options(self, group: str, kind: ObjectType) -> list[str]:
         found = self._loader.get_group_options(group, kind, CONFIG_NAME, self._search_path)
@@ -280,6 +333,7 @@ def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]
     checked = {}
     for key, parameter in known.items():
         if key in given:
+            _refuse_infinite(f"{kind}.{key}", given[key])
             checked[key] = _fit(f"{kind}.{key}", parameter.annotation, given[key])
         elif parameter.default == source.UNSET:
             raise Refused(f"{kind}.{key} has no default: give {kind}.{key}=VALUE")
@@ -302,6 +356,9 @@ def _section(name: str, section: type[_Section], data: Mapping[str, Any]) -> _Se
         raise Refused(f"the configuration has no section '{name}'")
     known = {field.name: str(field.type) for field in fields(section)}
     _refuse_unknown(f"{name}.", given, list(known))
+    missing = [f"{name}.{key}" for key in known if key not in given]
+    if missing:
+        raise Refused(f"the configuration has no {', '.join(missing)}: every trial needs its value")
     checked = {key: _fit(f"{name}.{key}", known[key], value) for key, value in given.items()}
     try:
         return section(**checked)
@@ -316,6 +373,14 @@ def _fit(key: str, annotation: str, value: object) -> Any:
         return values.fit(annotation, value)
     except ValueError as error:
         raise Refused(f"{key} {error}") from error
+
+
+def _refuse_infinite(key: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused(f"{key} must be a finite number, not {value}")
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _refuse_infinite(key, item)
 
 
 def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -334,7 +399,7 @@ def _unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
 
 def _config_folders() -> list[Path]:
     packages = [CONFIGS, *(point.value for point in installed(CONFIGS))]
-    return [folder for package in packages for folder in source.package_folders(package)]
+    return [folder for package in packages for folder in package_folders(package)]
 
 
 @contextmanager

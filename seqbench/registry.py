@@ -22,9 +22,10 @@ from typing import Any, Literal
 
 import pluggy
 
-from seqbench import builtin, hookspecs, source
-from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
+from seqbench import builtin, codehash, hookspecs, source
+from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.hookspecs import Entry
+from seqbench.modules import find_spec, package_folders
 
 Kind = Literal["model", "task"]
 KINDS: tuple[Kind, Kind] = ("model", "task")
@@ -36,7 +37,7 @@ CONFIGS = "seqbench.conf"
 
 BUILT_IN = "built-in"
 PLUGIN_FILES = "SEQBENCH_PLUGIN_FILES"
-"""Environment variable: files given as ``+plugin=PATH``, so that worker processes know them too."""
+"""Environment variable: files given as ``+plugin=PATH``, one a line; worker processes read it."""
 DISABLED = "SEQBENCH_DISABLE_PLUGINS"
 """Environment variable: entry-point or distribution names that are left out, comma-separated."""
 
@@ -70,24 +71,40 @@ class Registration:
         Raises:
             Refused: there is no such source.
         """
-        return source.read_class(self.target)
+        try:
+            return source.read_class(self.target)
+        except Exception as error:
+            raise _unreadable(error) from error
+
+    @property
+    def code_hash(self) -> str:
+        """The hash of its code, see :mod:`seqbench.codehash`.
+
+        Raises:
+            Refused: there is no such source.
+        """
+        return codehash.code_hash(self.target)
 
     def unusable(self) -> str | None:
         """Return why it cannot be used here, in one line, or None if nothing speaks against it."""
-        missing = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        try:
+            return self._fault()
+        except Exception as error:
+            return str(_unreadable(error))
+
+    def _fault(self) -> str | None:
+        missing = [name for name in self.requires if find_spec(name) is None]
         if missing:
             return f"needs {', '.join(missing)}, which is not installed"
-        try:
-            found = self.source()
-        except Refused as error:
-            return str(error)
+        found = self.source()
+        name = found.node.name
         if _BASES[self.kind] not in found.ancestors:
-            return (
-                f"class {found.node.name} does not subclass seqbench.api.{self.kind.capitalize()}"
-            )
+            return f"class {name} does not subclass seqbench.api.{self.kind.capitalize()}"
         if found.misplaced:
             names = ", ".join(found.misplaced)
             return f"constructor parameters must be keyword-only (after *): {names}"
+        if "name" in (parameter.name for parameter in found.parameters):
+            return f"constructor parameter 'name' needs another name: {self.kind}.name is taken"
         return None
 
     def load(self) -> type[Any]:
@@ -134,7 +151,7 @@ class Registry:
         for kind in KINDS:
             self._ask(kind)
         for point in installed(CONFIGS):
-            if not source.package_folders(point.value):
+            if not package_folders(point.value):
                 message = f"its configurations, {point.value}, are not found"
                 self._problem(point.name, _origin(point), message)
 
@@ -266,13 +283,13 @@ def add_plugin_file(path: str) -> None:
         raise Refused(f"+plugin={path}: there is no such Python file")
     known = plugin_files()
     if str(file.resolve()) not in known:
-        os.environ[PLUGIN_FILES] = os.pathsep.join([*known, str(file.resolve())])
+        os.environ[PLUGIN_FILES] = "\n".join([*known, str(file.resolve())])
         registry.cache_clear()
 
 
 def plugin_files() -> list[str]:
     """Return the files given as ``+plugin=PATH``."""
-    return [path for path in os.environ.get(PLUGIN_FILES, "").split(os.pathsep) if path]
+    return os.environ.get(PLUGIN_FILES, "").splitlines()
 
 
 def readable() -> list[Registration]:
@@ -291,7 +308,7 @@ def readable() -> list[Registration]:
     for point in installed(HOOKS):
         try:
             module = source.read_module(point.module)
-        except SeqbenchError:
+        except Exception:  # the registry says what is wrong with it, where it matters
             continue
         if module is not None:
             found += _literal_entries(module, _origin(point))
@@ -305,9 +322,13 @@ def readable() -> list[Registration]:
 
 
 def _plugin_file(path: str) -> source.ModuleSource:
+    """Read a file that the user named; what lies beside it can be imported from now on."""
     module = source.read_module(path)
     if module is None:
         raise Refused(f"+plugin={path}: there is no such Python file")
+    folder = str(module.path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last: nothing installed is hidden
     return module
 
 
@@ -317,7 +338,10 @@ def _file_registration(module: source.ModuleSource) -> Registration:
     if name is None:
         raise Refused(f"+plugin={module.path}: it has no hooks, and no class named like the file")
     target = f"{module.name}:{name}"
-    ancestors = source.read_class(target).ancestors
+    try:
+        ancestors = source.read_class(target).ancestors
+    except Exception as error:
+        raise Refused(f"+plugin={module.path}: {_unreadable(error)}") from error
     for kind in KINDS:
         if _BASES[kind] in ancestors:
             return Registration(kind, module.path.stem, target, str(module.path))
@@ -340,7 +364,7 @@ def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registrat
                 except (ValueError, TypeError, AttributeError):
                     continue
                 found += [
-                    Registration(kind, entry.name, entry.target, origin, entry.requires)
+                    Registration(kind, entry.name, entry.target, origin, tuple(entry.requires))
                     for entry in entries
                     if not _fault(entry)
                 ]
@@ -399,7 +423,15 @@ def _fault(entry: object) -> str:
         return f"the name {entry.name!r}; a name is lower-case letters, digits and _"
     if not isinstance(entry.target, str) or not _TARGET.fullmatch(entry.target):
         return f"the target {entry.target!r} of '{entry.name}'; a target is 'package.module:Class'"
+    needed = entry.requires
+    if not isinstance(needed, list | tuple) or not all(isinstance(n, str) and n for n in needed):
+        return f"requires={needed!r} of '{entry.name}'; it is a tuple of module names"
     return ""
+
+
+def _unreadable(error: Exception) -> Refused:
+    """Return what stops a plugin's source from being read, whatever it is, in one line."""
+    return error if isinstance(error, Refused) else Refused(f"cannot be read: {_one_line(error)}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,6 @@ through base classes and re-exports.
 from __future__ import annotations
 
 import ast
-import hashlib
 import inspect
 import operator
 import re
@@ -16,11 +15,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 from seqbench.errors import Refused
+from seqbench.modules import find_spec
 
 UNSET = "???"
 """The default of a parameter that has none, as OmegaConf writes a missing value."""
@@ -75,8 +74,14 @@ class ModuleSource:
     @cached_property
     def names(self) -> dict[str, ast.expr | ast.ClassDef | str]:
         """Top-level names: a class, an assigned expression, or the dotted name of an import."""
+        return self.names_before(None)
+
+    def names_before(self, stop: ast.ClassDef | None) -> dict[str, ast.expr | ast.ClassDef | str]:
+        """Return the top-level names that stand before a class."""
         found: dict[str, ast.expr | ast.ClassDef | str] = {}
         for node in _statements(self.tree.body):
+            if node is stop:
+                break
             if isinstance(node, ast.ClassDef):
                 found[node.name] = node
             elif isinstance(node, ast.Import):
@@ -84,13 +89,21 @@ class ModuleSource:
                     head = alias.name.partition(".")[0]
                     found[alias.asname or head] = alias.name if alias.asname else head
             elif isinstance(node, ast.ImportFrom):
-                origin = self._import_origin(node)
+                origin = self.import_origin(node)
                 found.update((a.asname or a.name, f"{origin}.{a.name}") for a in node.names)
             else:
                 found.update(_assignments(node))
         return found
 
-    def _import_origin(self, node: ast.ImportFrom) -> str:
+    @cached_property
+    def star_imports(self) -> list[str]:
+        """The modules of ``from module import *``, the last first."""
+        imports = [node for node in _statements(self.tree.body) if isinstance(node, ast.ImportFrom)]
+        stars = (node for node in imports if node.names[0].name == "*")
+        return [self.import_origin(node) for node in stars][::-1]
+
+    def import_origin(self, node: ast.ImportFrom) -> str:
+        """Return the dotted name of the module after ``from``, relative ones resolved."""
         if not node.level:
             return node.module or ""
         up = node.level - (self.path.name == "__init__.py")
@@ -128,16 +141,10 @@ class ClassSource:
         start = next((i for i, line in enumerate(lines) if line.strip() == "Args:"), len(lines))
         return "\n".join(lines[:start]).strip()
 
-    @property
-    def code_hash(self) -> str:
-        """Hash of the source of its module and its bases' modules, 16 hexadecimal digits."""
-        texts = [self.module.text, *(base.code_hash for base in self.bases)]
-        return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-
     @cached_property
     def bases(self) -> list[ClassSource]:
         """Direct base classes whose source is found; torch and the standard library left out."""
-        found = (_lookup(self.module, _dotted(base)) for base in self.node.bases)
+        found = (_lookup(self.module, _dotted(base), before=self.node) for base in self.node.bases)
         return [item for item in found if isinstance(item, ClassSource)]
 
     @cached_property
@@ -221,30 +228,6 @@ class ClassSource:
         return Parameter(argument.arg, annotation, value, doc)
 
 
-def find_spec(module: str) -> ModuleSpec | None:
-    """Locate a module as import would, without executing its parents."""
-    path: list[str] | None = None
-    spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        if depth > 1 and path is None:
-            return None
-        spec = _find_spec(".".join(parts[:depth]), path)
-        if spec is None:
-            return None
-        locations = spec.submodule_search_locations
-        # Iterating over a nested namespace package's locations needs its parent imported.
-        path = None if locations is None else list(getattr(locations, "_path", locations))
-    return spec
-
-
-def package_folders(package: str) -> list[Path]:
-    """Return where a package's files are, without importing it; nowhere if there is none."""
-    spec = find_spec(package)
-    locations = [] if spec is None else spec.submodule_search_locations or []
-    return [Path(folder) for folder in getattr(locations, "_path", locations)]
-
-
 @lru_cache(maxsize=512)
 def read_module(name: str) -> ModuleSource | None:
     """Parse a module named ``a.b.c``, or a file named ``path/to/it.py``; None if there is none.
@@ -283,57 +266,75 @@ def read_class(target: str) -> ClassSource:
     found = _lookup(module, [class_name])
     if not isinstance(found, ClassSource):
         raise Refused(f"module '{module_name}' has no class '{class_name}'")
+    _refuse_cycles(found, ())
     return found
+
+
+def _refuse_cycles(found: ClassSource, below: tuple[ast.ClassDef, ...]) -> None:
+    if found.node in below:
+        raise Refused(f"class {found.node.name} is among its own base classes")
+    for base in found.bases:
+        _refuse_cycles(base, (*below, found.node))
 
 
 def evaluate(module: ModuleSource, node: ast.expr) -> Any:
     """Return the value of a literal expression, constants of other modules followed.
 
     Raises:
-        ValueError: it is not literal.
+        ValueError: it is not literal, or has no value.
     """
+    try:
+        return _evaluate(module, node)
+    except (TypeError, ArithmeticError, MemoryError, RecursionError) as error:
+        raise ValueError(f"cannot evaluate: {type(error).__name__}") from error
+
+
+def _evaluate(module: ModuleSource, node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.List | ast.Set):
-        return [evaluate(module, item) for item in node.elts]
+        return [_evaluate(module, item) for item in node.elts]
     if isinstance(node, ast.Tuple):
-        return tuple(evaluate(module, item) for item in node.elts)
+        return tuple(_evaluate(module, item) for item in node.elts)
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = (evaluate(module, key) for key in node.keys if key is not None)
-        return dict(zip(keys, (evaluate(module, value) for value in node.values), strict=True))
+        keys = (_evaluate(module, key) for key in node.keys if key is not None)
+        return dict(zip(keys, (_evaluate(module, value) for value in node.values), strict=True))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -evaluate(module, node.operand)
+        return -_evaluate(module, node.operand)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = evaluate(module, node.left), evaluate(module, node.right)
-        try:
-            return _OPERATORS[type(node.op)](left, right)
-        except (TypeError, ArithmeticError) as error:
-            raise ValueError(f"cannot evaluate {ast.unparse(node)}") from error
+        left, right = _evaluate(module, node.left), _evaluate(module, node.right)
+        return _OPERATORS[type(node.op)](left, right)
     if isinstance(node, ast.Call):
         return _call(module, node)
     if isinstance(node, ast.Name | ast.Attribute):
         found = _lookup(module, _dotted(node))
         if isinstance(found, tuple):
-            return evaluate(*found)
+            return _evaluate(*found)
     raise ValueError(f"{ast.unparse(node)} is not literal")
 
 
 def _call(module: ModuleSource, node: ast.Call) -> Any:
     function = ast.unparse(node.func).rpartition(".")[2]
-    arguments = tuple(evaluate(module, item) for item in node.args)
+    arguments = tuple(_evaluate(module, item) for item in node.args)
     if function in _CONTAINERS and len(arguments) == 1:
         return arguments[0]
-    keywords = tuple((str(item.arg), evaluate(module, item.value)) for item in node.keywords)
+    keywords = tuple((str(item.arg), _evaluate(module, item.value)) for item in node.keywords)
     return Call(function, arguments, keywords)
 
 
 def _lookup(
-    module: ModuleSource, parts: list[str], hops: int = 0
+    module: ModuleSource, parts: list[str], hops: int = 0, before: ast.ClassDef | None = None
 ) -> ClassSource | tuple[ModuleSource, ast.expr] | None:
-    """Find what a dotted name in a module stands for: a class, or an expression and its module."""
-    node = module.names.get(parts[0]) if parts else None
-    if node is None or hops > _MAX_HOPS:
+    """Find what a dotted name in a module stands for: a class, or an expression and its module.
+
+    A class's bases are looked up ``before`` it: ``class A(A)`` extends what was A until then.
+    """
+    if not parts or hops > _MAX_HOPS:
         return None
+    node = (module.names_before(before) if before else module.names).get(parts[0])
+    if node is None:
+        starred = (_lookup_absolute([*m.split("."), *parts], hops + 1) for m in module.star_imports)
+        return next((found for found in starred if found is not None), None)
     if isinstance(node, str):
         return _lookup_absolute([*node.split("."), *parts[1:]], hops + 1)
     if isinstance(node, ast.ClassDef):
@@ -381,14 +382,6 @@ def _spell_out(module: ModuleSource, annotation: ast.expr, hops: int = 0) -> ast
         right = _spell_out(module, annotation.right, hops + 1)
         return ast.BinOp(left, annotation.op, right)
     return annotation
-
-
-def _find_spec(name: str, path: list[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, path)
-        if spec is not None:
-            return spec
-    return None
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

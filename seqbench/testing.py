@@ -12,12 +12,13 @@ Each check raises ``AssertionError`` with the promise that was broken.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqbench.api import (
     Alignment,
@@ -76,6 +77,7 @@ def check_task(task: Task) -> None:
     Args:
         task: constructed.
     """
+    fresh = copy.deepcopy(task)
     task.prepare()
     splits = task.splits()
     named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
@@ -87,47 +89,57 @@ def check_task(task: Task) -> None:
             _check_example(example, name, step_targets)
             taken = owner.setdefault(example.unit, name) if example.unit else name
             _require(taken == name, f"unit {example.unit} is in {taken} and in {name}")
-    again = task.splits()
+    fresh.prepare()
+    again = fresh.splits()
     for name, examples in named.items():
         _require(
-            all(
-                torch.equal(one.values, two.values) and torch.equal(one.targets, two.targets)
-                for one, two in zip(examples, getattr(again, name), strict=True)
-            ),
-            f"splits() gives another {name} split the second time",
+            _equal(examples, getattr(again, name)),
+            f"splits() of another task with the same parameters gives another {name} split",
         )
-    _require(task.fingerprint() == task.fingerprint(), "fingerprint() changes")
+    _require(task.fingerprint() == fresh.fingerprint(), "fingerprint() changes")
+    _check_input_spec(task.input_spec(splits.train), splits.train[0])
     _check_scores(task, splits.test[:8], task.output_spec(splits.train).size, step_targets)
     for name, scores in task.baselines(splits).items():
         _require(task.primary.name in scores, f"baseline {name} lacks {task.primary.name}")
     drawn = task.augment(splits.train[0], torch.Generator().manual_seed(0))
     drawn_again = task.augment(splits.train[0], torch.Generator().manual_seed(0))
     _check_example(drawn, "augmented train", step_targets)
-    _require(torch.equal(drawn.values, drawn_again.values), "augment ignores its generator")
-    _require(torch.equal(splits.train[0].values, again.train[0].values), "augment changes the data")
+    _require(_equal([drawn], [drawn_again]), "augment ignores its generator")
+    _require(_equal(splits.train[:1], again.train[:1]), "augment changes the data")
 
 
-def check_alignment(predictor: Predictor, inputs: SequenceInput) -> None:
+def check_alignment(
+    predictor: Predictor, inputs: SequenceInput, *, dependence: bool = True
+) -> None:
     """Check that no prediction sees what its alignment hides, and that it sees what it may.
+
+    Both in evaluation and, with dropout at 0, in training mode; a model that draws random numbers
+    even so is checked in evaluation mode alone.
 
     Args:
         predictor: in float64, see :func:`make_predictor`.
         inputs: a ragged batch in float64, zero at padding; best a real one.
+        dependence: whether predictions must also depend on the steps next to those hidden.
     """
-    predictor.eval()
-    with torch.no_grad():
-        expected = predictor(inputs)
-        _check_padding(predictor, inputs, expected)
-        if predictor.alignment is Alignment.NEXT:
-            _check_next(predictor, inputs, expected)
-        elif predictor.alignment is Alignment.ONLINE:
-            _check_online(predictor, inputs, expected)
-        else:
-            changed = predictor(_with_noise(inputs, _last_steps(inputs)))
-            _require(
-                bool((changed - expected).abs().amax() > DEPENDENCE),
-                "predictions do not depend on the last step",
-            )
+    dropouts = [module for module in predictor.modules() if isinstance(module, nn.Dropout)]
+    rates = [module.p for module in dropouts]
+    try:
+        for module in dropouts:
+            module.p = 0.0
+        for training in (False, True):
+            predictor.train(training)
+            with torch.no_grad():
+                expected = predictor(inputs)
+                if training and not torch.equal(expected, predictor(inputs)):
+                    break
+                _check_padding(predictor, inputs, expected)
+                _check_hidden_steps(predictor, inputs, expected)
+                if dependence:
+                    _check_dependence(predictor, inputs, expected)
+    finally:
+        for module, rate in zip(dropouts, rates, strict=True):
+            module.p = rate
+        predictor.eval()
 
 
 def check_counting(
@@ -175,14 +187,24 @@ def make_predictor(
     return predictor.double().eval()
 
 
-def double_inputs(inputs: SequenceInput) -> SequenceInput:
-    """Return a batch in float64."""
-    return replace(
-        inputs,
-        values=inputs.values.double(),
-        delta=None if inputs.delta is None else inputs.delta.double(),
-        static=None if inputs.static is None else inputs.static.double(),
-    )
+def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Batch:
+    """Return four examples in float64, cut to ragged lengths of at most ``steps``."""
+    step_targets = task.alignment is not Alignment.SEQUENCE
+    cut = []
+    for index, example in enumerate(examples[:4]):
+        stop = max(1, min(len(example.values), steps - 3 * index))
+        doubled = _double(example)
+        cut.append(
+            replace(
+                doubled,
+                values=doubled.values[:stop],
+                targets=example.targets[:stop] if step_targets else example.targets,
+                target_mask=None if example.target_mask is None else example.target_mask[:stop],
+                observed=None if example.observed is None else example.observed[:stop],
+                delta=None if doubled.delta is None else doubled.delta[:stop],
+            )
+        )
+    return collate(cut, step_targets)
 
 
 def _check_encoding(
@@ -220,42 +242,73 @@ def _check_padding(predictor: Predictor, inputs: SequenceInput, expected: Tensor
         )
 
 
-def _check_next(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    two_sided = predictor.context == "past+future"
+def _check_hidden_steps(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
+    """Change what is hidden from a step, or cut it off: its prediction must stay."""
+    if predictor.context == "all":
+        return
     steps = torch.arange(inputs.mask.shape[1])
+    two_sided = predictor.context == "past+future"
     for t in range(len(steps)):
-        hidden = steps == t if two_sided else steps >= t
-        changed = predictor(_with_noise(inputs, inputs.mask & hidden))
-        shown = steps == t if two_sided else steps <= t
-        mask = inputs.mask & shown
-        difference = (changed - expected)[mask].abs().amax()
-        _require(
-            bool(difference <= TOLERANCE),
-            f"the prediction of step {t} depends on a step it must not see (by {difference:.1e})",
-        )
-        for neighbour in (t - 1, t + 1) if two_sided else (t - 1,):
-            if 0 <= neighbour < len(steps):
-                both = inputs.mask[:, t] & inputs.mask[:, neighbour]
-                seen = predictor(_with_noise(inputs, inputs.mask & (steps == neighbour)))
-                _require(
-                    not both.any() or bool((seen - expected)[both, t].abs().amax() > DEPENDENCE),
-                    f"the prediction of step {t} does not depend on step {neighbour}",
-                )
+        if predictor.alignment is Alignment.NEXT:
+            hidden = steps == t if two_sided else steps >= t
+            changed = predictor(_with_noise(inputs, inputs.mask & hidden))
+            mask = inputs.mask & (steps == t if two_sided else steps <= t)
+            _require_unseen(t, (changed - expected)[mask])
+        if not two_sided:
+            cut = predictor(_truncated(inputs, t + 1))
+            _require_unseen(t, (cut - expected[:, : t + 1])[inputs.mask[:, : t + 1]])
 
 
-def _check_online(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    for t in range(inputs.mask.shape[1]):
-        known = predictor(_truncated(inputs, t + 1))
-        mask = inputs.mask[:, : t + 1]
-        difference = (known - expected[:, : t + 1])[mask].abs().amax()
-        _require(
-            bool(difference <= TOLERANCE),
-            f"a prediction at step <= {t} depends on what comes later (by {difference:.1e})",
-        )
-    changed = predictor(_with_noise(inputs, _last_steps(inputs)))
+def _require_unseen(step: int, difference: Tensor) -> None:
+    largest = float(difference.abs().amax())
     _require(
-        bool((changed - expected)[_last_steps(inputs)].abs().amax() > DEPENDENCE),
-        "a prediction does not depend on its own step",
+        largest <= TOLERANCE,
+        f"a prediction of step <= {step} depends on what it must not see (by {largest:.1e})",
+    )
+
+
+def _check_dependence(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
+    """Change the steps that a prediction may see: it must change."""
+    if predictor.alignment is not Alignment.NEXT:
+        changed = predictor(_with_noise(inputs, _last_steps(inputs)))
+        difference = changed - expected
+        if predictor.alignment is not Alignment.SEQUENCE:
+            difference = difference[_last_steps(inputs)]
+        _require(
+            bool(difference.abs().amax() > DEPENDENCE),
+            "predictions do not depend on the last step they may see",
+        )
+        return
+    steps = torch.arange(inputs.mask.shape[1])
+    neighbours = (-1, 1) if predictor.context == "past+future" else (-1,)
+    for t in range(len(steps)):
+        for neighbour in (t + offset for offset in neighbours):
+            if not 0 <= neighbour < len(steps):
+                continue
+            both = inputs.mask[:, t] & inputs.mask[:, neighbour]
+            changed = predictor(_with_noise(inputs, inputs.mask & (steps == neighbour)))
+            _require(
+                not both.any() or bool((changed - expected)[both, t].abs().amax() > DEPENDENCE),
+                f"the prediction of step {t} does not depend on step {neighbour}",
+            )
+
+
+def _check_input_spec(spec: InputSpec, example: Example) -> None:
+    _require(spec.size == example.values.shape[1], "input_spec().size is not the values' width")
+    static_size = 0 if example.static is None else len(example.static)
+    _require(spec.static_size == static_size, "input_spec().static_size is not the static width")
+    given = example.observed is not None and example.delta is not None
+    _require(spec.missing == given, "input_spec().missing does not say what examples hold")
+    for name, statistic in (("mean", spec.mean), ("std", spec.std)):
+        _require(
+            statistic is None or statistic.shape == (spec.size,), f"input_spec().{name} is not [F]"
+        )
+
+
+def _equal(ones: Sequence[Example], twos: Sequence[Example]) -> bool:
+    return len(ones) == len(twos) and all(
+        torch.equal(one.values, two.values) and torch.equal(one.targets, two.targets)
+        for one, two in zip(ones, twos, strict=True)
     )
 
 

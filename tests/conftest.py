@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,10 @@ from torch import nn
 
 from seqbench.api import SequenceInput
 from seqbench.nn import Backend, Cell, GRUCell, unroll, zero_padding
+
+# A shell starts background jobs with Ctrl-C ignored, and what tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

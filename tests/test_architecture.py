@@ -31,20 +31,22 @@ MAY_IMPORT = {
     "records": set(),
     "values": set(),
     "hookspecs": set(),
-    "source": set(),
-    "builtin": {"hookspecs", "source"},
-    "registry": {"hookspecs", "source", "builtin"},
-    "config": {"registry", "source", "values"},
+    "modules": set(),
+    "source": {"modules"},
+    "codehash": {"source"},
+    "builtin": {"hookspecs", "modules"},
+    "registry": {"hookspecs", "modules", "source", "codehash", "builtin"},
+    "config": {"registry", "modules", "source", "values"},
     "nn": {"nn"},
     "api": {"api", "nn"},
     "training": {"training", "api", "nn"},
     "tracking": {"tracking", "records"},
     "reporting": {"reporting", "records", "tracking"},
-    "testing": {"api", "nn", "registry", "config", "training"},
+    "testing": {"api", "nn", "training"},
     "plugins": {"hookspecs", "api", "nn"},
     "tasks": {"hookspecs", "api", "nn"},
 }
-_ALL = {name for name in MAY_IMPORT if name not in ("plugins", "tasks", "__main__", "testing")}
+_ALL = {name for name in MAY_IMPORT if name not in ("plugins", "tasks", "__main__")}
 MAY_IMPORT["cli"] = MAY_IMPORT["commands"] = _ALL | {"commands"}
 
 ONLY_IN = {
@@ -57,8 +59,19 @@ ONLY_IN = {
     "sklearn": {"tasks"},
     "torch": {"api", "nn", "training", "tracking", "testing", "commands", "plugins", "tasks"},
 }
-STANDARD_LIBRARY_ONLY = {"errors", "settings", "records", "values", "source"}
-LIGHT = {"cli", "commands", "registry", "config", "source", "builtin", "hookspecs", "values"}
+STANDARD_LIBRARY_ONLY = {"errors", "settings", "records", "values", "modules", "source", "codehash"}
+LIGHT = {
+    "cli",
+    "commands",
+    "registry",
+    "config",
+    "source",
+    "codehash",
+    "modules",
+    "builtin",
+    "hookspecs",
+    "values",
+}
 HEAVY = {"torch", "lightning", "mlflow", "matplotlib", "sklearn", "scipy", "numpy", "rich"}
 
 

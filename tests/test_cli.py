@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,13 @@ def run(settings):
     if settings.seed == 5:
         from seqbench.errors import Refused
         raise Refused("no such data")
+    if settings.seed == 7:
+        raise BrokenPipeError(32, "Broken pipe")
+    if settings.seed == 8:
+        try:
+            time.sleep(60)
+        finally:
+            time.sleep(1)
     if settings.seed == 6:
         from seqbench.errors import TrialFailed
         raise TrialFailed("the loss is not finite")
@@ -186,6 +194,14 @@ def test_a_trial(command: list[str]) -> None:
         (3, EXIT_INTERRUPTED, "interrupted"),
         (5, EXIT_REFUSED, "no such data"),
         (6, EXIT_FAILED, "the loss is not finite"),
+        (
+            7,
+            EXIT_FAILED,
+            (
+                "internal error: BrokenPipeError: [Errno 32] Broken pipe; "
+                "SEQBENCH_TRACEBACK=1 shows where"
+            ),
+        ),
     ],
 )
 def test_how_a_trial_ends(command: list[str], seed: int, code: int, line: str) -> None:
@@ -206,6 +222,32 @@ def test_signals_interrupt(command: list[str], number: int, sweep: list[str]) ->
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (EXIT_INTERRUPTED, "", "seqbench: interrupted\n")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_further_signals_do_not_cut_the_clean_up_short(
+    command: list[str], first: int, second: int
+) -> None:
+    process = subprocess.Popen(
+        [*command, "seed=8"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "trial lstm 8\n"
+    time.sleep(0.2)
+    for number in (first, second, second, second, second):
+        process.send_signal(number)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (EXIT_INTERRUPTED, "seqbench: interrupted\n")
+
+
+def test_a_sweep_of_which_nothing_was_started(command: list[str]) -> None:
+    """Where every trial is refused the sweep is, too."""
+    result = finish(command, "-m", "model=lstm,gru", "seed=5")
+    assert result.returncode == EXIT_REFUSED
+    assert result.stderr.endswith("seqbench: 2 of 2 trials failed\n")
+    assert finish(command, "-m", "seed=5,0").returncode == EXIT_FAILED
 
 
 def test_sweep(command: list[str]) -> None:
@@ -241,15 +283,53 @@ def test_sweeps_at_once(command: list[str]) -> None:
     assert [*Path.cwd().iterdir(), *scratch.iterdir()] == []
 
 
-def test_broken_pipe_is_not_an_error() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["list", "--help"])
+def test_broken_pipe_is_not_an_error(word: str, unbuffered: str) -> None:
     """``seqbench list | head -0`` ends quietly."""
-    pipe = f"{sys.executable} -c 'import time; time.sleep(1)' < /dev/null"
+    reading, writing = os.pipe()
+    os.close(reading)
     result = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {sys.executable} -m seqbench list | exec {pipe}"],
-        capture_output=True,
+        [sys.executable, "-m", "seqbench", word],
+        stdout=writing,
+        stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    os.close(writing)
+    assert (0, "") == (result.returncode, result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "line"),
+    [
+        (">&-", "standard output is closed"),
+        pytest.param(
+            "> /dev/full",
+            "cannot write to standard output: No space left on device",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["list", "--help"])
+def test_output_that_cannot_be_written(
+    word: str, unbuffered: str, redirection: str, line: str
+) -> None:
+    result = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m seqbench {word} {redirection}",
+        shell=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (EXIT_FAILED, f"seqbench: {line}\n") == (result.returncode, result.stderr)
+
+
+def test_closed_stderr() -> None:
+    """A refusal that nobody hears is still one."""
+    command = f"{shlex.quote(sys.executable)} -m seqbench lst 2>&-"
+    assert subprocess.run(command, shell=True).returncode == EXIT_REFUSED
 
 
 @pytest.mark.parametrize(

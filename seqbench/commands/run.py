@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqbench import __version__
+from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError, TrialFailed
 from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
-from seqbench.registry import Registration, registry
+from seqbench.registry import BUILT_IN, Registration, registry
 from seqbench.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from seqbench.tracking.runlog import RunLog
     from seqbench.training.data import TrialData
     from seqbench.training.predictor import Predictor
+
+
+PROBE_SIZE = 840
+"""Input size of a model that is built to check its parameters; divisible by 1 to 8, 10 and 12."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +55,24 @@ class Trial:
         from seqbench.training.data import TrialData
 
         recipe = self.settings.recipe
-        self.task.prepare()
-        return TrialData(self.task, recipe.batch_size, self.settings.seed, recipe.max_examples)
+        with blame(self.task_registration, "its data"):
+            self.task.prepare()
+            data = TrialData(self.task, recipe.batch_size, self.settings.seed, recipe.max_examples)
+            self.task.fingerprint()
+        return data
 
     def predictor(self, data: TrialData) -> Predictor:
         """Return the predictor with its initial weights, on the trial's device."""
         from seqbench.training.fit import build_predictor
 
-        return build_predictor(
-            self.task,
-            self.model_class,
-            self.settings.model_parameters,
-            data,
-            self.settings.seed,
-        ).to(self.device)
+        with blame(self.model_registration, "its constructor"):
+            return build_predictor(
+                self.task,
+                self.model_class,
+                self.settings.model_parameters,
+                data,
+                self.settings.seed,
+            ).to(self.device)
 
 
 def load(settings: Settings) -> Trial:
@@ -79,15 +90,17 @@ def load(settings: Settings) -> Trial:
     model_registration = registry().get("model", settings.model)
     task_class = task_registration.load()
     model_class = model_registration.load()
-    try:
+    with blame(task_registration, "its constructor"):
         task = task_class(**settings.task_parameters)
-    except ValueError as error:
-        raise Refused(f"task={settings.task}: {error}") from error
     try:
+        # An impossible value is refused before data are fetched. Whatever else goes wrong without
+        # storage and the real input size is for the real constructor to say.
         with torch.device("meta"):
-            model_class(1, model_context(task.alignment), **settings.model_parameters)
+            model_class(PROBE_SIZE, model_context(task.alignment), **settings.model_parameters)
     except ValueError as error:
         raise Refused(f"model={settings.model}: {error}") from error
+    except Exception:
+        pass
     device = set_up_device(settings.trainer)
     return Trial(settings, task, model_class, task_registration, model_registration, device)
 
@@ -107,20 +120,22 @@ def run(settings: Settings) -> TrialRecord:
     trial = load(settings)
     data = trial.data()
     predictor = trial.predictor(data)
+    check_plugin(trial, data)
     record = new_record(trial, predictor)
+    store = open_store(settings.tracking) if settings.tracking.enabled else None
     log: RunLog = NullRun()
-    if settings.tracking.enabled:
-        store = open_store(settings.tracking)
-        log = store.start(record, settings.to_dict(), provenance(trial, record))
-    about = {
-        "key": record.key,
-        "task": record.task,
-        "model": record.model,
-        "seed": record.seed,
-        "run_id": log.run_id,
-    }
-    registry().notify("seqbench_run_started", trial=about)
+    about: dict[str, object] = {}
     try:
+        if store is not None:
+            log = store.start(record, settings.to_dict(), provenance(trial))
+        about = {
+            "key": record.key,
+            "task": record.task,
+            "model": record.model,
+            "seed": record.seed,
+            "run_id": log.run_id,
+        }
+        registry().notify("seqbench_run_started", trial=about)
         _fill(record, trial, data, predictor, log, about)
     except KeyboardInterrupt:
         record.status, record.reason = "KILLED", "interrupted"
@@ -139,6 +154,55 @@ def run(settings: Settings) -> TrialRecord:
         )
     print_result(record)
     return record
+
+
+@contextmanager
+def blame(registration: Registration, what: str) -> Iterator[None]:
+    """Turn an exception of a task's or model's code into a refusal that names whose it is."""
+    try:
+        yield
+    except SeqbenchError:
+        raise
+    except Exception as error:
+        who = f"{registration.kind}={registration.name}"
+        if isinstance(error, ValueError) and what == "its constructor":
+            raise Refused(f"{who}: {error}") from error
+        lines = str(error).splitlines() or [""]
+        raise Refused(
+            f"{who} ({registration.origin}): {what} failed: {type(error).__name__}: {lines[0]}"
+        ) from error
+
+
+def check_plugin(trial: Trial, data: TrialData) -> None:
+    """Refuse a plugin's model whose predictions see what the task hides, on a few real sequences.
+
+    Built-in models are proven by the project's own tests, over every task and depth.
+
+    Raises:
+        Refused: a prediction depends on what it must not see.
+    """
+    if trial.model_registration.origin == BUILT_IN:
+        return
+    from seqbench.testing import check_alignment, make_predictor, small_batch
+
+    task, train = trial.task, data.splits.train
+    try:
+        predictor = make_predictor(
+            trial.model_class,
+            trial.settings.model_parameters,
+            task.input_spec(train),
+            task.output_spec(train),
+            task.alignment,
+        )
+        check_alignment(predictor, small_batch(task, train).inputs, dependence=False)
+    except AssertionError as error:
+        origin = trial.model_registration.origin
+        raise Refused(f"model={trial.settings.model} ({origin}) leaks: {error}") from error
+    except Exception as error:
+        sys.stderr.write(
+            f"seqbench: model={trial.settings.model} could not be checked for leaks "
+            f"in float64 on a CPU: {type(error).__name__}: {error}\n"
+        )
 
 
 def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
@@ -168,36 +232,42 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
     )
 
 
-def provenance(trial: Trial, record: TrialRecord) -> dict[str, str]:
+def provenance(trial: Trial) -> dict[str, str]:
     """Return where a trial's code and data come from."""
     return {
         "seqbench.protocol": PROTOCOL_VERSION,
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,
-        "seqbench.task_code": trial.task_registration.source().code_hash,
+        "seqbench.task_code": trial.task_registration.code_hash,
         "seqbench.model_origin": trial.model_registration.origin,
-        "seqbench.model_code": trial.model_registration.source().code_hash,
+        "seqbench.model_code": trial.model_registration.code_hash,
         "seqbench.data": trial.task.fingerprint(),
     }
 
 
 def _identity(trial: Trial) -> dict[str, Any]:
-    """Return what decides a trial's result; where it is logged and what is shown do not."""
+    """Return what decides a trial's result.
+
+    Where it is logged and what is shown do not; nor does the path of a task's ``source``, whose
+    content the fingerprint of the data covers.
+    """
     import torch
 
     config = trial.settings.to_dict()
     del config["tracking"]
     del config["trainer"]["progress"]
+    config["trainer"]["threads"] = torch.get_num_threads()
+    config["task"].pop("source", None)
     return {
         "config": config,
-        "task": [trial.task.version, trial.task_registration.source().code_hash],
-        "model": trial.model_registration.source().code_hash,
+        "task": [trial.task.version, trial.task_registration.code_hash],
+        "model": trial.model_registration.code_hash,
         "data": trial.task.fingerprint(),
         "protocol": PROTOCOL_VERSION,
-        "seqbench": __version__,
+        "seqbench": [__version__, harness_hash()],
+        "lightning": version("lightning"),
         "torch": str(torch.__version__),
         "device": trial.device,
-        "threads": torch.get_num_threads(),
     }
 
 
@@ -223,7 +293,13 @@ def _fill(
 
     settings = trial.settings
     with _status(f"baselines of {settings.task}", settings.trainer.progress):
-        record.baselines = trial.task.baselines(data.splits)
+        baselines = trial.task.baselines(data.splits)
+    if not all(trial.task.primary.name in scores for scores in baselines.values()):
+        raise TrialFailed(f"task={settings.task}: a baseline lacks {trial.task.primary.name}")
+    record.baselines = {
+        baseline: {name: float(value) for name, value in scores.items()}
+        for baseline, scores in baselines.items()
+    }
     with tempfile.TemporaryDirectory(prefix="seqbench-") as folder:
         fitted = fit(
             trial.task,
@@ -244,13 +320,16 @@ def _fill(
         record.steps = fitted.steps
         record.steps_per_second = fitted.steps_per_second
         record.seconds = fitted.seconds
-        record.backend = observe_backend(predictor, next(iter(data.valid())))
         record.status, record.reason = "FINISHED", ""
         log.log_artifact(fitted.checkpoint, "checkpoint")
-        if log.run_id:
-            picture = Path(folder) / "learning_curve.png"
-            learning_curve(record, picture)
-            log.log_artifact(picture)
+        try:
+            record.backend = observe_backend(predictor, next(iter(data.valid())))
+            if log.run_id:
+                picture = Path(folder) / "learning_curve.png"
+                learning_curve(record, picture)
+                log.log_artifact(picture)
+        except Exception as error:  # the trial has its result; a picture must not cost it
+            sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
 
 
 def _status(text: str, shown: bool) -> Any:

@@ -71,12 +71,16 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
         axes.annotate(
             f"{name} {levels[name]:.4g}", (1, height), xycoords=("axes fraction", "data"),
             xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=_BASELINE,
-            annotation_clip=False,
+            annotation_clip=False, parse_math=False,
         )  # fmt: skip
     axes.set_ylim(low, high)
-    axes.set_title(f"{record.task}, {record.model}, seed {record.seed}", loc="left", weight="bold")
+    axes.set_title(
+        f"{record.task}, {record.model}, seed {record.seed}",
+        loc="left", weight="bold", parse_math=False,
+    )  # fmt: skip
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"{monitor.name} [{monitor.unit}]" if monitor.unit else monitor.name)
+    heading = f"{monitor.name} [{monitor.unit}]" if monitor.unit else monitor.name
+    axes.set_ylabel(heading, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(epochs) == 1:
         axes.set_xlim(0.5, 1.5)

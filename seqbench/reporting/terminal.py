@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,36 +16,67 @@ from seqbench.records import MetricInfo, TrialRecord
 
 _COMPARED_WITH = "lstm"
 _COMPARED_WITH_OTHERWISE = "gru"
+_VERDICT_WIDTH = 8  # where "better by 0.35" folds in a narrow terminal
 
 
-def print_result(record: TrialRecord, console: Console | None = None) -> None:
+@dataclass(frozen=True)
+class Evaluation:
+    """What a stored model was scored on, when it was scored again; such a result is not logged.
+
+    Args:
+        run: what a person calls the run that trained the model, for example ``run 1a2b3c4d``.
+        changed: what was changed in the task, for example ``task.source=rolls.pkl``; empty if it
+            was scored on its own task.
+        fingerprint: of the data.
+    """
+
+    run: str
+    changed: Sequence[str]
+    fingerprint: str
+
+
+def print_result(
+    record: TrialRecord, console: Console | None = None, evaluation: Evaluation | None = None
+) -> None:
     """Write a trial's result to standard output, with the next command to try.
 
     Args:
         record: of a trial that has ended, however it ended.
         console: where to write; None takes standard output.
+        evaluation: of a stored model that was scored again.
     """
     target = console or Console(highlight=False, emoji=False)
+    changed = evaluation.changed if evaluation else ()
     target.print()
-    target.print(result_table(record, next_command(record)), crop=False)
+    target.print(result_table(record, next_command(record, changed), evaluation), crop=False)
 
 
-def next_command(record: TrialRecord) -> str:
-    """Return what to try after a trial: the comparison with another model over three seeds."""
+def next_command(record: TrialRecord, changed: Sequence[str] = ()) -> str:
+    """Return what to try after a trial: the comparison with another model over three seeds.
+
+    Args:
+        record: of a trial that has ended.
+        changed: what the command is to change in the task beside its name.
+    """
     if record.status != "FINISHED":
         return f"seqbench task={record.task} model={record.model} experiment=smoke"
     other = _COMPARED_WITH if record.model != _COMPARED_WITH else _COMPARED_WITH_OTHERWISE
-    return f"seqbench -m task={record.task} model={record.model},{other} seed=0,1,2"
+    words = [f"task={record.task}", *map(shlex.quote, changed)]
+    return f"seqbench -m {' '.join(words)} model={record.model},{other} seed=0,1,2"
 
 
-def result_table(record: TrialRecord, next_command: str) -> RenderableType:
+def result_table(
+    record: TrialRecord, next_command: str, evaluation: Evaluation | None = None
+) -> RenderableType:
     """Return a trial's result: its test score beside the baselines, its cost, where it is logged.
 
     Args:
         record: of a trial that has ended.
         next_command: what the last line tells the reader to try.
+        evaluation: of a stored model that was scored again; says on which data, instead of where
+            the result is logged.
     """
-    title = Text(f"{record.task}, {record.model}, seed {record.seed}", style="bold")
+    title = Text(_title(record, evaluation), style="bold")
     if record.status != "FINISHED":
         reason = f"{record.status}: {record.reason}" if record.reason else record.status
         failed = {"ended": reason, "logged": record.location or "nowhere", "next": next_command}
@@ -62,7 +95,7 @@ def result_table(record: TrialRecord, next_command: str) -> RenderableType:
         "parameters": f"{record.parameters:,}",
         "training": _training(record),
         "backend": record.backend,
-        "logged": record.location or "nowhere (tracking=none)",
+        **_whereabouts(record, evaluation),
         "next": next_command,
     }
     if record.context == "past+future":
@@ -93,9 +126,15 @@ def score_table(
     order = sorted(values, key=lambda name: (not math.isfinite(values[name]), sign * values[name]))
     heading = f"test {primary.name}" + (f" [{primary.unit}]" if primary.unit else "")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("predictor", overflow="fold")
-    table.add_column(Text(heading), justify="right", no_wrap=True)
-    table.add_column(Text(f"{highlight} is"), no_wrap=True)
+    # In a narrow terminal the heading and the verdicts fold; names and scores stay whole.
+    table.add_column("predictor", no_wrap=True, min_width=max(map(len, scores)))
+    table.add_column(
+        Text(heading),
+        justify="right",
+        overflow="fold",
+        min_width=max(len(_number(value, largest)) for value in values.values()),
+    )
+    table.add_column(Text(f"{highlight} is"), overflow="fold", min_width=_VERDICT_WIDTH)
     for name in order:
         chosen = name == highlight
         verdict = Text("") if chosen else _verdict(values[highlight], values[name], sign, largest)
@@ -117,6 +156,26 @@ def _verdict(own: float, other: float, sign: int, largest: float) -> Text:
         if gain > 0
         else Text(f"WORSE by {amount}", "red")
     )
+
+
+def _title(record: TrialRecord, evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return f"{record.task}, {record.model}, seed {record.seed}"
+    data = "on other data" if evaluation.changed else "scored again"
+    return f"{record.task}, {record.model} of {evaluation.run}, {data}"
+
+
+def _whereabouts(record: TrialRecord, evaluation: Evaluation | None) -> dict[str, str]:
+    """Return where a result is logged, or else on which data a stored model was scored."""
+    if evaluation is None:
+        return {"logged": record.location or "nowhere (tracking=none)"}
+    about = {"evaluated": f"{evaluation.run}, not logged"}
+    if evaluation.changed:
+        about["data"] = " ".join(evaluation.changed)
+        about["baselines"] = "fitted on the training split of these data"
+    else:
+        about["data"] = "the task's whole test split"
+    return about | {"fingerprint": evaluation.fingerprint}
 
 
 def _training(record: TrialRecord) -> str:

@@ -18,6 +18,7 @@ DATABASE_NAME = "mlflow.db"
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
+_MANAGED = ("databricks", "databricks-uc", "uc")  # MLflow's words for a hosted store
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
@@ -69,6 +70,11 @@ def locate(uri: str | None) -> Address:
         )
     if not uri:
         return _sqlite(Path(RUNS_FOLDER, DATABASE_NAME))
+    if uri.lower() in _MANAGED:
+        raise Refused(
+            f"{name}={uri}: hosted stores are not supported; name a server http://host:port, or "
+            f"write ./{uri} for a folder"
+        )
     scheme, colon, rest = uri.partition(":")
     if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]+", scheme):
         path = Path(uri).expanduser()

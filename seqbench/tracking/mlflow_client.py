@@ -84,3 +84,10 @@ def load() -> None:
     for name in ("mlflow", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells every retry
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line of bearable length."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip().rstrip(".") if lines else type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import sqlite3
 import sys
-import tempfile
-import weakref
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -24,16 +19,15 @@ from seqbench.records import TrialRecord
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import Address, is_ready, locate, make_folder
-from seqbench.tracking.tracked import CONFIG, RECORD, TrackedRun, flatten, log_parameters
+from seqbench.tracking.mlflow_client import first_line
+from seqbench.tracking.signals import uninterrupted
+from seqbench.tracking.stored import SHORT, StoredRun, read_run
+from seqbench.tracking.tracked import CONFIG, TrackedRun, flatten, log_parameters
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-SHORT = 8
-"""Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
-CHECKPOINT = "checkpoint/best.ckpt"
-"""Where a run keeps the weights of its selected epoch."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
@@ -47,7 +41,8 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
 
     Args:
         settings: which store and which experiment.
-        create: False to refuse instead of making an embedded store.
+        create: False to read only: then nothing is made, and the runs of every experiment are
+            found, whatever ``settings`` names.
 
     Raises:
         Refused: tracking is off, the address is wrong, the store cannot be used or does not answer,
@@ -66,8 +61,11 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
     with mlflow_client.quiet():
         try:
             client = mlflow_client.connect(address)
-            experiment_id = _experiment_id(client, settings.experiment, address)
-            store = Store(client, experiment_id, address)
+            if create:
+                experiments = [_experiment_id(client, settings.experiment, address)]
+            else:
+                experiments = _all_experiments(client)
+            store = Store(client, experiments, address)
             store.repaired = store.repair()
         except Exception as error:
             raise _unusable(address, error) from error
@@ -87,13 +85,14 @@ class Store:
 
     Args:
         client: MLflow's client of it.
-        experiment_id: MLflow's identifier of the experiment.
+        experiments: MLflow's identifiers of the experiments whose runs are found; the first one
+            takes new runs.
         address: where it is.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, address: Address) -> None:
+    def __init__(self, client: MlflowClient, experiments: list[str], address: Address) -> None:
         self._client = client
-        self._experiment_id = experiment_id
+        self._experiments = experiments
         self.address = address
         self.repaired = 0
         """Runs whose process had died, ended as KILLED when the store was opened."""
@@ -122,23 +121,37 @@ class Store:
             "seqbench.host": processes.host(),
             "seqbench.process_started": processes.started(pid),
         }
+        text = json.dumps(config, indent=2, sort_keys=True)
+        run_id = ""
         with mlflow_client.quiet():
             try:
                 run = self._client.create_run(
-                    self._experiment_id,
+                    self._experiments[0],
                     tags={**tags, **identity},
                     run_name=f"{trial.task} {trial.model} seed {trial.seed}",
                 )
-                run_id: str = run.info.run_id
+                run_id = run.info.run_id
                 log_parameters(self._client, run_id, flatten(config))
-                text = json.dumps(config, indent=2, sort_keys=True)
                 self._client.log_text(run_id, text + "\n", CONFIG)
-            except Exception as error:
-                raise _unusable(self.address, error) from error
+            except BaseException as error:
+                if run_id:
+                    self._abandon(run_id, error)
+                if isinstance(error, Exception):
+                    raise _unusable(self.address, error) from error
+                raise
         return TrackedRun(self._client, run_id, self.location(run_id))
 
+    def _abandon(self, run_id: str, error: BaseException) -> None:
+        """End a run that could not be started in full, if the store still answers."""
+        stopped = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if stopped else f"could not be started: {first_line(error)}"
+        with uninterrupted(), contextlib.suppress(Exception):
+            self._client.set_tag(run_id, "seqbench.reason", reason)
+        with uninterrupted(), contextlib.suppress(Exception):
+            self._client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+
     def find(self, run: str) -> StoredRun:
-        """Return a finished run.
+        """Return a finished run of the store's experiments, see :func:`open_store`.
 
         Args:
             run: its identifier, or the first digits of it.
@@ -155,7 +168,7 @@ class Store:
                 if len(found) > 1:
                     short = ", ".join(_describe(item) for item in found[:3])
                     raise Refused(f"run '{run}' is ambiguous: {short}; write more digits")
-                return self._read(found[0])
+                return read_run(self._client, found[0], self.address)
             except Refused:
                 raise
             except Exception as error:
@@ -165,13 +178,13 @@ class Store:
         """Return where a run is, as a person reads it: the store and the short run, or its page."""
         if self.address.is_server:
             base = self.address.shown.rstrip("/")
-            return f"{base}/#/experiments/{self._experiment_id}/runs/{run_id}"
+            return f"{base}/#/experiments/{self._experiments[0]}/runs/{run_id}"
         return f"{self.address.shown} run {run_id[:SHORT]}"
 
     def count(self) -> Counter[str]:
         """Return how many runs there are by status, of the latest ``COUNT_LIMIT`` runs."""
         with mlflow_client.quiet():
-            runs = self._client.search_runs([self._experiment_id], max_results=COUNT_LIMIT)
+            runs = self._client.search_runs(self._experiments, max_results=COUNT_LIMIT)
         return Counter(run.info.status for run in runs)
 
     def repair(self) -> int:
@@ -181,7 +194,7 @@ class Store:
             How many there were.
         """
         running = self._client.search_runs(
-            [self._experiment_id],
+            self._experiments,
             f"attributes.status = 'RUNNING' AND tags.`seqbench.host` = '{processes.host()}'",
         )
         repaired = 0
@@ -199,93 +212,14 @@ class Store:
         if not prefix or not set(prefix) <= set("0123456789abcdef"):
             return []
         query = f"attributes.run_id LIKE '{prefix}%'"
-        return list(self._client.search_runs([self._experiment_id], query, max_results=4))
+        return list(self._client.search_runs(self._experiments, query, max_results=4))
 
     def _unknown(self, run: str) -> Refused:
-        latest = self._client.search_runs([self._experiment_id], max_results=1)
+        latest = self._client.search_runs(self._experiments, max_results=1)
         known = f"the latest is {_describe(latest[0])}; " if latest else "it has no runs yet; "
         return Refused(
             f"unknown run '{run}' in {self.address.shown}: {known}`seqbench ui` shows them all"
         )
-
-    def _read(self, run: Run) -> StoredRun:
-        run_id = run.info.run_id
-        if run.info.status != "FINISHED":
-            reason = run.data.tags.get("seqbench.reason", "")
-            status = f"{run.info.status}: {reason}" if reason else run.info.status
-            raise Refused(f"run {run_id[:SHORT]} did not finish ({status}); choose a finished one")
-        files = RunFiles(self._client, run, self.address)
-        record = TrialRecord.from_json(files.path(RECORD).read_text(encoding="utf-8"))
-        config: dict[str, Any] = json.loads(files.path(CONFIG).read_text(encoding="utf-8"))
-        return StoredRun(run_id, record, config, files)
-
-
-class RunFiles:
-    """The files of a run: in place where they are on this machine, otherwise downloaded.
-
-    Args:
-        client: MLflow's client of the store.
-        run: the run.
-        address: of the store.
-    """
-
-    def __init__(self, client: MlflowClient, run: Run, address: Address) -> None:
-        self._client = client
-        self._run_id: str = run.info.run_id
-        self._folder = _local_folder(run.info.artifact_uri)
-        self._downloads: Path | None = None
-        if self._folder is not None and not self._folder.is_dir() and address.artifacts is not None:
-            # MLflow keeps absolute paths: the store was moved, together with its files.
-            self._folder = address.artifacts / self._run_id / "artifacts"
-
-    def path(self, name: str) -> Path:
-        """Return a file of the run; downloads live as long as this object.
-
-        Raises:
-            Refused: the run has no such file.
-        """
-        path = self._download(name) if self._folder is None else self._folder / name
-        if not path.is_file():
-            raise Refused(f"run {self._run_id[:SHORT]} has no file {name} (looked for {path})")
-        return path
-
-    def _download(self, name: str) -> Path:
-        if self._downloads is None:
-            self._downloads = Path(tempfile.mkdtemp(prefix="seqbench-"))
-            weakref.finalize(self, shutil.rmtree, self._downloads, ignore_errors=True)
-        folder = (self._downloads / name).parent  # MLflow keeps the file's last name only
-        folder.mkdir(parents=True, exist_ok=True)
-        with mlflow_client.quiet():
-            try:
-                return Path(self._client.download_artifacts(self._run_id, name, str(folder)))
-            except Exception as error:
-                short = self._run_id[:SHORT]
-                raise Refused(f"cannot get {name} of run {short}: {_first_line(error)}") from error
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A finished run.
-
-    Args:
-        run_id: its identifier.
-        record: what it found.
-        config: its resolved configuration, as :meth:`Store.start` was given it.
-        files: what else it keeps.
-    """
-
-    run_id: str
-    record: TrialRecord
-    config: dict[str, Any]
-    files: RunFiles = field(repr=False)
-
-    def checkpoint_path(self) -> Path:
-        """Return the weights of the selected epoch, downloaded first if a server keeps them.
-
-        Raises:
-            Refused: the run kept none.
-        """
-        return self.files.path(CHECKPOINT)
 
 
 def _create(address: Address, experiment: str) -> None:
@@ -323,6 +257,15 @@ def _create(address: Address, experiment: str) -> None:
         raise _unusable(address, error) from error
 
 
+def _all_experiments(client: MlflowClient) -> list[str]:
+    page = client.search_experiments()
+    found = list(page)
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        found += page
+    return [experiment.experiment_id for experiment in found]
+
+
 def _experiment_id(client: MlflowClient, name: str, address: Address) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
@@ -346,14 +289,14 @@ def _unusable(address: Address, error: Exception) -> Refused:
     if isinstance(error, Refused):
         return error
     if address.is_server:
-        reason = f"refuses: {_first_line(error)}; "
+        reason = f"refuses: {first_line(error)}; "
         if _is_silence(error):
             reason = "does not answer; start it, or "
         return Refused(
             f"the tracking server {address.shown} {reason}"
             "name another with tracking.uri, or use tracking=none"
         )
-    return Refused(f"the tracking store {address.shown} cannot be used: {_first_line(error)}")
+    return Refused(f"the tracking store {address.shown} cannot be used: {first_line(error)}")
 
 
 def _is_silence(error: BaseException | None) -> bool:
@@ -368,22 +311,7 @@ def _is_silence(error: BaseException | None) -> bool:
     return False
 
 
-def _first_line(error: Exception) -> str:
-    """Return what an exception says, in one line of bearable length."""
-    lines = str(error).strip().splitlines()
-    text = lines[0].strip().rstrip(".") if lines else type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
-
-
 def _describe(run: Run) -> str:
     tags = run.data.tags
     what = f"{tags.get('seqbench.task', '?')} {tags.get('seqbench.model', '?')}"
     return f"{run.info.run_id[:SHORT]} ({what}, {run.info.status})"
-
-
-def _local_folder(artifact_uri: str) -> Path | None:
-    """Return the folder of a run's files if the URI is a path or ``file:``, otherwise None."""
-    parts = urlsplit(artifact_uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return None if parts.scheme else Path(artifact_uri)

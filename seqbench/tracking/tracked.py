@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, final, get_args
 
-from seqbench.records import TrialRecord
+from seqbench.records import MetricInfo, Status, TrialRecord
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import RUNS_FOLDER, readable_path
+from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.runlog import RunLog
+from seqbench.tracking.signals import uninterrupted
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -58,11 +62,16 @@ class TrackedRun(RunLog):
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics; keys as they are, steps are epochs."""
         now = int(time.time() * 1000)
-        values = dict(metrics)
+        values, problems = _numbers(metrics)
+        for problem in problems:
+            _logger.warning("Epoch %d of this run: %s", epoch, problem)
         self._send(lambda: self._log_metrics(values, epoch, now))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's files."""
+        if not path.is_file():
+            _logger.warning("%s of this run is lost: there is no such file", path.name)
+            return
         sent = self._try(lambda: self._client.log_artifact(self.run_id, str(path), folder))
         if not sent:
             self._keep(path, folder)
@@ -75,41 +84,49 @@ class TrackedRun(RunLog):
         """Log scores, costs, environment and the record; end the run with the record's status.
 
         Metrics: ``test/<name>``; ``best/valid/<name>``, which is the selected epoch's, while
-            ``valid/<name>`` is
-        each epoch's; ``baseline/<baseline>/<name>``; ``cost/...``. Tags: ``environment.<name>``,
-        and the reason of a run that did not finish.
+            ``valid/<name>`` is each epoch's; ``baseline/<baseline>/<name>``; ``cost/...``.
+        Tags: ``environment.<name>``, and the reason of a run that did not finish.
+
+        A record of which something cannot be written makes the run FAILED, and says so on the
+        record. The run is ended whatever else fails, and signals do not cut that short.
         """
         record.run_id = self.run_id
         record.location = self.location
-        if self._failing:
-            self._failing = not self._catch_up()
-        if self._try(lambda: self._finish(record)):
-            return
-        self._spool_text(record.to_json(), RECORD)
-        _logger.warning(
-            "The tracking store still fails; the result is kept in %s", readable_path(self._spool)
-        )
+        with uninterrupted():
+            result = _checked(record)
+            if self._failing:
+                self._failing = not self._catch_up()
+            sent = self._try(lambda: self._log_result(result, record.best_epoch))
+            if self._end(record.status) and sent:
+                return
+            self._spool_text(result.text, RECORD)
+            _logger.warning(
+                "The tracking store still fails; the result is kept in %s",
+                readable_path(self._spool),
+            )
 
-    def _finish(self, record: TrialRecord) -> None:
+    def _log_result(self, result: _Result, step: int) -> None:
         from mlflow.entities import RunTag
 
-        now = int(time.time() * 1000)
-        self._log_metrics(_final_metrics(record), record.best_epoch, now)
-        tags = {f"environment.{name}": text for name, text in record.environment.items()}
-        if record.reason:
-            tags["seqbench.reason"] = record.reason
-        entries = [RunTag(_key(name), text[:_TAG_LENGTH]) for name, text in tags.items()]
+        self._client.log_text(self.run_id, result.text + "\n", RECORD)
+        entries = [RunTag(_key(name), text[:_TAG_LENGTH]) for name, text in result.tags.items()]
         for start in range(0, len(entries), _PARAMETERS_PER_CALL):
             self._client.log_batch(self.run_id, tags=entries[start : start + _PARAMETERS_PER_CALL])
-        self._client.log_text(self.run_id, record.to_json() + "\n", RECORD)
-        self._client.set_terminated(self.run_id, record.status)
+        self._log_metrics(result.metrics, step, int(time.time() * 1000))
+
+    def _end(self, status: str) -> bool:
+        """End the run, though the store failed before; return whether it took that."""
+        try:
+            with mlflow_client.quiet():
+                self._client.set_terminated(self.run_id, status)
+        except Exception:
+            return False
+        return True
 
     def _log_metrics(self, metrics: Mapping[str, float], step: int, timestamp: int) -> None:
         from mlflow.entities import Metric
 
-        entries = [
-            Metric(_key(name), _storable(value), timestamp, step) for name, value in metrics.items()
-        ]
+        entries = [Metric(_key(name), value, timestamp, step) for name, value in metrics.items()]
         for start in range(0, len(entries), _METRICS_PER_CALL):
             self._client.log_batch(self.run_id, entries[start : start + _METRICS_PER_CALL])
 
@@ -127,9 +144,8 @@ class TrackedRun(RunLog):
                 action()
         except Exception as error:
             self._failing = True
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             _logger.warning(
-                "The tracking store fails (%s); training goes on without it", reason[:160]
+                "The tracking store fails (%s); training goes on without it", first_line(error)
             )
         return not self._failing
 
@@ -185,14 +201,84 @@ def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, s
         client.log_batch(run_id, params=entries[start : start + _PARAMETERS_PER_CALL])
 
 
-def _final_metrics(record: TrialRecord) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Result:
+    """What of a record can be written: numbers, tags and its JSON."""
+
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    text: str
+
+
+def _checked(record: TrialRecord) -> _Result:
+    """Return what can be written of a record; a record of which something cannot is FAILED."""
     metrics: dict[str, float] = {}
-    for name, value in record.metrics.items():
-        metrics[f"best/{name}" if name.startswith("valid/") else name] = value
-    for baseline, scores in record.baselines.items():
-        metrics.update({f"baseline/{baseline}/{name}": value for name, value in scores.items()})
+    tags: dict[str, str] = {}
+    problems: list[str] = []
+    for name, make in (("metrics", _scores), ("baselines", _baselines), ("costs", _costs)):
+        try:
+            numbers, refused = _numbers(make(record))
+        except Exception as error:
+            problems.append(f"the record's {name} are malformed ({first_line(error)})")
+        else:
+            metrics |= numbers
+            problems += refused
+    try:
+        tags |= {f"environment.{name}": str(value) for name, value in record.environment.items()}
+    except Exception as error:
+        problems.append(f"the record's environment is malformed ({first_line(error)})")
+    if record.status not in get_args(Status):
+        problems.append(f"the record's status is {record.status!r}")
+        record.status = "FAILED"
+    text = ""
+    try:
+        text = record.to_json()
+    except Exception as error:
+        problems.append(f"the record is no JSON ({first_line(error)})")
+    if problems:
+        _logger.warning("The result of this run is incomplete: %s", "; ".join(problems))
+        record.reason = "; ".join(filter(None, [record.reason, *problems]))
+        record.status = "FAILED" if record.status == "FINISHED" else record.status
+        text = json.dumps(vars(record), indent=2, skipkeys=True, default=_readable)
+    if record.reason:
+        tags["seqbench.reason"] = str(record.reason)
+    return _Result(metrics, tags, text)
+
+
+def _readable(value: object) -> object:
+    return asdict(value) if isinstance(value, MetricInfo) else repr(value)
+
+
+def _scores(record: TrialRecord) -> dict[str, object]:
+    return {
+        f"best/{name}" if name.startswith("valid/") else name: value
+        for name, value in record.metrics.items()
+    }
+
+
+def _baselines(record: TrialRecord) -> dict[str, object]:
+    return {
+        f"baseline/{baseline}/{name}": value
+        for baseline, scores in record.baselines.items()
+        for name, value in scores.items()
+    }
+
+
+def _costs(record: TrialRecord) -> dict[str, object]:
     costs = ("parameters", "epochs", "best_epoch", "steps", "steps_per_second", "seconds")
-    return metrics | {f"cost/{name}": float(getattr(record, name)) for name in costs}
+    return {f"cost/{name}": getattr(record, name) for name in costs}
+
+
+def _numbers(metrics: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
+    """Return the metrics that are numbers, as a store takes them, and what is wrong with others."""
+    numbers: dict[str, float] = {}
+    problems = []
+    for name, value in metrics.items():
+        try:
+            numbers[str(name)] = _storable(value)  # type: ignore[arg-type]  # what is none raises
+        except Exception:
+            problems.append(f"metric {name} is not a number but a {type(value).__name__}")
+    return numbers, problems
 
 
 def _storable(value: float) -> float:

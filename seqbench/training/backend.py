@@ -8,6 +8,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqbench.api import Batch
+from seqbench.nn import Cell
 from seqbench.training.predictor import Predictor
 
 KERNELS = {
@@ -35,7 +36,10 @@ def observe_backend(predictor: Predictor, batch: Batch) -> str:
     for operation, backend in KERNELS.items():
         if any(name.startswith(operation) for name in operations.names):
             return backend
-    return "native (ATen)" if functions.names & set(ATEN_LOOPS) else "reference"
+    if functions.names & set(ATEN_LOOPS):
+        return "native (ATen)"
+    has_cell = any(isinstance(module, Cell) for module in predictor.modules())
+    return "reference" if has_cell else "the model's own"
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own base

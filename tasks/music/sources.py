@@ -108,8 +108,8 @@ def _load_midi_folder(folder: Path, grid: Grid, split_seed: int) -> Pieces:
         missing = ", ".join(split for split in SPLITS if split not in given)
         raise Refused(f"task.source '{folder}' has a subfolder {given[0]} but lacks {missing}")
     if given:
-        return {split: _midi_pieces(folder / split, grid)[0] for split in SPLITS}
-    pieces, on_quarters = _midi_pieces(folder, grid)
+        return {split: _midi_pieces(folder / split, folder, grid)[0] for split in SPLITS}
+    pieces, on_quarters = _midi_pieces(folder, folder, grid)
     groups = near_duplicate_groups(on_quarters)
     if len(set(groups)) < len(SPLITS):
         raise Refused(
@@ -124,8 +124,8 @@ def _load_midi_folder(folder: Path, grid: Grid, split_seed: int) -> Pieces:
     return by_split
 
 
-def _midi_pieces(folder: Path, grid: Grid) -> tuple[list[Piece], list[Roll]]:
-    """Return a folder's pieces on the grid, and their rolls on the quarter grid."""
+def _midi_pieces(folder: Path, source: Path, grid: Grid) -> tuple[list[Piece], list[Roll]]:
+    """Return a folder's pieces on the grid, named by their path in the source, and on quarters."""
     paths = sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi", ".kar")
     )
@@ -137,7 +137,7 @@ def _midi_pieces(folder: Path, grid: Grid) -> tuple[list[Piece], list[Roll]]:
         roll = to_roll(notes, ticks, grid)
         if not len(roll):
             raise Refused(f"MIDI file '{path}' has no note on the {grid} grid of an 88-key piano")
-        pieces.append(Piece(path.relative_to(folder).as_posix(), roll))
+        pieces.append(Piece(path.relative_to(source).as_posix(), roll))
         on_quarters.append(to_roll(notes, ticks, "quarter"))
     return pieces, on_quarters
 

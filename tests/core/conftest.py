@@ -44,6 +44,7 @@ def fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         DISABLED,
     ):  # set first, so that monkeypatch undoes what code sets
         monkeypatch.setenv(variable, "")
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a plugin file appends its folder
     Plugins.instance()  # Hydra's own plugins store configurations when they are found
     store = ConfigStore.instance()
     before = copy.deepcopy(store.repo)

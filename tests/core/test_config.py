@@ -128,9 +128,18 @@ MISTAKES = [
     ("model.hidden_size.deeper=3", "unknown key 'model.hidden_size.deeper'; model.hidden_size "),
     ("+model=gru", "+model=gru: 'model' is chosen already; leave out the +"),
     ("+seed=1", "+seed=1: 'seed' exists; leave out the +"),
-    ("~model", "no model is selected"),
-    ("~recipe", "~recipe: a trial needs a recipe; known: adamw, sgd"),
-    ("~trainer", "the configuration has no section 'trainer'"),
+    ("~model", "~model: a trial needs model; known: "),
+    ("~recipe", "~recipe: a trial needs recipe; known: adamw, sgd"),
+    ("~trainer", "~trainer: a trial needs trainer; known: cpu, gpu"),
+    ("~recipe.lr", "the configuration has no recipe.lr: every trial needs its value"),
+    (
+        "model=[lstm,gru]",
+        "model=[lstm,gru]: a trial takes one model; for a trial with each use -m model=lstm,gru",
+    ),
+    ("tuned=foo", "unknown tuned 'foo'; known: adamw/"),
+    ("experiment=[smoke,nine]", "unknown experiment 'nine' (did you mean 'none'?); known: "),
+    ("model.dropout=inf", "model.dropout must be a finite number, not inf"),
+    ("task.source=[nan]", "task.source must be a finite number, not nan"),
     ("recipe.lr=abc", "recipe.lr must be a number, not 'abc'"),
     ("recipe.lr=0", "recipe.lr must be a positive number, not 0"),
     ("recipe.lr=nan", "recipe.lr must be a positive number, not nan"),
@@ -162,6 +171,18 @@ def test_mistakes(override: str, message: str) -> None:
     with pytest.raises(Refused, match=re.escape(message)) as caught:
         settings(override)
     assert "\n" not in str(caught.value)
+
+
+def test_choices_that_are_there() -> None:
+    """An option of a subgroup and a list of experiments are chosen as Hydra means them."""
+    assert settings("tuned=adamw/music") == settings()
+    assert settings("experiment=[none,smoke]") == settings("experiment=smoke")
+    config.check_choices(["model=lstm,gru", "seed=range(0,3)", "task=glob(*)"])
+
+
+def test_choices_of_a_sweep() -> None:
+    with pytest.raises(Refused, match="a trial takes one model"):
+        config.check_choices(["model=[lstm,gru],rnn"])
 
 
 def test_mistakes_beside_good_overrides() -> None:
@@ -200,6 +221,19 @@ def test_a_parameter_without_default_must_be_given(plugin: Plugin) -> None:
     with pytest.raises(Refused, match=re.escape("model.width has no default: give model.width=")):
         settings("model=wide")
     assert settings("model=wide", "model.width=3").model_parameters["width"] == 3
+
+
+def test_parameters_that_a_configuration_cannot_hold(plugin: Plugin) -> None:
+    """A default that is no plain value is the constructor's own affair, and breaks no command."""
+    folder = plugin("zeta", "wide")
+    code = (folder / "zeta_code.py").read_text()
+    odd = "width: int = 8, pole=1j, rest=..., by={1: 2}, pair=[print]"
+    (folder / "zeta_code.py").write_text(code.replace("width: int = 8", odd))
+    assert {"name": "wide", "width": 8, "rate": 0.5} == config.from_signature(
+        registry().get("model", "wide")
+    )
+    assert settings("model=wide", "model.width=3").model_parameters["width"] == 3
+    assert settings().model == "lstm"
 
 
 def conf_package(distribution: Plugin, name: str, files: dict[str, str]) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seqbench import codehash, source
 from seqbench.errors import Refused
 from seqbench.hookspecs import Entry
 from seqbench.registry import (
@@ -101,6 +102,8 @@ def test_plugin_that_exits_at_import(plugin: Plugin, hooks: str) -> None:
         ("[Entry('Big Cell', 'a:B')]", "returned the name 'Big Cell'"),
         ("[Entry('cell', 'a.b')]", "returned the target 'a.b' of 'cell'"),
         ("[Entry(3, 'a:B')]", "returned the name 3"),
+        ("[Entry('cell', 'a:B', 'torch')]", "returned requires='torch' of 'cell'"),
+        ("[Entry('cell', 'a:B', None)]", "returned requires=None of 'cell'"),
     ],
 )
 def test_hook_that_returns_garbage(plugin: Plugin, returned: str, message: str) -> None:
@@ -187,12 +190,12 @@ def test_missing_requirement(plugin: Plugin) -> None:
 
         @hookimpl
         def seqbench_models():
-            return [Entry("wide", "iota_code:Wide", requires=("sys", "not_installed_anywhere"))]
+            return [Entry("wide", "iota_code:Wide", requires=("sys", "no_such.sub"))]
         """
     plugin("iota", "wide", hooks=hooks)
     item = registry().get("model", "wide")
-    assert item.unusable() == "needs not_installed_anywhere, which is not installed"
-    message = "model 'wide' (iota 1.0) cannot be used: needs not_installed_anywhere"
+    assert item.unusable() == "needs no_such.sub, which is not installed"
+    message = "model 'wide' (iota 1.0) cannot be used: needs no_such.sub"
     with pytest.raises(Refused, match=re.escape(message)):
         item.load()
 
@@ -226,6 +229,52 @@ def test_class_that_cannot_be_used(
     with pytest.raises(Refused, match=re.escape(message)) as caught:
         registry().get("model", "wide").load()
     assert str(caught.value).startswith("model 'wide' (kappa 1.0) cannot be ")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = " + "-" * 200_000 + "1\n", "cannot be read: "),
+        ("from kappa_code import Wide\n\n\nclass Wide(Wide):\n    pass\n", "its own base classes"),
+        (
+            MODEL.replace("width=3", "name=3"),
+            "constructor parameter 'name' needs another name",
+        ),
+    ],
+)
+def test_code_that_cannot_be_read(plugin: Plugin, code: str, message: str) -> None:
+    """It is unusable with a reason, selecting it is refused, and every other command works."""
+    folder = plugin("kappa", "wide")
+    (folder / "kappa_code.py").write_text(code)
+    assert message in str(registry().get("model", "wide").unusable())
+    listed = run("list", "models")
+    row = next(line for line in listed.stdout.splitlines() if line.startswith("  wide "))
+    assert message in row
+    assert "\nname: gru\n" in run("model=gru", "--cfg", "job", "--package", "model").stdout
+    assert "wide" in run("--help").stdout
+    refused = run("model=wide", code=2)
+    assert refused.stderr.startswith("seqbench: model 'wide' (kappa 1.0) cannot be used: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_class_that_takes_its_bases_name(plugin: Plugin) -> None:
+    """``class X(X)`` extends what X was before."""
+    code = 'from seqbench.plugins.lstm import LSTM as Wide\n\n\nclass Wide(Wide):\n    """W."""\n'
+    (plugin("mu", "wide") / "mu_code.py").write_text(code)
+    item = registry().get("model", "wide")
+    assert item.unusable() is None
+    assert item.load().__name__ == "Wide"
+
+
+def test_star_import_of_the_contract(plugin: Plugin) -> None:
+    folder = plugin("pi", "wide")
+    code = (folder / "pi_code.py").read_text()
+    star = code.replace("from seqbench.api import Encoding, Model", "from seqbench.api import *")
+    assert star != code
+    (folder / "pi_code.py").write_text(star)
+    item = registry().get("model", "wide")
+    assert item.unusable() is None
+    assert item.load().__name__ == "Wide"
 
 
 def test_reading_hooks_without_import(plugin: Plugin, distribution: Plugin) -> None:
@@ -264,6 +313,30 @@ def test_plugin_file_with_one_class(tmp_path: Path, plugin: Plugin) -> None:
     assert item.load().__name__ == "MyCell"
     assert str(file) == os.environ[PLUGIN_FILES]
     assert "my_cell" in {item.name for item in readable()}
+
+
+def test_plugin_files_beside_others(tmp_path: Path, plugin: Plugin) -> None:
+    """A file may import and extend what lies beside it, in a folder of any name."""
+    code = (plugin("unused", "other") / "unused_code.py").read_text()
+    folder = tmp_path / "a:b c"
+    folder.mkdir()
+    (folder / "my_base.py").write_text(code.replace("Other", "Base"))
+    for name in ("first", "second"):
+        text = f"from my_base import Base\n\n\nclass {name.capitalize()}(Base):\n    pass\n"
+        (folder / f"{name}.py").write_text(text)
+        add_plugin_file(str(folder / f"{name}.py"))
+    for name in ("first", "second"):
+        item = registry().get("model", name)
+        assert item.unusable() is None
+        assert item.load().__name__ == name.capitalize()
+    before = registry().get("model", "first").code_hash
+    (folder / "my_base.py").write_text(code.replace("Other", "Base") + "\nX = 1\n")
+    source.read_module.cache_clear()
+    codehash.code_hash.cache_clear()
+    assert before != registry().get("model", "first").code_hash
+    args = ("model=second", "--cfg", "job", "--package", "model")
+    assert "width: 8" in run(*args).stdout  # the environment tells other processes
+    assert "second" in run("--help").stdout
 
 
 def test_plugin_file_with_hooks(tmp_path: Path, plugin: Plugin) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.curves import learning_curve
-from seqbench.reporting.terminal import next_command, print_result, score_table
+from seqbench.reporting.terminal import Evaluation, next_command, print_result, score_table
 
 NLL = MetricInfo("nll", "min", "nats per frame")
 
@@ -84,6 +84,36 @@ def test_table_tells_what_the_result_cost_and_where_it_is() -> None:
 def test_table_fits_a_terminal() -> None:
     """No line of an ordinary result is wider than 80 columns."""
     assert max(map(len, printed(a_record()))) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_scores_fit_a_narrow_terminal(width: int) -> None:
+    """Names and scores stay whole at any width; headings and verdicts fold instead."""
+    lines = printed(a_record(), width)
+    table = lines[: next(i for i, line in enumerate(lines) if line.startswith("context"))]
+    assert max(map(len, table)) <= width
+    for name, score in (("bilstm", "8.71"), ("unigram", "11.54"), ("logistic regression", "9.06")):
+        assert any(line.startswith(name) and score in line for line in table[3:])
+    assert 2 == sum("better" in line for line in table[5:] if not line.startswith("better"))
+
+
+def test_model_that_is_scored_again() -> None:
+    """The table says whose model saw which data, and claims no logged result."""
+    output = io.StringIO()
+    evaluation = Evaluation("run 1a2b3c4d", ["task.source=my rolls.pkl"], "f00d")
+    record = a_record(location="")
+    print_result(record, Console(file=output, width=80), evaluation)
+    text = output.getvalue()
+    for line in (
+        "music, bilstm of run 1a2b3c4d, on other data",
+        "evaluated     run 1a2b3c4d, not logged",
+        "data          task.source=my rolls.pkl",
+        "baselines     fitted on the training split of these data",
+        "fingerprint   f00d",
+        "-m task=music 'task.source=my rolls.pkl' model=bilstm,lstm",
+    ):
+        assert line in text
+    assert "logged  " not in text
 
 
 def test_a_long_path_is_neither_cut_nor_broken() -> None:
@@ -189,6 +219,16 @@ def test_learning_curve_of_what_is_not_finite(tmp_path: Path) -> None:
     history = [{"train/nll": math.nan, "valid/nll": math.inf}, {"train/nll": 9.0}]
     learning_curve(a_record(history=history, baselines={}), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_learning_curve_of_odd_names(tmp_path: Path) -> None:
+    """Dollars in names and units are text, not mathematics."""
+    odd = r"$\frac$"
+    record = a_record(
+        task=odd, model=odd, monitor=MetricInfo("nll", "min", odd), baselines={odd: {"nll": 9.0}}
+    )
+    learning_curve(record, tmp_path / "curve.svg")
+    assert f"<!-- nll [{odd}] -->" in (tmp_path / "curve.svg").read_text()
 
 
 def test_learning_curve_needs_an_epoch(tmp_path: Path) -> None:

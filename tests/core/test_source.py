@@ -155,13 +155,33 @@ def test_parents_are_not_executed() -> None:
     assert found.ancestors == ["nested.inner.leaf.Leaf", "library.Base"]
 
 
-def test_code_hash_follows_the_bases(tmp_path: Path) -> None:
-    before = source.read_class("user:Closed").code_hash
-    source.read_module.cache_clear()
-    assert before == source.read_class("user:Closed").code_hash
-    (tmp_path / "library.py").write_text(LIBRARY + "\nMORE = 1\n")
-    source.read_module.cache_clear()
-    assert before != source.read_class("user:Closed").code_hash
+def test_a_class_may_extend_what_its_name_was_before(tmp_path: Path) -> None:
+    """``class Base(Base)`` extends the imported one."""
+    (tmp_path / "again.py").write_text(
+        "from library import Base\n\n\nclass Base(Base):\n    pass\n"
+    )
+    assert source.read_class("again:Base").ancestors == ["again.Base", "library.Base"]
+
+
+def test_star_imports(tmp_path: Path) -> None:
+    """The names of ``from module import *`` are found, through a second one too."""
+    (tmp_path / "stars.py").write_text("from helpers import *\nfrom user import *\n")
+    (tmp_path / "starred.py").write_text("from stars import *\n\n\nclass Far(Renamed):\n    pass\n")
+    assert source.read_class("starred:Far").ancestors == ["starred.Far", "library.Base"]
+
+
+def test_bases_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("from two import Two\n\n\nclass One(Two):\n    pass\n")
+    (tmp_path / "two.py").write_text("from one import One\n\n\nclass Two(One):\n    pass\n")
+    with pytest.raises(Refused, match="class One is among its own base classes"):
+        source.read_class("one:One")
+
+
+@pytest.mark.parametrize("value", ["value + 1", "-'a'", "{[]: 1}", "1 / 0", "'a' + 1"])
+def test_constants_without_value_are_left_out(value: str, tmp_path: Path) -> None:
+    """One that refers to itself, or that Python could not compute, is like a computed one."""
+    (tmp_path / "odd.py").write_text(f"value = {value}\n\n\nclass Odd:\n    a = value\n    b = 1\n")
+    assert {"b": 1} == source.read_class("odd:Odd").constants
 
 
 @pytest.mark.parametrize(

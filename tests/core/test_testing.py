@@ -54,6 +54,31 @@ class MixedStack(Model):
         return Encoding(forward, backward, final)
 
 
+class KnowsTheLength(LSTM):
+    """A causal model that is told how far the end is: the next step's existence, and more."""
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        encoding = super().encode(inputs)
+        steps = torch.arange(inputs.mask.shape[1])
+        left = (inputs.lengths[:, None] - steps)[..., None] / 10
+        return encoding._replace(
+            forward_steps=zero_padding(encoding.forward_steps + left, inputs.mask)
+        )
+
+
+class BatchNormed(LSTM):
+    """A model whose training mixes steps, sequences and padding through batch statistics."""
+
+    def __init__(self, input_size: int, context: str, *, hidden_size: int = 4) -> None:
+        super().__init__(input_size, context, hidden_size=hidden_size)
+        self.norm = nn.BatchNorm1d(hidden_size)
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        encoding = super().encode(inputs)
+        normed = self.norm(encoding.forward_steps.transpose(1, 2)).transpose(1, 2)
+        return encoding._replace(forward_steps=zero_padding(normed, inputs.mask))
+
+
 class Unmasked(LSTM):
     """A model whose summary is taken at the padded end."""
 
@@ -120,6 +145,15 @@ class Ones(Task):
         return {"zero": {"loss": 1.0}}
 
 
+class CachedOnes(Ones):
+    """The same task, which hands out the same objects every time."""
+
+    def splits(self) -> Splits:
+        if "_kept" not in self.__dict__:
+            self._kept = super().splits()
+        return self._kept
+
+
 def predictor_of(model_class: type[Model], kind: type[Predictor] = Predictor) -> Predictor:
     torch.manual_seed(0)
     return kind(model_class, {}, InputSpec(3), OutputSpec(2), Alignment.NEXT).double().eval()
@@ -170,6 +204,21 @@ def test_summary_over_padding_is_caught() -> None:
         check_model(Unmasked, hidden_size=4)
 
 
+def test_length_leak_is_caught(ragged: SequenceInput) -> None:
+    """Cutting a sequence after t must leave the predictions up to t."""
+    with pytest.raises(AssertionError, match="must not see"):
+        check_alignment(predictor_of(KnowsTheLength), ragged)
+
+
+def test_leak_in_training_mode_alone_is_caught(ragged: SequenceInput) -> None:
+    with pytest.raises(AssertionError, match="depends on"):
+        check_alignment(predictor_of(BatchNormed), ragged)
+
+
+def test_dropout_is_not_taken_for_a_leak() -> None:
+    check_model(LSTM, hidden_size=4, dropout=0.5)
+
+
 def test_honest_task_passes() -> None:
     check_task(Ones())
 
@@ -180,11 +229,15 @@ def test_honest_task_passes() -> None:
         ("splits", lambda self: Splits(*[Ones().splits().train] * 3), "unit"),
         ("loss", lambda self, p, t: (p - t).square().mean(), "one number per prediction"),
         ("baselines", lambda self, splits: {"zero": {}}, "lacks loss"),
+        ("input_spec", lambda self, train: InputSpec(7), "input_spec"),
+        ("fingerprint", lambda self: str(id(self)), "fingerprint"),
+        ("augment", lambda self, e, g: Example(torch.rand_like(e.values), e.targets), "generator"),
+        ("augment", lambda self, e, g: Example(e.values.mul_(0.5), e.targets), "changes the data"),
         ("splits", lambda self: Splits([], Ones().splits().valid, Ones().splits().test), "empty"),
     ],
 )
 def test_broken_tasks_are_caught(name: str, value: object, message: str) -> None:
-    broken = type("Broken", (Ones,), {name: value})
+    broken = type("Broken", (CachedOnes,), {name: value})
     with pytest.raises(AssertionError, match=message):
         check_task(broken())
 

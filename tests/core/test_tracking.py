@@ -103,6 +103,9 @@ class TestAddress:
             ("ftp://me:secret@x", "tracking.uri=ftp://x:"),
             ("", "must not be empty"),
             ("50%/x", "'?' or '%'"),
+            ("databricks", "tracking.uri=databricks: hosted stores are not supported"),
+            ("databricks-uc", "write ./databricks-uc for a folder"),
+            ("uc", "hosted stores are not supported"),
         ],
     )
     def test_refusals_are_one_line(self, uri: str, message: str) -> None:
@@ -169,10 +172,20 @@ class TestOpening:
             other.find(run.run_id)
         run.finish(a_record())
 
+    def test_reading_finds_every_experiment(self, folder: Path) -> None:
+        """A run is found whatever its experiment is called, and reading makes no experiment."""
+        other = open_store(TrackingSettings(uri=str(folder), experiment="elsewhere"))
+        run = other.start(a_record(), {}, {})
+        run.finish(a_record())
+        wanted = TrackingSettings(uri=str(folder), experiment="never made")
+        reader = open_store(wanted, create=False)
+        assert run.run_id == reader.find(run.run_id[:12]).run_id
+        assert reader._client.get_experiment_by_name("never made") is None
+
     def test_deleted_experiment(self, store: Store, folder: Path) -> None:
         settings = TrackingSettings(uri=str(folder), experiment="gone")
         opened = open_store(settings)
-        opened._client.delete_experiment(opened._experiment_id)
+        opened._client.delete_experiment(opened._experiments[0])
         with pytest.raises(Refused, match="experiment 'gone' was deleted"):
             open_store(settings)
 
@@ -291,6 +304,115 @@ class TestRun:
         assert flatten(nested) == {"a.b.c": "1", "a.d": "None", "e": "[1, 'x']"}
 
 
+class BreakingClient:
+    """MLflow's client, of which one method raises."""
+
+    def __init__(self, client: Any, method: str, error: BaseException) -> None:
+        self._real = client
+        self._method = method
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            raise self._error
+        return getattr(self._real, name)
+
+
+class TestEnding:
+    """No run is left RUNNING by what this process can still do."""
+
+    @pytest.mark.parametrize(
+        ("error", "raised", "status", "reason"),
+        [
+            (KeyboardInterrupt(), KeyboardInterrupt, "KILLED", "interrupted"),
+            (SystemExit(3), SystemExit, "FAILED", "could not be started: 3"),
+            (OSError("disk full"), Refused, "FAILED", "could not be started: disk full"),
+        ],
+    )
+    def test_start_that_is_cut_short(
+        self, store: Store, error: BaseException, raised: type, status: str, reason: str
+    ) -> None:
+        client: Any = BreakingClient(store._client, "log_text", error)
+        with pytest.raises(raised):
+            Store(client, store._experiments, store.address).start(a_record(), {}, {})
+        (run,) = store._client.search_runs(store._experiments, max_results=1)
+        assert status == run.info.status
+        assert reason == run.data.tags["seqbench.reason"]
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"baselines": None}, "the record's baselines are malformed"),
+            ({"environment": None}, "the record's environment is malformed"),
+            ({"metrics": {"test/nll": 8.7, "test/x": [1]}}, "metric test/x is not a number"),
+            ({"metrics": {"test/nll": 8.7, "test/x": 1j}}, "the record is no JSON"),
+            ({"status": "DONE"}, "the record's status is 'DONE'"),
+        ],
+    )
+    def test_malformed_record(
+        self,
+        store: Store,
+        caplog: pytest.LogCaptureFixture,
+        changes: dict[str, Any],
+        reason: str,
+    ) -> None:
+        """The run is FAILED for the record's sake, and the store is not blamed."""
+        run = store.start(a_record(), {}, {})
+        record = a_record(**({"metrics": {"test/nll": 8.7}} | changes))
+        run.finish(record)
+        found = store._client.get_run(run.run_id)
+        assert ("FAILED", "FAILED") == (found.info.status, record.status)
+        assert reason in found.data.tags["seqbench.reason"]
+        assert found.data.metrics["test/nll"] == 8.7
+        assert "store" not in caplog.text.split("tracked.py")[-1]
+
+    def test_epoch_that_is_no_number(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        """What cannot be logged of an epoch is named, and the rest is logged."""
+        run = store.start(a_record(), {}, {})
+        metrics: Any = {"train/nll": None, "valid/nll": 1.0}
+        run.log_epoch(0, metrics)
+        run.finish(a_record())
+        message = "Epoch 0 of this run: metric train/nll is not a number but a NoneType"
+        assert [message] == caplog.messages
+        assert metrics_of(store, run, "valid/nll") == [(0, 1.0)]
+
+    def test_result_that_the_store_refuses(self, store: Store, tmp_path: Path) -> None:
+        """Where metrics, tags or files fail, the run is ended all the same."""
+        started = store.start(a_record(), {}, {})
+        client: Any = BreakingClient(store._client, "log_text", OSError("disk full"))
+        TrackedRun(client, started.run_id, "somewhere").finish(a_record())
+        assert store._client.get_run(started.run_id).info.status == "FINISHED"
+        assert (tmp_path / "seqbench-runs/unlogged" / started.run_id / "record.json").is_file()
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_signal_while_finishing(self, store: Store, number: signal.Signals) -> None:
+        """A second Ctrl-C does not cut the end short, and a later one works as before."""
+        started = store.start(a_record(), {}, {})
+        client: Any = SignallingClient(store._client, number)
+        seen: list[int] = []
+        before = signal.signal(number, lambda *_: seen.append(1))
+        try:
+            TrackedRun(client, started.run_id, "somewhere").finish(a_record())
+            assert [] == seen
+            signal.raise_signal(number)
+            assert [1] == seen
+        finally:
+            signal.signal(number, before)
+        assert store._client.get_run(started.run_id).info.status == "FINISHED"
+
+
+class SignallingClient:
+    """MLflow's client, before each of whose calls this process gets a signal."""
+
+    def __init__(self, client: Any, number: signal.Signals) -> None:
+        self._real = client
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        signal.raise_signal(self._number)
+        return getattr(self._real, name)
+
+
 class FailingClient:
     """MLflow's client of a store that fails as long as ``down`` is true."""
 
@@ -390,6 +512,16 @@ class TestFinding:
         run.finish(a_record())
         with pytest.raises(Refused, match=r"has no file checkpoint/best\.ckpt"):
             store.find(run.run_id).checkpoint_path()
+
+    @pytest.mark.parametrize("name", ["record.json", "config.json"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '"x"'])
+    def test_damaged_file(self, store: Store, folder: Path, name: str, text: str) -> None:
+        """A file that cannot be read is named in one line."""
+        run = store.start(a_record(), {}, {})
+        run.finish(a_record())
+        (folder / "artifacts" / run.run_id / "artifacts" / name).write_text(text)
+        with pytest.raises(Refused, match=rf"run {run.run_id[:8]}: its file .*{name} is damaged"):
+            store.find(run.run_id)
 
     def test_moved_store(self, store: Store, folder: Path, tmp_path: Path) -> None:
         """A store that was copied elsewhere with its files is read there."""
@@ -567,7 +699,7 @@ def test_server(
             time.sleep(0.2)
         remote = open_store(TrackingSettings(uri=uri, experiment="remote"))
         run = remote.start(a_record(), {"seed": 3}, {})
-        assert f"{uri}/#/experiments/{remote._experiment_id}/runs/{run.run_id}" == run.location
+        assert f"{uri}/#/experiments/{remote._experiments[0]}/runs/{run.run_id}" == run.location
         run.log_epoch(0, {"train/nll": math.nan, "valid/nll": 1.0})
         (tmp_path / "best.ckpt").write_bytes(b"weights")
         run.log_artifact(tmp_path / "best.ckpt", "checkpoint")

@@ -156,8 +156,8 @@ def test_midi_notes_stand_on_the_grid(tmp_path: Path) -> None:
     fine = load_source(tmp_path, "sixteenth", 0)
     for split in SPLITS:
         assert [[p.name for p in x[split]] for x in (coarse, fine)] == [
-            ["deep/a.MID"],
-            ["deep/a.MID"],
+            [f"{split}/deep/a.MID"],
+            [f"{split}/deep/a.MID"],
         ]
         np.testing.assert_array_equal(roll_of([[60, 64], [64, 67]]), coarse[split][0].roll)
         expected = [[60, 64]] * 2 + [[60, 62, 64]] * 2 + [[64, 67]] + [[64]] * 3

@@ -1,0 +1,142 @@
+"""Finished runs as they are read back: records, configurations, files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from seqbench.errors import Refused
+from seqbench.records import TrialRecord
+from seqbench.tracking import mlflow_client
+from seqbench.tracking.address import Address
+from seqbench.tracking.mlflow_client import first_line
+from seqbench.tracking.tracked import CONFIG, RECORD
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+_T = TypeVar("_T")
+
+SHORT = 8
+"""Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
+CHECKPOINT = "checkpoint/best.ckpt"
+"""Where a run keeps the weights of its selected epoch."""
+
+
+class RunFiles:
+    """The files of a run: in place where they are on this machine, otherwise downloaded.
+
+    Args:
+        client: MLflow's client of the store.
+        run: the run.
+        address: of the store.
+    """
+
+    def __init__(self, client: MlflowClient, run: Run, address: Address) -> None:
+        self._client = client
+        self._run_id: str = run.info.run_id
+        self._folder = _local_folder(run.info.artifact_uri)
+        self._downloads: Path | None = None
+        if self._folder is not None and not self._folder.is_dir() and address.artifacts is not None:
+            # MLflow keeps absolute paths: the store was moved, together with its files.
+            self._folder = address.artifacts / self._run_id / "artifacts"
+
+    def path(self, name: str) -> Path:
+        """Return a file of the run; downloads live as long as this object.
+
+        Raises:
+            Refused: the run has no such file.
+        """
+        path = self._download(name) if self._folder is None else self._folder / name
+        if not path.is_file():
+            raise Refused(f"run {self._run_id[:SHORT]} has no file {name} (looked for {path})")
+        return path
+
+    def _download(self, name: str) -> Path:
+        if self._downloads is None:
+            self._downloads = Path(tempfile.mkdtemp(prefix="seqbench-"))
+            weakref.finalize(self, shutil.rmtree, self._downloads, ignore_errors=True)
+        folder = (self._downloads / name).parent  # MLflow keeps the file's last name only
+        folder.mkdir(parents=True, exist_ok=True)
+        with mlflow_client.quiet():
+            try:
+                return Path(self._client.download_artifacts(self._run_id, name, str(folder)))
+            except Exception as error:
+                short = self._run_id[:SHORT]
+                raise Refused(f"cannot get {name} of run {short}: {first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run.
+
+    Args:
+        run_id: its identifier.
+        record: what it found.
+        config: its resolved configuration, as :meth:`Store.start` was given it.
+        tags: its tags, the provenance of its code and data among them.
+        files: what else it keeps.
+    """
+
+    run_id: str
+    record: TrialRecord
+    config: dict[str, Any]
+    tags: dict[str, str]
+    files: RunFiles = field(repr=False)
+
+    def checkpoint_path(self) -> Path:
+        """Return the weights of the selected epoch, downloaded first if a server keeps them.
+
+        Raises:
+            Refused: the run kept none.
+        """
+        return self.files.path(CHECKPOINT)
+
+
+def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:
+    """Return a run of MLflow as :class:`StoredRun`.
+
+    Raises:
+        Refused: it did not finish, or a file of it is missing or damaged.
+    """
+    run_id = run.info.run_id
+    if run.info.status != "FINISHED":
+        reason = run.data.tags.get("seqbench.reason", "")
+        status = f"{run.info.status}: {reason}" if reason else run.info.status
+        raise Refused(f"run {run_id[:SHORT]} did not finish ({status}); choose a finished one")
+    files = RunFiles(client, run, address)
+    record = _parsed(run_id, files.path(RECORD), TrialRecord.from_json)
+    config = _parsed(run_id, files.path(CONFIG), _mapping)
+    return StoredRun(run_id, record, config, dict(run.data.tags), files)
+
+
+def _parsed(run_id: str, path: Path, parse: Callable[[str], _T]) -> _T:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"run {run_id[:SHORT]}: its file {path} is damaged: {first_line(error)}"
+        ) from error
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("it holds no mapping")
+    return data
+
+
+def _local_folder(artifact_uri: str) -> Path | None:
+    """Return the folder of a run's files if the URI is a path or ``file:``, otherwise None."""
+    parts = urlsplit(artifact_uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if parts.scheme else Path(artifact_uri)

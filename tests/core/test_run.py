@@ -1,0 +1,163 @@
+"""What a trial does with plugins that break or cheat, and what its key depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqbench import config
+from seqbench.commands import run
+from seqbench.errors import Refused, TrialFailed
+from seqbench.records import TrialRecord
+from seqbench.registry import add_plugin_file
+
+TASK = '''
+import torch
+from seqbench.api import (
+    Alignment, Example, InputSpec, MeanLoss, Metric, OutputSpec, Splits, Task,
+)
+
+
+class Toy(Task):
+    """Predict the next of a few random numbers."""
+
+    version = "1"
+    alignment = Alignment.NEXT
+    monitor = primary = Metric("error", "min", "$\\\\frac{1$")
+    citation = licence = ""
+    sizes = {}
+    metric_help = {}
+
+    def __init__(self, *, source: str | None = None) -> None:
+        pass
+
+    def prepare(self):
+        pass
+
+    def splits(self):
+        generator = torch.Generator().manual_seed(0)
+        parts = [[torch.rand(5, 2, generator=generator) for _ in range(6)] for _ in range(3)]
+        return Splits(*[[Example(v, v) for v in part] for part in parts])
+
+    def fingerprint(self):
+        return "toy"
+
+    def input_spec(self, train):
+        return InputSpec(2)
+
+    def output_spec(self, train):
+        return OutputSpec(2)
+
+    def loss(self, predictions, targets):
+        return (predictions - targets).square().sum(-1)
+
+    def metrics(self):
+        return MeanLoss(self, "error")
+
+    def baselines(self, splits):
+        return {"zero": {"error": 0.5}}
+'''
+MODEL = '''
+import torch
+from seqbench.api import Encoding
+from seqbench.plugins.lstm import LSTM
+
+
+class Odd(LSTM):
+    """An LSTM with something odd."""
+'''
+CHEAT = """
+    def encode(self, inputs):
+        encoding = super().encode(inputs)
+        steps = torch.zeros_like(encoding.forward_steps)
+        steps[:, :-1, 0] = inputs.values[:, 1:, 0]
+        return encoding._replace(forward_steps=steps)
+"""
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
+    """Run one epoch of the toy task, its code or the model's extended by some lines."""
+
+    def start(*words: str, task: str = "", model: str | None = None) -> TrialRecord:
+        (tmp_path / "toy.py").write_text(TASK + task)
+        add_plugin_file(str(tmp_path / "toy.py"))
+        if model is not None:
+            (tmp_path / "odd.py").write_text(MODEL + model)
+            add_plugin_file(str(tmp_path / "odd.py"))
+            words = (*words, "model=odd")
+        fixed = ("task=toy", "tracking=none", "recipe.max_epochs=1", "trainer.progress=false")
+        return run.run(config.settings(config.compose([*fixed, *words])))
+
+    return start
+
+
+def test_a_trial_of_plugins_runs(trial: Callable[..., TrialRecord]) -> None:
+    """Also with a unit that is no valid mathematics, which a picture would stumble over."""
+    record = trial(model="    pass\n")
+    assert record.status == "FINISHED"
+    assert {"zero": {"error": 0.5}} == record.baselines
+    assert record.backend == "native (oneDNN)"
+
+
+def test_a_model_that_cheats_is_refused(trial: Callable[..., TrialRecord]) -> None:
+    with pytest.raises(Refused, match=r"model=odd .* leaks: .* must not see"):
+        trial(model=CHEAT)
+
+
+def test_a_model_that_needs_storage_and_its_real_size_runs(
+    trial: Callable[..., TrialRecord],
+) -> None:
+    """The check without storage must not refuse what the real constructor accepts."""
+    record = trial(
+        model="""
+    def __init__(self, input_size, context, *, hidden_size: int = 4) -> None:
+        super().__init__(input_size, context, hidden_size=hidden_size)
+        self.rates = [rate.item() for rate in torch.linspace(0, 1, 3)]
+        if input_size % 2:
+            raise ValueError("input_size must be even")
+"""
+    )
+    assert record.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("\n    def prepare(self):\n        raise KeyError('oops')\n",
+         r"task=toy \(.*toy.py\): its data failed: KeyError: 'oops'"),
+        ("\n    def splits(self):\n        return None\n", r"task=toy .*its data failed"),
+        ("\n    def output_spec(self, train):\n        return 3\n", r"task=toy.*|model=lstm.*"),
+    ],
+)  # fmt: skip
+def test_a_task_that_breaks_before_the_start_is_named(
+    task: str, message: str, trial: Callable[..., TrialRecord]
+) -> None:
+    with pytest.raises(Refused, match=message):
+        trial(task=task)
+
+
+@pytest.mark.parametrize("value", ["None", "{'zero': {}}", "{'zero': {'error': 'much'}}"])
+def test_baselines_that_are_none_fail_the_trial(
+    value: str, trial: Callable[..., TrialRecord]
+) -> None:
+    with pytest.raises(TrialFailed):
+        trial(task=f"\n    def baselines(self, splits):\n        return {value}\n")
+
+
+def test_a_model_whose_constructor_raises_is_named(trial: Callable[..., TrialRecord]) -> None:
+    with pytest.raises(Refused, match=r"model=odd \(.*\): its constructor failed: KeyError"):
+        trial(
+            model="    def __init__(self, input_size, context, *, a: int = 1) -> None:\n"
+            "        raise KeyError(a)\n"
+        )
+
+
+def test_the_key_follows_what_decides_the_result(trial: Callable[..., TrialRecord]) -> None:
+    """Not where the data lie, nor what is shown; seed, recipe, and the model's code do count."""
+    first = trial().key
+    assert first == trial("task.source=elsewhere").key
+    others = [trial("seed=1").key, trial("recipe.lr=0.1").key, trial("model=rnn").key]
+    assert 4 == len({first, *others})
