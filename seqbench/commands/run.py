@@ -153,6 +153,8 @@ def run(settings: Settings) -> TrialRecord:
             "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
         )
     print_result(record)
+    if record.status != "FINISHED":
+        raise TrialFailed(record.reason)
     return record
 
 
