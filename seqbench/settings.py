@@ -64,14 +64,14 @@ class TrainerSettings:
     Args:
         accelerator: ``cpu`` or ``gpu``.
         precision: float32, or mixed precision on a GPU.
-        threads: CPU threads; None leaves torch's default. Results are bit-identical for equal
-            counts.
+        threads: CPU threads. One by default: results are bit-identical for equal counts only, and
+            small recurrent models gain little from more. None leaves them to torch.
         progress: whether to show progress.
     """
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
-    threads: int | None = None
+    threads: int | None = 1
     progress: bool = True
 
     def __post_init__(self) -> None:

@@ -106,7 +106,9 @@ def check_devices() -> Iterator[Finding]:
             yield Finding(False, "torch", f"cannot be imported: {error}; install torch again")
             return
     cpus = usable_cpus()
-    yield Finding(True, "cpu", f"{cpus} usable, {torch.get_num_threads()} threads: trainer=cpu")
+    yield Finding(
+        True, "cpu", f"{cpus} usable: trainer=cpu, of which trainer.threads= takes 1 or more"
+    )
     if has_gpu:
         for index in range(torch.cuda.device_count()):
             gpu = torch.cuda.get_device_properties(index)
