@@ -83,7 +83,7 @@ SUBCOMMANDS = {
     ),
     "ui": Subcommand(
         "ui",
-        "[tracking.uri=URI]",
+        "[port=5000] [tracking.uri=URI]",
         "Browse the runs in MLflow's own page, on this machine only.",
     ),
 }

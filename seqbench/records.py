@@ -37,6 +37,7 @@ class TrialRecord:
         seed: the trial's seed; one seed per axis is derived from it.
         status: how it ended.
         reason: one line on why it did not finish; empty if it did.
+        max_examples: sequences kept of each split, baselines' too; None for all of them.
         context: what predictions may see: ``past``, ``past+future`` or ``all``.
         monitor: the metric that selected the epoch, on validation.
         primary: the metric that ranks models, on test.
@@ -62,6 +63,7 @@ class TrialRecord:
     seed: int
     status: Status = "FINISHED"
     reason: str = ""
+    max_examples: int | None = None
     context: str = ""
     monitor: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))
     primary: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))

@@ -36,7 +36,8 @@ class RecurrentModel(Model):
         hidden_size: H, units of one direction of one layer.
         num_layers: layers of each direction.
         dropout: probability of zeroing each output of each layer in training; recurrent connections
-            are left alone (Zaremba et al. 2014).
+            are left alone (Zaremba et al. 2014). The command line takes ``recipe.dropout``
+            unless this is given.
         bidirectional: whether to read backwards as well.
         directions: how two directions combine between layers. ``separate`` stacks; ``mixed``,
             possible under context ``all`` only; ``auto`` takes mixed where it is possible.

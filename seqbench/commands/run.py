@@ -16,7 +16,7 @@ from seqbench import __version__
 from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError, TrialFailed
 from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
-from seqbench.registry import BUILT_IN, Registration, registry
+from seqbench.registry import BUILT_IN, Registration, plugin_files, registry
 from seqbench.settings import Settings
 
 if TYPE_CHECKING:
@@ -152,7 +152,10 @@ def run(settings: Settings) -> TrialRecord:
         registry().notify(
             "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
         )
-    print_result(record)
+    kept = [f"+plugin={path}" for path in plugin_files()]
+    if source := settings.task_parameters.get("source"):
+        kept.append(f"task.source={source}")
+    print_result(record, kept=kept)
     if record.status != "FINISHED":
         raise TrialFailed(record.reason)
     return record
@@ -226,6 +229,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         seed=settings.seed,
         status="KILLED",
         reason="ended without a result",
+        max_examples=settings.recipe.max_examples,
         context=predictor.context,
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
         primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),

@@ -36,7 +36,10 @@ class Evaluation:
 
 
 def print_result(
-    record: TrialRecord, console: Console | None = None, evaluation: Evaluation | None = None
+    record: TrialRecord,
+    console: Console | None = None,
+    evaluation: Evaluation | None = None,
+    kept: Sequence[str] = (),
 ) -> None:
     """Write a trial's result to standard output, with the next command to try.
 
@@ -44,9 +47,10 @@ def print_result(
         record: of a trial that has ended, however it ended.
         console: where to write; None takes standard output.
         evaluation: of a stored model that was scored again.
+        kept: words of the trial's command that the next one needs too.
     """
     target = console or Console(highlight=False, emoji=False)
-    changed = evaluation.changed if evaluation else ()
+    changed = evaluation.changed if evaluation else kept
     target.print()
     target.print(result_table(record, next_command(record, changed), evaluation), crop=False)
 
@@ -56,7 +60,7 @@ def next_command(record: TrialRecord, changed: Sequence[str] = ()) -> str:
 
     Args:
         record: of a trial that has ended.
-        changed: what the command is to change in the task beside its name.
+        changed: what else the command needs: plugin files, changes to the task.
     """
     if record.status != "FINISHED":
         return f"seqbench task={record.task} model={record.model} experiment=smoke"
@@ -85,6 +89,9 @@ def result_table(
     scores = {**record.baselines, record.model: test}
     table = score_table(record.primary, scores, highlight=record.model)
     facts = {
+        "subset": f"first {record.max_examples} sequences of each split: a smoke run, no result"
+        if record.max_examples
+        else "",
         "context": record.context,
         "other scores": ", ".join(
             f"{name} {_number(value, value)}"

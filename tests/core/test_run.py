@@ -94,9 +94,16 @@ def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
     return start
 
 
-def test_a_trial_of_plugins_runs(trial: Callable[..., TrialRecord]) -> None:
-    """Also with a unit that is no valid mathematics, which a picture would stumble over."""
-    record = trial(model="    pass\n")
+def test_a_trial_of_plugins_runs(
+    trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also with a unit that is no valid mathematics; what to try next can be typed as it is."""
+    record = trial("task.source=here", "recipe.max_examples=4", model="    pass\n")
+    shown = capsys.readouterr().out
+    assert "first 4 sequences of each split" in shown
+    (following,) = [line for line in shown.splitlines() if line.startswith("next")]
+    assert "odd.py" in following
+    assert "task.source=here" in following
     assert record.status == "FINISHED"
     assert {"zero": {"error": 0.5}} == record.baselines
     assert record.backend == "native (oneDNN)"
