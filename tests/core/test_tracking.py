@@ -99,7 +99,7 @@ class TestAddress:
             ("sqlite:///", "names no file"),
             ("sqlite:///:memory:", "names no file"),
             ("http:x", "names no host"),
-            ("file:///tmp/mlruns", "unknown scheme 'file'"),
+            ("file:///data/mlruns", "unknown scheme 'file'"),
             ("ftp://me:secret@x", "tracking.uri=ftp://x:"),
             ("", "must not be empty"),
             ("50%/x", "'?' or '%'"),
