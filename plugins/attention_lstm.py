@@ -35,6 +35,7 @@ class AttentionLSTM(RecurrentModel):
         "D. Bahdanau, K. Cho, Y. Bengio: Neural machine translation by jointly learning to align "
         "and translate. ICLR 2015."
     )
+    cell = LSTMCell
 
     def __init__(
         self,
@@ -57,10 +58,6 @@ class AttentionLSTM(RecurrentModel):
         self.forward_size *= 2
         self.backward_size *= 2
         self.final_size *= 2
-
-    def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:
-        """Return an :class:`~seqbench.nn.LSTMCell`."""
-        return LSTMCell(input_size, hidden_size)
 
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch: each state beside its context vector."""

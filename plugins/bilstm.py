@@ -28,12 +28,9 @@ class BiLSTM(RecurrentModel):
         "Signal Processing 45(11), 1997; A. Graves, J. Schmidhuber: Framewise phoneme "
         "classification with bidirectional LSTM. Neural Networks 18(5-6), 2005."
     )
+    cell = LSTMCell
 
     def __init__(
         self, input_size: int, context: Context, *, bidirectional: bool = True, **options: Any
     ) -> None:
         super().__init__(input_size, context, bidirectional=bidirectional, **options)
-
-    def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:
-        """Return an :class:`~seqbench.nn.LSTMCell`."""
-        return LSTMCell(input_size, hidden_size)

@@ -28,7 +28,4 @@ class LSTM(RecurrentModel):
         "F. A. Gers, J. Schmidhuber, F. Cummins: Learning to forget: continual prediction "
         "with LSTM. Neural Computation 12(10), 2000."
     )
-
-    def make_cell(self, input_size: int, hidden_size: int) -> LSTMCell:
-        """Return an :class:`~seqbench.nn.LSTMCell`."""
-        return LSTMCell(input_size, hidden_size)
+    cell = LSTMCell

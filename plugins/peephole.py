@@ -22,13 +22,13 @@ class Peephole(RecurrentModel):
     Each W is ``[H, F]``, each U ``[H, H]``, each b and each peephole p ``[H]``; ``*`` is
     elementwise. Peepholes start at zero, so that the model starts as the LSTM without them; the
     forget gate's bias starts at 1.
+
+    This is the vanilla LSTM of Greff et al. (2017); their eight variants, each with one
+    change, are ``nig``, ``nfg``, ``nog``, ``niaf``, ``noaf``, ``cifg``, ``np`` and ``fgr``.
     """
 
     citation = (
         "F. A. Gers, N. N. Schraudolph, J. Schmidhuber: Learning precise timing with LSTM "
         "recurrent networks. Journal of Machine Learning Research 3, 2002."
     )
-
-    def make_cell(self, input_size: int, hidden_size: int) -> PeepholeLSTMCell:
-        """Return a :class:`~seqbench.nn.PeepholeLSTMCell`."""
-        return PeepholeLSTMCell(input_size, hidden_size)
+    cell = PeepholeLSTMCell

@@ -18,7 +18,4 @@ class RNN(RecurrentModel):
     """
 
     citation = "J. L. Elman: Finding structure in time. Cognitive Science 14(2), 1990."
-
-    def make_cell(self, input_size: int, hidden_size: int) -> RNNCell:
-        """Return an :class:`~seqbench.nn.RNNCell`."""
-        return RNNCell(input_size, hidden_size)
+    cell = RNNCell

@@ -51,7 +51,7 @@ class TrialRecord:
         steps: optimiser steps taken.
         steps_per_second: optimiser steps per second of training, validation left out.
         seconds: wall time of training, validation included.
-        backend: what ran the recurrence, for example ``native (torch)`` or ``reference``.
+        backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
         environment: versions, device, threads, git state, plugin provenance.
         run_id: the tracking store's identifier; empty without tracking.
         location: where the run was logged, for a person to read.

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seqbench.api import SequenceInput
-from seqbench.nn import Backend, Cell, GRUCell, unroll, zero_padding
+from seqbench.nn import (
+    Backend,
+    Cell,
+    GRUCell,
+    State,
+    Unrolled,
+    fallback,
+    unroll,
+    zero_padding,
+)
 
 # A shell starts background jobs with Ctrl-C ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,11 +36,33 @@ def ragged() -> SequenceInput:
     return inputs.with_values(zero_padding(values, inputs.mask))
 
 
+@pytest.fixture(params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each back end that runs a cell from its equations on this machine."""
+    name: Backend = request.param
+    return name
+
+
+@pytest.fixture(params=[(layers, both) for layers in (1, 2, 3) for both in (False, True)])
+def shape(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Parameters of a small recurrent model: each depth, in one direction and in two."""
+    num_layers, bidirectional = request.param
+    return {"hidden_size": 4, "num_layers": num_layers, "bidirectional": bidirectional}
+
+
+@pytest.fixture(params=[(1, False), (2, True)])
+def small_shape(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Parameters for a model whose cell alone is its own: stacking is tested with the LSTM."""
+    num_layers, bidirectional = request.param
+    return {"hidden_size": 4, "num_layers": num_layers, "bidirectional": bidirectional}
+
+
 @pytest.fixture
 def check_golden() -> Callable[[Cell, list[float], Backend], None]:
     """Check the hidden states of a cell with constant weights on three steps, 0.0 to 0.5.
 
-    Weights are 0.1 from inputs, 0.2 recurrent, bias 0.05, a GRU's second bias 0.15, peepholes 0.3.
+    Weights are 0.1 from inputs, 0.2 from the hidden state, 0.3 from elsewhere, bias 0.05, a GRU's
+    second bias 0.15, peepholes 0.3.
     """
 
     def check(cell: Cell, golden: list[float], backend: Backend) -> None:
@@ -39,9 +71,43 @@ def check_golden() -> Callable[[Cell, list[float], Backend], None]:
         with torch.no_grad():
             for name, weight in cell.named_parameters():
                 weight.fill_(constants.get(name, 0.3))
-        hidden = unroll(cell, torch.arange(6).reshape(1, 3, 2).double() / 10, backend)
+        values = torch.arange(6).reshape(1, 3, 2).double() / 10
+        hidden = _unroll(cell, values, backend).hidden
         expected = torch.tensor(golden, dtype=torch.float64)[None, :, None].expand_as(hidden)
         torch.testing.assert_close(expected, hidden, rtol=0, atol=1e-15)
+
+    return check
+
+
+@pytest.fixture
+def check_steps() -> Callable[[Cell, Callable[..., State], Backend], None]:
+    """Check a cell with random weights against ``step(x, *state)``, which is written by hand.
+
+    Compared are hidden states, final states and every gradient, from random initial states.
+    """
+
+    def check(cell: Cell, step: Callable[..., State], backend: Backend) -> None:
+        torch.manual_seed(0)
+        cell.double()
+        with torch.no_grad():
+            for weight in cell.parameters():
+                weight.normal_(std=0.5)
+        values = torch.randn(2, 6, cell.input_size, dtype=torch.float64)
+        start = tuple(torch.randn(2, cell.hidden_size).double() for _ in cell.states)
+        state, hidden = start, []
+        for x in values.unbind(1):
+            state = step(x, *state)
+            hidden.append(state[0])
+        results = []
+        for hidden_states, final in (
+            (torch.stack(hidden, dim=1), state),
+            _unroll(cell, values, backend, start),
+        ):
+            loss = hidden_states.square().sum() + sum(part.sin().sum() for part in final)
+            gradients = torch.autograd.grad(loss, list(cell.parameters()))
+            results.append((hidden_states, *final, *gradients))
+        for expected, found in zip(*results, strict=True):
+            torch.testing.assert_close(expected, found, rtol=0, atol=1e-12)
 
     return check
 
@@ -63,7 +129,7 @@ def check_twin() -> Callable[[Cell, nn.RNNBase, Backend], None]:
                 ours.bias[2 * size :] = bias_ih[2 * size :]
                 ours.bias_hn.copy_(bias_hh[2 * size :])
         values = torch.randn(2, 9, ours.input_size, dtype=torch.float64)
-        expected, hidden = theirs(values)[0], unroll(ours, values, backend)
+        expected, hidden = theirs(values)[0], _unroll(ours, values, backend).hidden
         torch.testing.assert_close(expected, hidden, rtol=0, atol=1e-12)
         expected.square().sum().backward()
         hidden.square().sum().backward()
@@ -76,3 +142,26 @@ def check_twin() -> Callable[[Cell, nn.RNNBase, Backend], None]:
             torch.testing.assert_close(wanted, found, rtol=0, atol=1e-12)
 
     return check
+
+
+@pytest.fixture
+def parameter_count() -> Callable[[nn.Module], int]:
+    """Count the numbers that a module learns."""
+    return lambda module: sum(weight.numel() for weight in module.parameters())
+
+
+@pytest.fixture
+def starts() -> Callable[[type[Cell]], list[Tensor]]:
+    """Return the parameters that a cell starts from, given seed 0."""
+
+    def draw(cell_class: type[Cell]) -> list[Tensor]:
+        torch.manual_seed(0)
+        return list(cell_class(3, 4).parameters())
+
+    return draw
+
+
+def _unroll(cell: Cell, values: Tensor, backend: Backend, state: State | None = None) -> Unrolled:
+    """Run a cell on the back end that was asked for, which must not fall back."""
+    assert backend != "cpu" or fallback(cell, values, backend) is None
+    return unroll(cell, values, state=state, backend=backend)

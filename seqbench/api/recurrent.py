@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +12,18 @@ from seqbench.api.model import Context, Encoding, Model
 from seqbench.nn import (
     Backend,
     Cell,
+    check_backend,
     last_step,
-    resolve_backend,
     reverse_sequences,
     unroll,
-    zero_padding,
 )
 
 
 class RecurrentModel(Model):
     """Layers of one recurrent cell, in one direction or two.
 
-    A subclass says which cell: it implements :meth:`make_cell`.
+    A subclass says which cell: it sets :attr:`cell`, or overrides :meth:`make_cell` where the cell
+    depends on parameters of the model.
 
     Two directions are two separate stacks, so that forward states never see what comes later; or,
     where the task lets a prediction see every step, each layer reads both directions of the layer
@@ -41,10 +40,12 @@ class RecurrentModel(Model):
         bidirectional: whether to read backwards as well.
         directions: how two directions combine between layers. ``separate`` stacks; ``mixed``,
             possible under context ``all`` only; ``auto`` takes mixed where it is possible.
-        backend: what runs the recurrence: ``reference`` (the equations, step by step), ``native``
-            (torch's own kernels, for lstm, gru and rnn) or ``auto`` (native where there is a
-            kernel).
+        backend: what runs the recurrence: ``auto`` (compiled from the cell's equations, ``cpu`` or
+            ``cuda`` by the device), ``reference`` (the equations, step by step) or ``native``
+            (torch's own kernels, for lstm, gru and rnn only: a calibrator).
     """
+
+    cell: ClassVar[type[Cell]]
 
     def __init__(
         self,
@@ -83,11 +84,11 @@ class RecurrentModel(Model):
         )
         self.dropout = nn.Dropout(dropout)
         self.backend: Backend = backend
-        self.resolved_backend = resolve_backend(self._cell(self.forward_cells, 0), backend)
+        check_backend(self._cell(self.forward_cells, 0), backend)
 
-    @abstractmethod
     def make_cell(self, input_size: int, hidden_size: int) -> Cell:
         """Return a fresh cell; called once for each layer and direction."""
+        return self.cell(input_size, hidden_size)
 
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch as the hidden states of the last layer."""
@@ -96,14 +97,14 @@ class RecurrentModel(Model):
 
     def hidden_states(self, inputs: SequenceInput) -> tuple[Tensor, Tensor | None]:
         """Return the last layer's states ``[B, T, H]`` of each direction, zero at padding."""
-        mask, lengths = inputs.mask, inputs.lengths
+        lengths = inputs.lengths
         forward = backward = inputs.values
         for layer in range(len(self.forward_cells)):
-            forward = self._run(self._cell(self.forward_cells, layer), forward, mask)
+            forward = self._run(self._cell(self.forward_cells, layer), forward, lengths)
             if self.backward_cells:
                 cell = self._cell(self.backward_cells, layer)
                 backward = reverse_sequences(backward, lengths)
-                backward = reverse_sequences(self._run(cell, backward, mask), lengths)
+                backward = reverse_sequences(self._run(cell, backward, lengths), lengths)
             if self.mixed and layer < len(self.forward_cells) - 1:
                 forward = backward = torch.cat([forward, backward], dim=-1)
         return forward, backward if self.backward_cells else None
@@ -116,9 +117,8 @@ class RecurrentModel(Model):
             final = torch.cat([final, backward[:, 0]], dim=-1)
         return Encoding(forward, backward, final)
 
-    def _run(self, cell: Cell, values: Tensor, mask: Tensor) -> Tensor:
-        hidden = zero_padding(unroll(cell, values, self.backend), mask)
-        dropped: Tensor = self.dropout(hidden)
+    def _run(self, cell: Cell, values: Tensor, lengths: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout(unroll(cell, values, lengths, backend=self.backend).hidden)
         return dropped
 
     @staticmethod

@@ -1,32 +1,27 @@
 """Recurrent cells, the unroll and what they share: masking, initialisation, attention."""
 
 from seqbench.nn.attention import AdditiveAttention
-from seqbench.nn.cell import (
-    Cell,
-    GRUCell,
-    HiddenState,
-    LSTMCell,
-    LSTMState,
-    PeepholeLSTMCell,
-    RNNCell,
-    State,
-)
+from seqbench.nn.backends.reference import inspect
+from seqbench.nn.cell import Cell, Named, State
+from seqbench.nn.cells import GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
 from seqbench.nn.masking import last_step, reverse_sequences, zero_padding
-from seqbench.nn.unroll import Backend, resolve_backend, unroll
+from seqbench.nn.unroll import Backend, Unrolled, check_backend, fallback, unroll
 
 __all__ = [
     "AdditiveAttention",
     "Backend",
     "Cell",
     "GRUCell",
-    "HiddenState",
     "LSTMCell",
-    "LSTMState",
+    "Named",
     "PeepholeLSTMCell",
     "RNNCell",
     "State",
+    "Unrolled",
+    "check_backend",
+    "fallback",
+    "inspect",
     "last_step",
-    "resolve_backend",
     "reverse_sequences",
     "unroll",
     "zero_padding",

@@ -1,12 +1,13 @@
-"""Recurrent cells: one time step each, apart from the loop over time.
+"""The contract of a recurrent cell: its equations, from which the rest is derived.
 
-Legend of shapes: B sequences, F input features, H hidden units, G gates (blocks of weights).
+Legend of shapes: B sequences, T steps, F input features, H hidden units, G gates.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,187 +16,218 @@ from torch import Tensor, nn
 from seqbench.nn.init import init_gates
 
 State = tuple[Tensor, ...]
-"""What a cell carries from step to step, each ``[B, H]``; the hidden state comes first."""
+"""What a cell carries from step to step, each ``[B, H]``, in the order of :attr:`Cell.states`."""
 
 
-class HiddenState(NamedTuple):
-    """The state of a cell without a memory of its own."""
+class Named:
+    """Tensors by name, as attributes: ``a.f`` is the forget gate's pre-activation."""
 
-    h: Tensor
-    """Hidden state ``[B, H]``."""
+    def __init__(self, names: Iterable[str], tensors: Iterable[Tensor]) -> None:
+        self._tensors = dict(zip(names, tensors, strict=True))
 
-
-class LSTMState(NamedTuple):
-    """The state of an LSTM."""
-
-    h: Tensor
-    """Hidden state ``[B, H]``."""
-    c: Tensor
-    """Cell state ``[B, H]``."""
+    def __getattr__(self, name: str) -> Tensor:
+        try:
+            return self.__dict__["_tensors"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            known = ", ".join(self.__dict__.get("_tensors", ())) or "nothing"
+            raise AttributeError(f"no '{name}' among the names here: {known}") from None
 
 
 class Cell(nn.Module, ABC):
-    """One time step of a recurrent network.
+    """One time step of a recurrent network, given by its equations.
 
-    The input's contribution ``W x + b`` is computed for all steps at once by :meth:`project`; a
-    step adds the recurrent one. There is one bias for each gate.
+    A subclass names its gates, states and vectors and writes :meth:`equations`; weights,
+    initialisation, the loop over time with its back ends, masking and counts follow from these. A
+    gate here is any block of weights, a candidate too. Each gate's pre-activation is
+    ``W x + b + U h``, with one bias.
+
+    Numbers that the equations use (``self.slope``) may change between two runs.
 
     Args:
         input_size: F.
         hidden_size: H.
+
+    Attributes:
+        weight_ih: ``[G * H, F]``, gates stacked in the order of :attr:`gates`.
+        weight_hh: ``[k * H, H]`` for the k gates that see h; another state or inner value ``s``
+            that feeds back has its own ``recurrent_s``.
+        bias: ``[G * H]``, or None.
     """
 
-    gates: ClassVar[int]
-    """G."""
-    keep_gate: ClassVar[int | None] = None
-    """Which gate keeps the state, see :mod:`seqbench.nn.init`."""
+    bias: nn.Parameter | None
+    gates: ClassVar[tuple[str, ...]]
+    """Names of the blocks of weights."""
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """Names of what is carried from step to step; the hidden state, which is the output, first."""
+    vectors: ClassVar[Mapping[str, float]] = {}
+    """Names of learned vectors ``[H]``, with the value that each starts from."""
+    bias_init: ClassVar[Mapping[str, float]] = {}
+    """Gates whose bias does not start from zero, see :mod:`seqbench.nn.init`."""
+    has_bias: ClassVar[bool] = True
+    separate: ClassVar[tuple[str, ...]] = ()
+    """Gates ``g`` that the equations see as two terms, ``a.g_x`` = W x + b and ``a.g_h`` = U h."""
+    feedback: ClassVar[Mapping[str, tuple[str, ...]] | None] = None
+    """States that feed back through weights, with the gates that see them; None: h, seen by
+    every gate."""
+    inner: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Values made by :meth:`between` that feed back through weights within the same step, with the
+    gates that see them."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.empty(self.gates * hidden_size))
-        init_gates(self.weight_ih, self.weight_hh, self.bias, self.gates, self.keep_gate)
+        self.weight_ih = nn.Parameter(torch.empty(len(self.gates) * hidden_size, input_size))
+        init_gates(self.weight_ih, len(self.gates), nn.init.xavier_uniform_)
+        for source, seen_by in self.sources().items():
+            weight = nn.Parameter(torch.empty(len(seen_by) * hidden_size, hidden_size))
+            init_gates(weight, len(seen_by), nn.init.orthogonal_)
+            self.register_parameter(weight_name(source), weight)
+        bias = None
+        if self.has_bias:
+            starts = torch.tensor([self.bias_init.get(gate, 0.0) for gate in self.gates])
+            bias = nn.Parameter(starts.repeat_interleave(hidden_size))
+        self.register_parameter("bias", bias)
+        for name, start in self.vectors.items():
+            self.register_parameter(name, nn.Parameter(torch.full((hidden_size,), start)))
+
+    @abstractmethod
+    def equations(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
+        """Return the new states by name, and any gates worth looking at.
+
+        Args:
+            a: pre-activations ``[B, H]`` by gate (two for each of :attr:`separate`).
+            s: the states ``[B, H]`` before this step.
+            p: the vectors ``[H]``.
+        """
+
+    def between(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
+        """Return the values named in :attr:`inner`; ``a`` has no gate that sees one of them."""
+        raise NotImplementedError(f"{type(self).__name__} names inner values: write between()")
+
+    # What follows from the above.
+
+    @classmethod
+    def sources(cls) -> dict[str, tuple[str, ...]]:
+        """What feeds back through weights, with the gates that see it."""
+        feedback = {cls.states[0]: cls.gates} if cls.feedback is None else cls.feedback
+        return {**feedback, **cls.inner}
+
+    @classmethod
+    def early(cls) -> tuple[str, ...]:
+        """Pre-activations that do not wait for an inner value."""
+        late = {gate for seen_by in cls.inner.values() for gate in seen_by}
+        return tuple(name for name in cls.slots() if name not in late)
+
+    @classmethod
+    def slots(cls) -> tuple[str, ...]:
+        """Names of the pre-activations: input terms first, then sums, then recurrent terms."""
+        sums = tuple(gate for gate in cls.gates if gate not in cls.separate)
+        return (*(f"{g}_x" for g in cls.separate), *sums, *(f"{g}_h" for g in cls.separate))
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros, on the weights' device."""
+        zeros = self.weight_ih.new_zeros(batch_size, self.hidden_size)
+        return (zeros,) * len(self.states)
 
     def project(self, values: Tensor) -> Tensor:
         """Return ``W x + b`` for ``[..., F]`` inputs: ``[..., G * H]``."""
         return F.linear(values, self.weight_ih, self.bias)
 
-    def recur(self, h: Tensor) -> Tensor:
-        """Return ``U h`` for a hidden state ``[B, H]``: ``[B, G * H]``."""
-        return F.linear(h, self.weight_hh)
+    def input_weight(self, gates: Sequence[str] | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return W ``[G * H, F]`` and b ``[G * H]`` (None without), in another order of gates."""
+        if gates is None or tuple(gates) == self.gates:
+            return self.weight_ih, self.bias
+        bias = None if self.bias is None else stacked(self.bias, self.gates, gates)
+        return stacked(self.weight_ih, self.gates, gates), bias
 
-    @abstractmethod
-    def initial_state(self, batch_size: int) -> State:
-        """Return the state before the first step: zeros, on the weights' device."""
+    def recurrent_weight(self, source: str, gates: Sequence[str] | None = None) -> Tensor:
+        """Return U ``[len(gates) * H, H]`` for one of :meth:`sources`.
 
-    @abstractmethod
-    def step(self, projected: Tensor, state: State) -> State:
-        """Advance by one step.
+        A gate that does not see the source gets zeros; ``gates`` are all of them by default.
+        """
+        weight, seen_by = self.get_parameter(weight_name(source)), self.sources()[source]
+        wanted = self.gates if gates is None else tuple(gates)
+        return weight if wanted == seen_by else stacked(weight, seen_by, wanted)
+
+    def vector_values(self) -> list[Tensor]:
+        """Return the vectors ``[H]`` in the order of :attr:`vectors`."""
+        return [self.get_parameter(name) for name in self.vectors]
+
+    def outputs(
+        self, projected: Tensor, state: State, recurrent: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Run the equations of one step.
 
         Args:
             projected: ``[B, G * H]``, this step's part of :meth:`project`.
             state: what the step before returned.
+            recurrent: :meth:`recurrent_weight` of each source.
         """
+        s, p = Named(self.states, state), Named(self.vectors, self.vector_values())
+        inputs = dict(zip(self.gates, projected.chunk(len(self.gates), dim=-1), strict=True))
+        terms = self._recurrent_terms(recurrent, {k: getattr(s, k) for k in self._fed_states()})
+        if self.inner:
+            early = self._slot_values(inputs, terms)
+            made = self.between(Named(self.early(), [early[name] for name in self.early()]), s, p)
+            late = self._recurrent_terms(recurrent, {name: made[name] for name in self.inner})
+            terms = {gate: [*terms[gate], *late[gate]] for gate in self.gates}
+        slots = self._slot_values(inputs, terms)
+        return self.equations(Named(self.slots(), [slots[k] for k in self.slots()]), s, p)
 
-    def zeros(self, batch_size: int) -> Tensor:
-        """Return zeros ``[B, H]``."""
-        return self.bias.new_zeros(batch_size, self.hidden_size)
+    def step(self, values: Tensor, state: State) -> State:
+        """Advance by one step, for streaming.
 
+        Args:
+            values: ``[B, F]``.
+            state: what the step before returned, or :meth:`initial_state`.
+        """
+        recurrent = {source: self.recurrent_weight(source) for source in self.sources()}
+        return self.pick_states(self.outputs(self.project(values), state, recurrent))
 
-class RNNCell(Cell):
-    r"""The simple recurrent network (Elman 1990): ``h = tanh(W x + U h + b)``."""
+    def pick_states(self, outputs: Mapping[str, Tensor]) -> State:
+        """Return the states among what the equations returned."""
+        missing = [name for name in self.states if name not in outputs]
+        if missing:
+            raise ValueError(
+                f"the equations of {type(self).__name__} return no {' and no '.join(missing)}"
+            )
+        return tuple(outputs[name] for name in self.states)
 
-    gates = 1
+    def _fed_states(self) -> list[str]:
+        return [source for source in self.sources() if source not in self.inner]
 
-    def initial_state(self, batch_size: int) -> HiddenState:
-        """Return a zero hidden state."""
-        return HiddenState(self.zeros(batch_size))
+    def _recurrent_terms(
+        self, recurrent: Mapping[str, Tensor], values: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
+        terms: dict[str, list[Tensor]] = {gate: [] for gate in self.gates}
+        for source, value in values.items():
+            products = F.linear(value, recurrent[source]).chunk(len(self.gates), dim=-1)
+            for gate, product in zip(self.gates, products, strict=True):
+                if gate in self.sources()[source]:
+                    terms[gate].append(product)
+        return terms
 
-    def step(self, projected: Tensor, state: State) -> HiddenState:
-        """Advance by one step."""
-        return HiddenState(torch.tanh(projected + self.recur(state[0])))
-
-
-class LSTMCell(Cell):
-    """Long short-term memory with forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
-
-    Gates are stacked in the order i, f, c~, o::
-
-        i = sigmoid(W_i x + U_i h + b_i)
-        f = sigmoid(W_f x + U_f h + b_f)
-        c~ = tanh(W_c x + U_c h + b_c)
-        o = sigmoid(W_o x + U_o h + b_o)
-        c = f * c + i * c~
-        h = o * tanh(c)
-    """
-
-    gates = 4
-    keep_gate = 1
-
-    def initial_state(self, batch_size: int) -> LSTMState:
-        """Return zero hidden and cell states."""
-        return LSTMState(self.zeros(batch_size), self.zeros(batch_size))
-
-    def step(self, projected: Tensor, state: State) -> LSTMState:
-        """Advance by one step."""
-        h, c = state
-        i, f, candidate, o = (projected + self.recur(h)).chunk(4, dim=-1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(candidate)
-        return LSTMState(torch.sigmoid(o) * torch.tanh(c), c)
-
-
-class GRUCell(Cell):
-    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
-
-    Gates are stacked in the order r, z, n::
-
-        r = sigmoid(W_r x + U_r h + b_r)
-        z = sigmoid(W_z x + U_z h + b_z)
-        n = tanh(W_n x + b_n + r * (U_n h + b_hn))
-        h = (1 - z) * n + z * h
-
-    This is the form of cuDNN and of ``torch.nn.GRU``; Cho et al. apply r to h before U_n, which
-    costs a second product in each step. The candidate needs its second bias ``b_hn`` ``[H]``, for r
-    scales it.
-    """
-
-    gates = 3
-    keep_gate = 1
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
-
-    def initial_state(self, batch_size: int) -> HiddenState:
-        """Return a zero hidden state."""
-        return HiddenState(self.zeros(batch_size))
-
-    def step(self, projected: Tensor, state: State) -> HiddenState:
-        """Advance by one step."""
-        (h,) = state
-        x_r, x_z, x_n = projected.chunk(3, dim=-1)
-        h_r, h_z, h_n = self.recur(h).chunk(3, dim=-1)
-        z = torch.sigmoid(x_z + h_z)
-        n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * (h_n + self.bias_hn))
-        return HiddenState((1 - z) * n + z * h)
+    def _slot_values(
+        self, inputs: Mapping[str, Tensor], terms: Mapping[str, list[Tensor]]
+    ) -> dict[str, Tensor]:
+        slots = {}
+        for gate in self.gates:
+            if gate in self.separate:
+                slots[f"{gate}_x"] = inputs[gate]
+                slots[f"{gate}_h"] = sum(terms[gate], torch.zeros_like(inputs[gate]))
+            else:
+                slots[gate] = sum(terms[gate], inputs[gate])
+        return slots
 
 
-class PeepholeLSTMCell(Cell):
-    """LSTM whose gates also see the cell state (Gers, Schraudolph & Schmidhuber 2002).
+def stacked(weight: Tensor, names: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Stack a weight's blocks, known by name, in another order; unknown ones are zero."""
+    blocks = dict(zip(names, weight.chunk(len(names)), strict=True))
+    zeros = torch.zeros_like(weight[: len(weight) // len(names)])
+    return torch.cat([blocks.get(name, zeros) for name in wanted])
 
-    Gates are stacked in the order i, f, c~, o; ``p_i``, ``p_f``, ``p_o`` ``[H]`` are the peephole
-    weights. Input and forget gates see the old cell state, the output gate sees the new one::
 
-        i = sigmoid(W_i x + U_i h + p_i * c + b_i)
-        f = sigmoid(W_f x + U_f h + p_f * c + b_f)
-        c~ = tanh(W_c x + U_c h + b_c)
-        c' = f * c + i * c~
-        o = sigmoid(W_o x + U_o h + p_o * c' + b_o)
-        h' = o * tanh(c')
-    """
-
-    gates = 4
-    keep_gate = 1
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.peephole_i = nn.Parameter(torch.zeros(hidden_size))
-        self.peephole_f = nn.Parameter(torch.zeros(hidden_size))
-        self.peephole_o = nn.Parameter(torch.zeros(hidden_size))
-
-    def initial_state(self, batch_size: int) -> LSTMState:
-        """Return zero hidden and cell states."""
-        return LSTMState(self.zeros(batch_size), self.zeros(batch_size))
-
-    def step(self, projected: Tensor, state: State) -> LSTMState:
-        """Advance by one step."""
-        h, c = state
-        i, f, candidate, o = (projected + self.recur(h)).chunk(4, dim=-1)
-        i = torch.sigmoid(i + self.peephole_i * c)
-        f = torch.sigmoid(f + self.peephole_f * c)
-        c = f * c + i * torch.tanh(candidate)
-        o = torch.sigmoid(o + self.peephole_o * c)
-        return LSTMState(o * torch.tanh(c), c)
+def weight_name(source: str) -> str:
+    """Name of the parameter through which a source feeds back."""
+    return "weight_hh" if source == "h" else f"recurrent_{source}"

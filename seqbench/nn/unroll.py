@@ -1,71 +1,111 @@
-"""The loop over time, and what runs it.
-
-``reference`` runs any cell from its equations, one step after the other. ``native`` hands exactly
-the cells that torch has kernels for (oneDNN on CPU, cuDNN on GPU) to those kernels, with the cell's
-own weights.
-"""
+"""The loop over time, and the choice of what runs it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from seqbench.nn.cell import Cell, GRUCell, LSTMCell, RNNCell
+from seqbench.nn.backends import cpu, cuda, native, reference
+from seqbench.nn.backends.structured import Unsupported
+from seqbench.nn.cell import Cell, State
 
-Backend = Literal["auto", "reference", "native"]
+Backend = Literal["auto", "reference", "cpu", "cuda", "native"]
 
 
-def unroll(cell: Cell, values: Tensor, backend: Backend = "auto") -> Tensor:
-    """Run a cell over padded sequences from a zero state.
+class Unrolled(NamedTuple):
+    """What a cell makes of a batch of sequences."""
 
-    Padding follows the end of a sequence and so cannot reach its real steps; what stands at padded
-    steps has no meaning.
+    hidden: Tensor
+    """Hidden states ``[B, T, H]``, zero at padding."""
+    state: State | None
+    """The states after each sequence's last real step; None where a native kernel, which does not
+    know of padding, cannot tell."""
+
+
+def unroll(
+    cell: Cell,
+    values: Tensor,
+    lengths: Tensor | None = None,
+    state: State | None = None,
+    backend: Backend = "auto",
+) -> Unrolled:
+    """Run a cell over padded sequences.
 
     Args:
         cell: the recurrent cell.
-        values: ``[B, T, F]``.
-        backend: ``native``, ``reference``, or ``auto``: native where there is a kernel.
-
-    Returns:
-        Hidden states ``[B, T, H]``.
+        values: ``[B, T, F]``; what stands at padding is never read.
+        lengths: ``[B]``, real steps of each sequence, which start at step 0; None: all T.
+        state: the states before the first step; None: :meth:`Cell.initial_state`.
+        backend: what runs it. ``reference``: the equations, step by step, under autograd; ``cpu``
+            and ``cuda``: compiled from the equations; ``native``: torch's own kernel;
+            ``auto``: ``cpu`` or ``cuda`` by the device. Where ``cpu`` or ``cuda`` cannot run a
+            cell, ``reference`` does, see :func:`fallback`.
 
     Raises:
-        ValueError: ``native`` was asked for and torch has no kernel for the cell.
+        ValueError: ``native`` was asked for and torch has no kernel for the cell; or a shape, a
+            length or the back end's name is impossible.
     """
-    if resolve_backend(cell, backend) == "native":
-        return _native(cell, values)
-    return _reference(cell, values)
+    check_backend(cell, backend)
+    _check_shapes(cell, values, lengths, state)
+    ragged = lengths is not None and bool((lengths < values.shape[1]).any())
+    real = lengths if ragged else None
+    start = cell.initial_state(len(values)) if state is None else tuple(state)
+    if backend == "native":
+        return Unrolled(*native.run(cell, values, real, start))
+    if backend == "reference":
+        return Unrolled(*reference.run(cell, values, real, start))
+    reason = fallback(cell, values, backend)
+    if reason is not None:
+        return Unrolled(*reference.run(cell, values, real, start, reason))
+    run = cuda.run if _compiled(values, backend) == "cuda" else cpu.run
+    return Unrolled(*run(cell, values, real, start))
 
 
-def resolve_backend(cell: Cell, backend: Backend) -> Literal["reference", "native"]:
-    """Return what runs the cell; raises ``ValueError`` if that is impossible."""
-    has_kernel = type(cell) in (LSTMCell, GRUCell, RNNCell)
-    if backend == "native" and not has_kernel:
+def check_backend(cell: Cell, backend: str) -> None:
+    """Raise ``ValueError`` if the back end does not exist, or cannot run the cell at all."""
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not '{backend}'")
+    if backend == "native" and not native.has_kernel(cell):
         raise ValueError(f"backend=native: torch has no kernel for {type(cell).__name__}")
-    return "native" if has_kernel and backend != "reference" else "reference"
 
 
-def _reference(cell: Cell, values: Tensor) -> Tensor:
-    # Step-first and unbound once: selecting [:, t] writes a gradient of [B, T, G * H] at each step.
-    projected = cell.project(values).transpose(0, 1).unbind(0)
-    state = cell.initial_state(len(values))
-    hidden = []
-    for step_input in projected:
-        state = cell.step(step_input, state)
-        hidden.append(state[0])
-    return torch.stack(hidden, dim=1)
+def fallback(cell: Cell, values: Tensor, backend: Backend) -> str | None:
+    """Return why ``reference`` runs the cell in the place of a compiled back end, or None."""
+    name = _compiled(values, backend)
+    try:
+        if name not in ("cpu", "cuda"):
+            raise Unsupported(f"no compiled back end for {values.device.type}")
+        (cuda if name == "cuda" else cpu).check(cell, values)
+    except Unsupported as error:
+        return f"{name}: {error}"
+    return None
 
 
-def _native(cell: Cell, values: Tensor) -> Tensor:
-    zeros = cell.zeros(len(values))[None]
-    weights = [cell.weight_ih, cell.weight_hh, cell.bias, torch.zeros_like(cell.bias)]
-    # has_biases, num_layers, dropout, train, bidirectional, batch_first
-    options = (True, 1, 0.0, cell.training, False, True)
-    if isinstance(cell, LSTMCell):
-        return torch.lstm(values, (zeros, zeros), weights, *options)[0]
-    if isinstance(cell, GRUCell):
-        weights[3] = torch.cat([cell.bias.new_zeros(2 * cell.hidden_size), cell.bias_hn])
-        return torch.gru(values, zeros, weights, *options)[0]
-    return torch.rnn_tanh(values, zeros, weights, *options)[0]
+def _compiled(values: Tensor, backend: Backend) -> str:
+    return values.device.type if backend == "auto" else backend
+
+
+def _check_shapes(cell: Cell, values: Tensor, lengths: Tensor | None, state: State | None) -> None:
+    if values.dim() != 3 or values.shape[2] != cell.input_size:
+        raise ValueError(
+            f"values must be [B, T, {cell.input_size}] for this {type(cell).__name__}, "
+            f"not {list(values.shape)}"
+        )
+    batch, steps, _ = values.shape
+    if batch == 0 or steps == 0:
+        raise ValueError(f"values must have a sequence and a step, not {list(values.shape)}")
+    if lengths is not None:
+        if lengths.shape != (batch,):
+            raise ValueError(f"lengths must be [{batch}], not {list(lengths.shape)}")
+        low, high = torch.aminmax(lengths)
+        if low < 1 or high > steps:
+            raise ValueError(f"lengths must be 1 to {steps}, not {int(low)} to {int(high)}")
+    if state is not None:
+        shapes = [list(part.shape) for part in state]
+        if shapes != [[batch, cell.hidden_size]] * len(cell.states):
+            wanted = ", ".join(cell.states)
+            raise ValueError(
+                f"state must be ({wanted}), each {[batch, cell.hidden_size]}, not {shapes}"
+            )

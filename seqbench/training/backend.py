@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqbench.api import Batch
-from seqbench.nn import Cell
+from seqbench.nn.backends import RAN
 from seqbench.training.predictor import Predictor
 
 KERNELS = {
@@ -25,21 +26,26 @@ def observe_backend(predictor: Predictor, batch: Batch) -> str:
     """Run one batch as in training, and return what ran the recurrence.
 
     Returns:
-        ``native (cuDNN)``, ``native (oneDNN)``, ``native (ATen)`` for torch's own loop, or
-        ``reference`` for a loop over time in Python.
+        ``cpu`` or ``cuda`` for the compiled engine; ``reference`` for a loop over time in Python,
+        with the reason in parentheses where it took a compiled one's place; ``native (cuDNN)``,
+        ``native (oneDNN)`` or ``native (ATen)``, torch's own loop, for its kernels; joined by
+        ``+`` where the layers differ.
     """
     inputs = batch.inputs.to(predictor.head.weight.device)
     predictor.train()
     operations, functions = _Operations(), _Functions()
+    before = Counter(RAN)
     with functions, operations:
         predictor(inputs)
-    for operation, backend in KERNELS.items():
-        if any(name.startswith(operation) for name in operations.names):
-            return backend
-    if functions.names & set(ATEN_LOOPS):
-        return "native (ATen)"
-    has_cell = any(isinstance(module, Cell) for module in predictor.modules())
-    return "reference" if has_cell else "the model's own"
+    seen = set(RAN - before)
+    kernels = {
+        backend
+        for operation, backend in KERNELS.items()
+        if any(name.startswith(operation) for name in operations.names)
+    }
+    if not kernels and functions.names & set(ATEN_LOOPS):
+        kernels = {"native (ATen)"}
+    return " + ".join(sorted(seen | kernels)) or "the model's own"
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own base

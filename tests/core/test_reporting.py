@@ -40,7 +40,7 @@ def a_record(**changes: object) -> TrialRecord:
         "steps": 42,
         "steps_per_second": 41.23,
         "seconds": 131.6,
-        "backend": "native (torch)",
+        "backend": "cpu",
         "location": "seqbench-runs/mlflow.db run 1a2b3c4d",
     }
     return TrialRecord(**(fields | changes))  # type: ignore[arg-type]

@@ -323,10 +323,12 @@ def test_context_labels() -> None:
 @pytest.mark.parametrize(
     ("model", "backend", "expected"),
     [
-        (LSTM, "auto", "native (oneDNN)"),
+        (LSTM, "auto", "cpu"),
+        (Peephole, "auto", "cpu"),
         (LSTM, "reference", "reference"),
-        (GRU, "auto", "native (ATen)"),
-        (Peephole, "auto", "reference"),
+        (LSTM, "native", "native (oneDNN)"),
+        (GRU, "native", "native (ATen)"),
+        (Peephole, "cuda", "reference (cuda: the data is on cpu)"),
     ],
 )
 def test_backend_is_what_ran(model: Any, backend: str, expected: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,16 +13,8 @@ from seqbench.plugins.attention_lstm import AttentionLSTM
 from seqbench.testing import check_model
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_keeps_the_contract_of_models(num_layers: int, bidirectional: bool) -> None:
-    check_model(
-        AttentionLSTM,
-        hidden_size=4,
-        num_layers=num_layers,
-        bidirectional=bidirectional,
-        attention_size=3,
-    )
+def test_keeps_the_contract_of_models(shape: dict[str, Any]) -> None:
+    check_model(AttentionLSTM, attention_size=3, **shape)
 
 
 def test_keeps_the_contract_with_a_window() -> None:

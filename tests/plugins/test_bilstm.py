@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,10 +12,8 @@ from seqbench.plugins.bilstm import BiLSTM
 from seqbench.testing import check_model
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_keeps_the_contract_of_models(num_layers: int, bidirectional: bool) -> None:
-    check_model(BiLSTM, hidden_size=4, num_layers=num_layers, bidirectional=bidirectional)
+def test_keeps_the_contract_of_models(shape: dict[str, Any]) -> None:
+    check_model(BiLSTM, **shape)
 
 
 def test_equals_torch_one_sequence_at_a_time(ragged: SequenceInput) -> None:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from seqbench.nn import LSTMCell
+from seqbench.nn import Backend, LSTMCell
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import check_model
 
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_keeps_the_contract_of_models(num_layers: int, bidirectional: bool) -> None:
-    check_model(LSTM, hidden_size=4, num_layers=num_layers, bidirectional=bidirectional)
+EVERY_BACKEND = pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
 
 
-BACKENDS = pytest.mark.parametrize("backend", ["reference", "native"])
+def test_keeps_the_contract_of_models(shape: dict[str, Any]) -> None:
+    check_model(LSTM, **shape)
 
 
-@BACKENDS
-def test_golden_numbers(backend: str, check_golden: Callable[..., None]) -> None:
+@EVERY_BACKEND
+def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.01588910908678286, 0.037870279073409396, 0.06525313917449366]
     check_golden(LSTMCell(2, 2), golden, backend)
 
 
-@BACKENDS
-def test_equals_torch(backend: str, check_twin: Callable[..., None]) -> None:
+@EVERY_BACKEND
+def test_equals_torch(backend: Backend, check_twin: Callable[..., None]) -> None:
     torch.manual_seed(0)
     check_twin(LSTMCell(3, 5), torch.nn.LSTM(3, 5, batch_first=True), backend)
 

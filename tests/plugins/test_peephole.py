@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import pytest
 import torch
 
-from seqbench.nn import LSTMCell, PeepholeLSTMCell, unroll
+from seqbench.nn import Backend, LSTMCell, PeepholeLSTMCell, unroll
 from seqbench.plugins.peephole import Peephole
 from seqbench.testing import check_model
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_keeps_the_contract_of_models(num_layers: int, bidirectional: bool) -> None:
-    check_model(Peephole, hidden_size=4, num_layers=num_layers, bidirectional=bidirectional)
+def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
+    check_model(Peephole, **small_shape)
 
 
-def test_golden_numbers(check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.015960449750003925, 0.038435337937871177, 0.06719784918873879]
-    check_golden(PeepholeLSTMCell(2, 2), golden, "reference")
+    check_golden(PeepholeLSTMCell(2, 2), golden, backend)
 
 
-def test_equals_lstm_with_zero_peepholes() -> None:
+def test_equals_lstm_with_zero_peepholes(backend: Backend) -> None:
     """With zero peephole weights, outputs and gradients are the LSTM's."""
     torch.manual_seed(0)
     peephole = PeepholeLSTMCell(3, 5).double()
@@ -33,7 +31,8 @@ def test_equals_lstm_with_zero_peepholes() -> None:
     lstm.load_state_dict(weights)
     ours = torch.randn(2, 9, 3, dtype=torch.float64, requires_grad=True)
     theirs = ours.detach().clone().requires_grad_()
-    hidden, expected = unroll(peephole, ours), unroll(lstm, theirs, "native")
+    hidden = unroll(peephole, ours, backend=backend).hidden
+    expected = unroll(lstm, theirs, backend="native").hidden
     torch.testing.assert_close(expected, hidden, rtol=0, atol=1e-12)
     expected.square().sum().backward()
     hidden.square().sum().backward()
@@ -46,7 +45,7 @@ def test_equals_lstm_with_zero_peepholes() -> None:
 def test_peepholes_learn() -> None:
     """Peepholes start at zero and have a gradient there."""
     cell = PeepholeLSTMCell(3, 5)
-    unroll(cell, torch.randn(2, 9, 3)).square().sum().backward()
+    unroll(cell, torch.randn(2, 9, 3)).hidden.square().sum().backward()
     for weight in (cell.peephole_i, cell.peephole_f, cell.peephole_o):
         assert bool((weight == 0).all())
         assert bool((weight.grad != 0).all())
@@ -56,11 +55,11 @@ def test_output_gate_sees_the_new_cell_state() -> None:
     """Only the output gate's peephole acts in the first step, where the old cell state is zero."""
     cell = PeepholeLSTMCell(3, 5)
     values = torch.randn(2, 1, 3)
-    before = unroll(cell, values)
+    before = unroll(cell, values).hidden
     with torch.no_grad():
         cell.peephole_i.fill_(1.0)
         cell.peephole_f.fill_(1.0)
-    assert torch.equal(before, unroll(cell, values))
+    assert torch.equal(before, unroll(cell, values).hidden)
     with torch.no_grad():
         cell.peephole_o.fill_(1.0)
-    assert not torch.equal(before, unroll(cell, values))
+    assert not torch.equal(before, unroll(cell, values).hidden)

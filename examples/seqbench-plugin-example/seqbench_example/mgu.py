@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seqbench.api import RecurrentModel
-from seqbench.nn import Cell, HiddenState, State
+from seqbench.nn import Cell, Named
 
 
 class MGUCell(Cell):
-    """One step of the minimal gated unit; gates are stacked in the order f, candidate.
+    """The minimal gated unit by its equations; weights and the loop over time follow from them.
 
+    The candidate sees f * h through weights within the same step, which makes it an inner value.
     The state is kept where f is near 0, so the bias of f starts at -1, as that of a forget gate,
     which keeps the state near 1, starts at 1.
     """
 
-    gates = 2
+    gates = ("f", "n")
+    bias_init = {"f": -1.0}
+    feedback = {"h": ("f",)}
+    inner = {"gated": ("n",)}
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        with torch.no_grad():
-            self.bias.chunk(2)[0].fill_(-1.0)
+    def between(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
+        """Return f * h."""
+        return {"gated": torch.sigmoid(a.f) * s.h}
 
-    def initial_state(self, batch_size: int) -> HiddenState:
-        """Return a zero hidden state."""
-        return HiddenState(self.zeros(batch_size))
-
-    def step(self, projected: Tensor, state: State) -> HiddenState:
+    def equations(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
         """Advance by one step."""
-        h = state[0]
-        x_f, x_candidate = projected.chunk(2, dim=-1)
-        u_f, u_candidate = self.weight_hh.chunk(2)
-        f = torch.sigmoid(x_f + F.linear(h, u_f))
-        candidate = torch.tanh(x_candidate + F.linear(f * h, u_candidate))
-        return HiddenState((1 - f) * h + f * candidate)
+        f, n = torch.sigmoid(a.f), torch.tanh(a.n)
+        return {"h": (1 - f) * s.h + f * n, "f": f, "n": n}
 
 
 class MGU(RecurrentModel):
@@ -54,7 +48,4 @@ class MGU(RecurrentModel):
         "G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou: Minimal gated unit for recurrent neural "
         "networks. International Journal of Automation and Computing 13(3), 2016."
     )
-
-    def make_cell(self, input_size: int, hidden_size: int) -> MGUCell:
-        """Return an :class:`MGUCell`."""
-        return MGUCell(input_size, hidden_size)
+    cell = MGUCell

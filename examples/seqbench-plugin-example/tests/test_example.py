@@ -6,6 +6,7 @@ import torch
 from seqbench_example.latch import Latch
 from seqbench_example.mgu import MGU, MGUCell
 
+from seqbench.nn import unroll
 from seqbench.testing import check_model, check_task
 
 
@@ -20,11 +21,24 @@ def test_task_conforms():
     check_task(Latch(lag=5, sequences=16))
 
 
+def test_cell_equals_its_equations():
+    """The candidate sees the gated state; loop, gradients and the rest are seqbench's."""
+    torch.manual_seed(0)
+    cell = MGUCell(2, 3).double()
+    values = torch.randn(4, 5, 2, dtype=torch.float64)
+    h = torch.zeros(4, 3, dtype=torch.float64)
+    for x in values.unbind(1):
+        x_f, x_n = (x @ cell.weight_ih.T + cell.bias).chunk(2, dim=1)
+        f = torch.sigmoid(x_f + h @ cell.weight_hh.T)
+        h = (1 - f) * h + f * torch.tanh(x_n + (f * h) @ cell.recurrent_gated.T)
+    torch.testing.assert_close(h, unroll(cell, values).hidden[:, -1], rtol=0, atol=1e-12)
+
+
 def test_closed_gate_keeps_the_state():
     """With a bias that closes the gate, the state does not move."""
     cell = MGUCell(2, 3).double()
     with torch.no_grad():
-        cell.bias.chunk(2)[0].fill_(-1e9)
+        cell.bias[:3].fill_(-1e9)
     before = torch.tensor([[0.5, -0.25, 1.0]], dtype=torch.float64)
-    projected = cell.project(torch.ones(1, 2, dtype=torch.float64))
-    assert torch.equal(before, cell.step(projected, (before,)).h)
+    (after,) = cell.step(torch.ones(1, 2, dtype=torch.float64), (before,))
+    assert torch.equal(before, after)

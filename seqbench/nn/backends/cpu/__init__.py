@@ -1,0 +1,100 @@
+"""The compiled loop over time for CPU: any cell with elementwise equations.
+
+The equations and their derivative become vector instructions, and so do the products of matrices
+between them: one call runs all steps of a range of sequences. Threads take ranges of the batch, and
+for the weights' gradients ranges of columns; the result has the same bits for any number of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqbench.nn.backends import RAN
+from seqbench.nn.backends.cpu.kernel import Kernel, kernel
+from seqbench.nn.backends.structured import Unsupported
+from seqbench.nn.cell import Cell, State
+
+
+def check(cell: Cell, values: Tensor) -> None:
+    """Raise :class:`Unsupported` if the cell cannot run here."""
+    if values.device.type != "cpu" or cell.weight_ih.device.type != "cpu":
+        raise Unsupported(f"the data is on {values.device.type}")
+    kernel(cell, cell.weight_ih.dtype)
+
+
+def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
+    """Return the hidden states ``[B, T, H]``, zero at padding, and the final states.
+
+    Gradients cannot be differentiated again.
+    """
+    dtype = cell.weight_ih.dtype
+    if lengths is None:
+        lengths = torch.full((len(values),), values.shape[1])
+    found = kernel(cell, dtype)
+    values = values.to(dtype)
+    if values.stride(2) != 1:
+        values = values.contiguous()
+    weights = found.structure.weights(cell)
+    hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
+        found,
+        values,
+        lengths.to(torch.int64).contiguous(),
+        len(weights),
+        len(cell.vectors),
+        *weights,
+        *cell.vector_values(),
+        *(part.to(dtype) for part in state),
+    )
+    return hidden, tuple(final)
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        found: Kernel,
+        values: Tensor,
+        lengths: Tensor,
+        weights: int,
+        vectors: int,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        parts = _split(tensors, weights, vectors)
+        save = any(ctx.needs_input_grad)
+        RAN["cpu"] += 1
+        hidden, final, saved = found.forward(values, lengths, *parts, save=save)
+        if save:
+            ctx.kernel, ctx.counts, ctx.saved = found, (weights, vectors), saved
+            ctx.save_for_backward(values, lengths, hidden, *tensors)
+        return hidden[1:].transpose(0, 1), *final
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "double backward (create_graph=True) is not supported by backend=cpu; "
+                "use backend=reference"
+            )
+        weights, vectors = ctx.counts
+        values, lengths, hidden, *tensors = ctx.saved_tensors
+        d_values, d_weights, d_vectors, d_start = ctx.kernel.backward(
+            values,
+            lengths,
+            *_split(tensors, weights, vectors)[:2],
+            hidden,
+            ctx.saved,
+            gradients[0],
+            gradients[1:],
+            inputs_too=ctx.needs_input_grad[1],
+        )
+        return None, d_values, None, None, None, *d_weights, *d_vectors, *d_start
+
+
+def _split(
+    tensors: tuple[Tensor, ...] | list[Tensor], weights: int, vectors: int
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    values = list(tensors)
+    return values[:weights], values[weights : weights + vectors], values[weights + vectors :]

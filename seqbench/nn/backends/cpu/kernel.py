@@ -1,0 +1,377 @@
+"""A cell compiled for this machine, and the calls of its functions on tensors.
+
+Legend: B sequences, T steps, F input features, H hidden units, S slots (pre-activations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from weakref import WeakKeyDictionary
+
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from seqbench.nn.backends.cpu import gradients, recurrence
+from seqbench.nn.backends.cpu.build import Code
+from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
+from seqbench.nn.backends.cpu.matmul import packed_size
+from seqbench.nn.backends.cpu.workspace import Loan, Workspace
+from seqbench.nn.backends.structured import Structure, Unsupported, structure
+from seqbench.nn.cell import Cell
+
+CACHE_NUMBERS = 1 << 16
+"""Pre-activations that are computed at once and then used: as many as a core's cache holds."""
+
+SMALL_WORK = 1 << 20
+"""Products below which a second thread costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of one run."""
+
+    steps: int
+    batch: int
+    features: int
+    hidden: int
+    slots: int
+    input_slots: int
+
+    @property
+    def row(self) -> int:
+        """Numbers of all pre-activations of one sequence."""
+        return self.slots * self.hidden
+
+    @property
+    def work(self) -> int:
+        """Products of one run forward."""
+        return self.steps * self.batch * self.row * (self.features + self.hidden)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What backward needs of a run, beside the hidden states."""
+
+    values: Loan
+    """``[T, B * n * H]``, the values that the equations save."""
+    states: list[Loan]
+    """``[T + 1, B, H]``, each state but the first."""
+    inner: list[Loan]
+    """``[T + 1, B, H]``, each inner value."""
+
+
+class Kernel:
+    """A cell's compiled functions."""
+
+    def __init__(self, structure: Structure, dtype: torch.dtype) -> None:
+        self.structure = structure
+        self.shape = register_shape(dtype)
+        between = structure.between
+        self._saved = structure.equations.saved + (between.saved if between else 0)
+
+        def generate() -> Code:
+            code = Code(ir.FloatType() if dtype == torch.float32 else ir.DoubleType(), self.shape)
+            recurrence.define(code, structure)
+            define_team(code)
+            return code
+
+        names = ("pack", "forward", "backward", "gradients", "team")
+        self._library = Library(f"{dtype} {structure!s}", generate, names)
+
+    def sizes(self, values: Tensor, hidden: int) -> Sizes:
+        """Return the sizes of a run on ``[B, T, F]`` inputs."""
+        batch, steps, features = values.shape
+        slots, input_slots = len(self.structure.slots), self.structure.input_slots
+        return Sizes(steps, batch, features, hidden, slots, input_slots)
+
+    def forward(
+        self,
+        values: Tensor,
+        lengths: Tensor,
+        weights: Sequence[Tensor],
+        vectors: Sequence[Tensor],
+        start: Sequence[Tensor],
+        *,
+        save: bool,
+    ) -> tuple[Tensor, list[Tensor], Saved]:
+        """Run all steps.
+
+        Args:
+            values: ``[B, T, F]``, the last axis without gaps.
+            lengths: ``[B]``, int64.
+            weights: input weights, their bias and recurrent weights, see
+                :meth:`~seqbench.nn.backends.structured.Structure.weights`.
+            vectors: each ``[H]``.
+            start: each ``[B, H]``, the states before the first step.
+            save: whether :meth:`backward` will follow.
+
+        Returns:
+            The hidden states ``[T + 1, B, H]`` from ``start`` on, zero after a sequence's end; the
+            final states, each ``[B, H]``; and what :meth:`backward` needs.
+        """
+        structure = self.structure
+        size = self.sizes(values, start[0].shape[1])
+        chunk = max(1, CACHE_NUMBERS // (size.batch * size.row))
+        slots = values.new_empty(chunk, size.batch, size.row)
+        width = size.batch * size.hidden * self._saved
+        steps = (size.steps + 1, size.batch, size.hidden)
+        hidden = values.new_empty(steps)  # the caller's, so not borrowed
+        dtype = values.dtype
+        saved = Saved(
+            _WORKSPACE.borrow(size.steps if save else 1, width, dtype=dtype),
+            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.states[1:]],
+            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.inner],
+        )
+        states = [hidden, *(loan.tensor for loan in saved.states)]
+        for state, before in zip(states, start, strict=True):
+            state[0] = before
+        input_weight, bias, *recurrent = weights
+        zeros = values.new_zeros(size.row)
+        bias = torch.cat([bias, zeros[len(bias) :]]) if len(bias) < size.row else bias.contiguous()
+        sources = (*structure.fed, *structure.inner)
+        packed = [self._pack(input_weight.t())]
+        for source, weight in zip(sources, recurrent, strict=True):
+            for begin, end, _ in recurrence.segments(structure, source):
+                first, last = ((n - source.start) * size.hidden for n in (begin, end))
+                packed.append(self._pack(weight[first:last].t()))
+        vectors = [vector.contiguous() for vector in vectors]
+        tail = [
+            *_addresses(packed[:1]),
+            bias.data_ptr(),
+            slots.data_ptr(),
+            saved.values.tensor.data_ptr(),
+            width if save else 0,
+            *_addresses(packed[1:]),
+            *_addresses(states),
+            *_addresses(vectors),
+            *_addresses([loan.tensor for loan in saved.inner]),
+        ]
+        loop = self._loop(size, chunk, lengths, zeros, values)
+        self._spread(
+            "forward", size.work, _shares(lengths), lambda first, last: [first, last, *loop, *tail]
+        )
+        if int(lengths.min()) == size.steps:
+            final = [hidden[-1], *(state[-1].clone() for state in states[1:])]
+        else:
+            rows = torch.arange(size.batch)
+            final = [state[lengths, rows] for state in states]
+        return hidden, final, saved
+
+    def backward(
+        self,
+        values: Tensor,
+        lengths: Tensor,
+        weights: Sequence[Tensor],
+        vectors: Sequence[Tensor],
+        hidden: Tensor,
+        saved: Saved,
+        d_hidden: Tensor,
+        d_final: Sequence[Tensor],
+        *,
+        inputs_too: bool,
+    ) -> tuple[Tensor | None, list[Tensor], list[Tensor], list[Tensor]]:
+        """Run all steps backwards.
+
+        Args:
+            values: as in :meth:`forward`, like the next three.
+            lengths: see there.
+            weights: see there.
+            vectors: see there.
+            hidden: what :meth:`forward` returned first.
+            saved: what it returned last.
+            d_hidden: ``[B, T, H]``, gradient of the hidden states.
+            d_final: each ``[B, H]``, gradients of the final states.
+            inputs_too: whether the gradient of ``values`` is wanted.
+
+        Returns:
+            Gradients of values, weights, vectors and start.
+        """
+        structure = self.structure
+        states = [hidden, *(loan.tensor for loan in saved.states)]
+        size = self.sizes(values, states[0].shape[2])
+        chunk = max(1, CACHE_NUMBERS // (size.batch * size.row))
+        input_weight, _, *recurrent = weights
+        sources = (*structure.fed, *structure.inner)
+        zeros = values.new_zeros(max(size.row, size.features))
+        loan = _WORKSPACE.borrow(size.steps, size.batch, size.row, dtype=values.dtype)
+        d_slots = loan.tensor
+        d_values = values.new_empty(values.shape) if inputs_too else None
+        d_states = [part.contiguous().clone() for part in d_final]
+        d_vectors = [values.new_zeros(size.batch, size.hidden) for _ in vectors]
+        d_inner = [values.new_empty(size.batch, size.hidden) for _ in structure.inner]
+        if d_hidden.stride(2) != 1:
+            d_hidden = d_hidden.contiguous()
+        packed = [self._pack(weight) for weight in recurrent]
+        packed_input = self._pack(input_weight) if inputs_too else None
+        vectors = [vector.contiguous() for vector in vectors]
+        tail = [
+            0 if packed_input is None else packed_input.data_ptr(),
+            saved.values.tensor.data_ptr(),
+            saved.values.tensor.stride(0),
+            d_slots.data_ptr(),
+            d_hidden.data_ptr(),
+            *d_hidden.stride()[:2],
+            *_addresses(packed),
+            *_addresses(states),
+            *_addresses(vectors),
+            *_addresses(d_states),
+            *_addresses(d_vectors),
+            *_addresses(d_inner),
+        ]
+        loop = self._loop(size, chunk, lengths, zeros, values if d_values is None else d_values)
+        self._spread(
+            "backward", size.work, _shares(lengths), lambda first, last: [first, last, *loop, *tail]
+        )
+        rows = _rows(lengths, size)
+        d_weight, d_bias = self._gradient(
+            size, rows, d_slots, 0, size.input_slots, values, values.stride()[:2]
+        )
+        d_weights = [d_weight, d_bias]
+        for source, operand in zip(sources, self._operands(states, saved), strict=True):
+            strides = (size.hidden, size.batch * size.hidden)
+            d_weights.append(
+                self._gradient(size, rows, d_slots, source.start, source.stop, operand, strides)[0]
+            )
+        return d_values, d_weights, [d_vector.sum(0) for d_vector in d_vectors], d_states
+
+    def _pack(self, matrix: Tensor) -> Tensor:
+        """Pack the right operand ``[K, N]`` of a product in panels."""
+        depth, columns = matrix.shape
+        packed = matrix.new_empty(packed_size(depth, columns, self.shape))
+        arguments = [matrix.data_ptr(), *matrix.stride(), depth, columns, packed.data_ptr()]
+        self._library.call("pack", arguments)
+        return packed
+
+    def _operands(self, states: list[Tensor], saved: Saved) -> list[Tensor]:
+        names = self.structure.states
+        fed = [states[names.index(source.name)] for source in self.structure.fed]
+        return [*fed, *(loan.tensor for loan in saved.inner)]
+
+    def _loop(
+        self, size: Sizes, chunk: int, lengths: Tensor, zeros: Tensor, x: Tensor
+    ) -> list[int]:
+        return [
+            *(size.steps, size.batch, size.features, size.hidden, chunk),
+            *(lengths.data_ptr(), zeros.data_ptr(), x.data_ptr(), *x.stride()[:2]),
+        ]
+
+    def _gradient(
+        self,
+        size: Sizes,
+        rows: Tensor,
+        d_slots: Tensor,
+        start: int,
+        stop: int,
+        operand: Tensor,
+        strides: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient of a weight ``[(stop - start) * H, N]`` and the slots' sums."""
+        columns, width = (stop - start) * size.hidden, operand.shape[-1]
+        result = operand.new_zeros(columns, width)
+        sums = operand.new_zeros(columns)
+        room = packed_size(gradients.BLOCK_ROWS, width, self.shape)
+        copy = gradients.BLOCK_ROWS * gradients.BLOCK_COLUMNS
+        slots_at = d_slots.data_ptr() + start * size.hidden * d_slots.element_size()
+
+        def arguments(first: int, last: int) -> list[int]:
+            scratch = operand.new_empty(room + copy)
+            scratches.append(scratch)
+            return [
+                *(first, last, rows.data_ptr(), len(rows), size.batch, slots_at, size.row),
+                *(operand.data_ptr(), *strides, width, result.data_ptr(), sums.data_ptr()),
+                *(scratch.data_ptr(), scratch.data_ptr() + room * scratch.element_size()),
+            ]
+
+        scratches: list[Tensor] = []
+        self._spread("gradients", len(rows) * columns * width, _even(columns), arguments)
+        return result, sums
+
+    def _spread(
+        self,
+        function: str,
+        work: int,
+        shares: Callable[[int], list[tuple[int, int]]],
+        arguments: Callable[[int, int], list[int]],
+    ) -> None:
+        """Call a function for each share of what there is to do, each on its own thread."""
+        threads = torch.get_num_threads() if work > SMALL_WORK else 1
+        calls = [arguments(first, last) for first, last in shares(threads)]
+        self._library.call_all(function, calls)
+
+
+def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
+    """Return a cell's kernel, compiled when it is first wanted.
+
+    Raises:
+        Unsupported: the cell cannot be compiled for CPU.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise Unsupported(f"{str(dtype).removeprefix('torch.')} is not compiled")
+    found = structure(cell, dtype)
+    if found not in _KERNELS:
+        try:
+            _KERNELS[found] = _compiled(found, dtype)
+        except Unsupported as error:
+            _KERNELS[found] = error
+    known = _KERNELS[found]
+    if isinstance(known, Unsupported):
+        raise known
+    return known
+
+
+def _compiled(found: Structure, dtype: torch.dtype) -> Kernel:
+    """Compile once for all cells with the same equations."""
+    key = f"{dtype} {found!s}"
+    if key not in _COMPILED:
+        _COMPILED[key] = Kernel(found, dtype)
+    return _COMPILED[key]
+
+
+_KERNELS: WeakKeyDictionary[Structure, Kernel | Unsupported] = WeakKeyDictionary()
+_COMPILED: dict[str, Kernel] = {}
+_WORKSPACE = Workspace()
+
+
+def _addresses(tensors: Sequence[Tensor]) -> list[int]:
+    return [tensor.data_ptr() for tensor in tensors]
+
+
+def _rows(lengths: Tensor, size: Sizes) -> Tensor:
+    """Return the indices t * B + b of real steps."""
+    if int(lengths.min()) == size.steps:
+        return _all_rows(size.steps * size.batch)
+    return (torch.arange(size.steps)[:, None] < lengths).flatten().nonzero().flatten()
+
+
+@lru_cache(maxsize=8)
+def _all_rows(count: int) -> Tensor:
+    return torch.arange(count)
+
+
+def _even(count: int) -> Callable[[int], list[tuple[int, int]]]:
+    """Split columns evenly."""
+
+    def shares(threads: int) -> list[tuple[int, int]]:
+        edges = [count * n // threads for n in range(threads + 1)]
+        return [(a, b) for a, b in pairwise(edges) if a < b]
+
+    return shares
+
+
+def _shares(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
+    """Split sequences so that each share has about as many steps."""
+
+    def shares(threads: int) -> list[tuple[int, int]]:
+        if threads == 1:
+            return [(0, len(lengths))]
+        until = lengths.cumsum(0)
+        wanted = torch.arange(1, threads, dtype=torch.float64) * int(until[-1]) / threads
+        inner = (torch.searchsorted(until.double(), wanted) + 1).tolist()
+        edges = [0, *inner, len(lengths)]
+        return [(a, b) for a, b in pairwise(edges) if a < b]
+
+    return shares

@@ -1,0 +1,223 @@
+"""From generated code to machine code, kept on disk for the next process."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import llvmlite
+import torch
+from llvmlite import binding as llvm
+from llvmlite import ir
+from platformdirs import user_cache_path
+from threadpoolctl import threadpool_info
+
+from seqbench.nn.backends.cpu.build import INT, POINTER, VOID, Code, Shape, Value, const
+
+ATTRIBUTES = (
+    'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" '
+    '"reciprocal-estimates"="vec-divf" }'
+)
+"""Let registers be as wide as the machine has them, and a reciprocal be estimated in the one place
+that allows it."""
+
+
+def register_shape(dtype: torch.dtype) -> Shape:
+    """Return how this machine's registers are used."""
+    features = _features()
+    triple = llvm.get_default_triple()
+    if features.get("avx512f"):
+        bits, vectors = 512, 4  # 32 registers: 24 sums, 4 of B, 1 of A
+    elif features.get("avx2") and features.get("fma"):
+        bits, vectors = 256, 2  # 16 registers: 12 sums, 2 of B, 1 of A
+    else:
+        bits, vectors = 128, 4 if "aarch64" in triple or "arm64" in triple else 2
+    return Shape(bits // 8 // dtype.itemsize, vectors, rows=6)
+
+
+@cache
+def _features() -> dict[str, bool]:
+    return dict(llvm.get_host_cpu_features())
+
+
+class Library:
+    """Compiled functions of one module, callable with the address of their arguments.
+
+    Args:
+        identity: tells the code from any other that this version of the package generates.
+        generate: makes the code, if it is not on disk yet.
+        names: the functions.
+    """
+
+    def __init__(self, identity: str, generate: Callable[[], Code], names: tuple[str, ...]) -> None:
+        machine = _machine()
+        path = _cache_path(identity)
+        image = _read(path)
+        if image is None:
+            image = _compile(_with_attributes(str(generate().module)), machine)
+            _write(path, image)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(image))
+        self._engine.finalize_object()
+        self._addresses = {name: self._engine.get_function_address(name) for name in names}
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self._functions = {name: kind(place) for name, place in self._addresses.items()}
+
+    def call(self, name: str, arguments: Sequence[int]) -> None:
+        """Call a function; other Python threads run meanwhile."""
+        self._functions[name](_block(arguments))
+
+    def call_all(self, name: str, calls: Sequence[Sequence[int]]) -> None:
+        """Call a function for each list of arguments, on a thread each.
+
+        The threads are torch's own, which wait for work without sleeping and would otherwise take
+        the processor from any others; where torch's OpenMP is not found, they are Python's.
+        """
+        if len(calls) == 1:
+            self.call(name, calls[0])
+            return
+        openmp = _openmp()
+        if openmp is None:
+            list(_pool().map(lambda arguments: self.call(name, arguments), calls))
+            return
+        blocks = [_block(arguments) for arguments in calls]
+        function = self._addresses[name]
+        team = [len(blocks), function, *openmp.numbers, *map(ctypes.addressof, blocks)]
+        openmp.parallel(self._addresses["team"], _block(team), len(blocks), 0)
+
+
+def _block(arguments: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(arguments))(*arguments)
+
+
+def define_team(code: Code) -> None:
+    """Define ``team``, what each thread of an OpenMP team runs: its part of a list of calls.
+
+    Its argument is the address of the number of calls, the function, OpenMP's functions for the
+    number of this thread and of all threads, and the calls' arguments.
+    """
+    body = code.function("team", [POINTER], public=True)
+    data = body.function.args[0]
+    count = body.load_int(data, const(0))
+    builder = body.builder
+
+    def function_at(position: int, kind: ir.FunctionType) -> Value:
+        return builder.inttoptr(body.load_int(data, const(position)), kind.as_pointer())
+
+    function = function_at(1, ir.FunctionType(VOID, [POINTER]))
+    numbers = [function_at(position, ir.FunctionType(ir.IntType(32), [])) for position in (2, 3)]
+    first, step = (builder.sext(builder.call(number, []), INT) for number in numbers)
+    with body.loop(first, count, step) as (index, _, _):
+        arguments = body.load_pointer(data, body.plus(index, const(4)))
+        builder.call(function, [arguments])
+    builder.ret_void()
+
+
+@dataclass(frozen=True)
+class OpenMP:
+    """The OpenMP that torch runs on."""
+
+    parallel: Callable[[int, ctypes.Array[ctypes.c_int64], int, int], None]
+    """Run a function at an address, with an argument, on so many threads."""
+    numbers: tuple[int, int]
+    """Addresses of the functions for the number of this thread and of all threads of a team."""
+
+
+@cache
+def _openmp() -> OpenMP | None:
+    for found in threadpool_info():
+        if found["user_api"] == "openmp" and "torch" in Path(found["filepath"]).parts:
+            library = ctypes.CDLL(found["filepath"])
+            try:
+                parallel = library.GOMP_parallel
+                functions = (library.omp_get_thread_num, library.omp_get_num_threads)
+            except AttributeError:
+                continue
+            parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+            parallel.restype = None
+            this, threads = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in functions)
+            return OpenMP(parallel, (this, threads))
+    return None
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="seqbench")
+
+
+def _with_attributes(text: str) -> str:
+    # llvmlite has no way to set these on a function.
+    return re.sub(r"^(define [^\n]*?)(\n\{)", r"\1 #0\2", text, flags=re.MULTILINE) + ATTRIBUTES
+
+
+def _machine() -> llvm.TargetMachine:
+    _initialize()
+    target = llvm.Target.from_default_triple()
+    features = llvm.get_host_cpu_features().flatten()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True
+    )
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(
+        module, llvm.create_pass_builder(machine, options)
+    )
+    return machine.emit_object(module)  # type: ignore[no-any-return]
+
+
+def _cache_path(identity: str) -> Path:
+    """Where machine code is kept: by what it is, what generates it, the machine, the compiler."""
+    machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    parts = (identity, _generator(), *machine, llvm.get_default_triple(), llvmlite.__version__)
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    return cache_folder() / f"{name}.o"
+
+
+@cache
+def _generator() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled cells: ``$SEQBENCH_CACHE``, or the user's cache folder."""
+    given = os.environ.get("SEQBENCH_CACHE")
+    return (Path(given) if given else user_cache_path("seqbench")) / "cells"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, image = content[:32], content[32:]
+    return image if hashlib.sha256(image).digest() == checksum else None
+
+
+def _write(path: Path, image: bytes) -> None:
+    """Keep machine code; several processes may do so at once, and a full disk is no failure."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(image).digest() + image)
+        os.replace(file.name, path)
+    except OSError:
+        return

@@ -1,0 +1,341 @@
+"""What a compiled back end works from.
+
+A cell's equations and their derivatives as graphs, and its weights in the order in which the engine
+multiplies them. A step is a product of the inputs, a product of each state that feeds back, and the
+pointwise equations between them. Backwards, only the equations' derivative and the gradient of the
+states are serial; the gradient of each weight is one product after the loop over time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch._decomp import core_aten_decompositions
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seqbench.nn.cell import Cell, Named
+
+
+class Unsupported(Exception):  # noqa: N818 - as errors.Refused
+    """A compiled back end cannot run a cell; the message says why."""
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Pointwise equations as a graph, and their derivative.
+
+    Both graphs take and return tensors of one shape; every operation is elementwise. What is
+    expensive to compute (a sigmoid) is computed once: ``forward`` returns it to be saved and
+    ``backward`` takes it; the rest is computed again.
+    """
+
+    forward: GraphModule
+    """Arguments: pre-activations, states, vectors. Outputs: the new values and what to save."""
+    backward: GraphModule
+    """Arguments: what was saved, states, vectors, and the gradients of the new values. Outputs: the
+    gradients of the arguments of ``forward``."""
+    saved: int
+    """How many values are saved."""
+
+    def __str__(self) -> str:
+        """Return the equations as code; the same for the same equations."""
+        return f"{self.forward.code} {self.backward.code} {self.saved}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What feeds back through weights into a range of pre-activations."""
+
+    name: str
+    start: int
+    stop: int
+    """The first slot that sees it, and the one after the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A cell as the engine sees it."""
+
+    slots: tuple[str, ...]
+    """Pre-activations in the order of their columns: input terms, sums, recurrent terms."""
+    input_slots: int
+    """The first so many slots have an input term."""
+    states: tuple[str, ...]
+    vectors: tuple[str, ...]
+    fed: tuple[Source, ...]
+    """States that feed back."""
+    inner: tuple[Source, ...]
+    """Values of the step itself that feed back, made by ``between``."""
+    equations: Equations
+    between: Equations | None
+
+    def __str__(self) -> str:
+        """Return what tells this structure from another."""
+        parts = (self.slots, self.input_slots, self.states, self.vectors, self.fed, self.inner)
+        return f"{parts} {self.equations} {self.between}"
+
+    def weights(self, cell: Cell) -> list[Tensor]:
+        """Return what the engine multiplies with, under autograd.
+
+        Returns:
+            The input weights ``[input_slots * H, F]``, their bias ``[input_slots * H]`` and for
+            each of :attr:`fed` and :attr:`inner` its weights ``[(stop - start) * H, H]``.
+        """
+        order = [_gate_of(cell, slot) for slot in self.slots]
+        weight, bias = cell.input_weight(order[: self.input_slots])
+        if bias is None:
+            bias = weight.new_zeros(len(weight))
+        recurrent = [
+            cell.recurrent_weight(source.name, order[source.start : source.stop])
+            for source in (*self.fed, *self.inner)
+        ]
+        return [weight, bias, *recurrent]
+
+
+def structure(cell: Cell, dtype: torch.dtype) -> Structure:
+    """Trace a cell's equations.
+
+    Raises:
+        Unsupported: an operation of the equations is not elementwise, or cannot be traced.
+    """
+    numbers = _numbers(cell)
+    known = _BY_CELL.setdefault(cell, {}) if numbers is None else _BY_CLASS
+    key = (dtype, cell.training) if numbers is None else (dtype, type(cell), numbers)
+    if key not in known:
+        try:
+            known[key] = _trace_cell(cell, dtype)
+        except Unsupported as error:
+            known[key] = error
+    found = known[key]
+    if isinstance(found, Unsupported):
+        raise found
+    return found
+
+
+_BY_CLASS: dict[Hashable, Structure | Unsupported] = {}
+_BY_CELL: WeakKeyDictionary[Cell, dict[Hashable, Structure | Unsupported]] = WeakKeyDictionary()
+
+
+def _numbers(cell: Cell) -> Hashable | None:
+    """Return the attributes that the equations may use; None if they are more than numbers.
+
+    Cells of one class with the same numbers share their structure, and one whose number changes
+    is traced again.
+    """
+    if any(True for _ in cell.children()) or any(True for _ in cell.buffers()):
+        return None
+    own = {
+        name: value
+        for name, value in vars(cell).items()
+        if not name.startswith("_") and name not in ("input_size", "hidden_size")
+    }
+    simple = all(isinstance(value, bool | int | float | str | None) for value in own.values())
+    return tuple(sorted(own.items())) if simple else None
+
+
+def _trace_cell(cell: Cell, dtype: torch.dtype) -> Structure:
+    slots, states, vectors = cell.slots(), cell.states, tuple(cell.vectors)
+    input_slots = len(cell.gates)
+
+    def source(name: str) -> Source:
+        seen = [
+            i
+            for i, slot in enumerate(slots)
+            if i >= len(cell.separate) and _gate_of(cell, slot) in cell.sources()[name]
+        ]
+        if not seen:
+            raise Unsupported(f"no gate sees {name}")
+        return Source(name, seen[0], seen[-1] + 1)
+
+    heard = {gate for seen_by in cell.sources().values() for gate in seen_by}
+    for gate in cell.separate:
+        if gate not in heard:
+            raise Unsupported(f"nothing feeds back into the separate gate {gate}")
+    fed = tuple(source(name) for name in cell.sources() if name not in cell.inner)
+    inner = tuple(source(name) for name in cell.inner)
+    early = cell.early()
+
+    def named(count: int, values: Sequence[Tensor]) -> tuple[Named, Named, Named]:
+        names = slots if count == len(slots) else early
+        state_end = count + len(states)
+        return (
+            Named(names, values[:count]),
+            Named(states, values[count:state_end]),
+            Named(vectors, values[state_end:]),
+        )
+
+    def equations(*values: Tensor) -> list[Tensor]:
+        return list(cell.pick_states(cell.equations(*named(len(slots), values))))
+
+    def between(*values: Tensor) -> list[Tensor]:
+        early_values = [values[i] for i, slot in enumerate(slots) if slot in early]
+        made = cell.between(*named(len(early), [*early_values, *values[len(slots) :]]))
+        return [made[name] for name in cell.inner]
+
+    counts = (len(slots), len(states) + len(vectors))
+    return Structure(
+        slots,
+        input_slots,
+        states,
+        vectors,
+        fed,
+        inner,
+        _trace(equations, counts, len(states), dtype),
+        _trace(between, counts, len(inner), dtype) if inner else None,
+    )
+
+
+def _trace(
+    function: Callable[..., list[Tensor]],
+    arguments: tuple[int, int],
+    outputs: int,
+    dtype: torch.dtype,
+) -> Equations:
+    # Vectors are traced in the shape of everything else: their gradient is then one value for each
+    # row too, which the engine sums.
+    count = sum(arguments)
+    example = [torch.full((2, 3), 0.5, dtype=dtype) for _ in range(count + outputs)]
+
+    def both(*values: Tensor) -> list[Tensor]:
+        made, pull_back = torch.func.vjp(function, *values[:count])  # type: ignore[misc]
+        return [*made, *pull_back(list(values[count:]))]
+
+    try:
+        joint = make_fx(both, _decompositions())(*example).graph
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Unsupported(f"its equations cannot be traced ({reason})") from error
+    joint.eliminate_dead_code()
+    for node in joint.nodes:
+        _check_elementwise(node)
+    return _partition(joint, arguments, outputs)
+
+
+def _partition(joint: Graph, arguments: tuple[int, int], outputs: int) -> Equations:
+    """Split a graph of values and gradients where the fewest costly operations are repeated."""
+    inputs = [node for node in joint.nodes if node.op == "placeholder"]
+    results = _flat(next(node for node in joint.nodes if node.op == "output").args[0])
+    slots, gradients = inputs[: arguments[0]], inputs[sum(arguments) :]
+    late = set(gradients)
+    for node in joint.nodes:
+        if any(part in late for part in node.all_input_nodes):
+            late.add(node)
+    costly = [n for n in joint.nodes if n not in late and _name(n) in COSTLY]
+    kept = _needed(results[outputs:], stop={*costly, *slots})
+    saved = [node for node in (*costly, *slots) if node in kept]
+    others = inputs[arguments[0] : sum(arguments)]
+    return Equations(
+        _subgraph(joint, inputs[: sum(arguments)], [*results[:outputs], *saved]),
+        _subgraph(joint, [*saved, *others, *gradients], results[outputs:]),
+        len(saved),
+    )
+
+
+def _needed(results: Sequence[Node], stop: set[Node]) -> set[Node]:
+    """Return what the results are computed from, not looking behind the nodes of ``stop``."""
+    found: set[Node] = set()
+    waiting = list(results)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += () if node in stop else node.all_input_nodes
+    return found
+
+
+def _subgraph(joint: Graph, arguments: Sequence[Node], results: Sequence[Node]) -> GraphModule:
+    graph = Graph()
+    copies = {node: graph.placeholder(f"argument_{n}") for n, node in enumerate(arguments)}
+    for node in joint.nodes:
+        known = all(part in copies for part in node.all_input_nodes)
+        if node.op == "call_function" and node not in copies and known:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(tuple(copies[node] for node in results))
+    graph.eliminate_dead_code()
+    return GraphModule(torch.nn.Module(), graph)
+
+
+def _flat(made: Any) -> list[Node]:
+    return [made] if isinstance(made, Node) else [node for part in made for node in _flat(part)]
+
+
+@cache
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return how composite operations break up, but for two whose derivatives are cheaper whole."""
+    whole = ("sigmoid_backward", "tanh_backward")
+    table = dict(core_aten_decompositions())
+    return {op: how for op, how in table.items() if op.name().split(".")[0][6:] not in whole}
+
+
+def _check_elementwise(node: Node) -> None:
+    if node.op == "get_attr":
+        raise Unsupported("its equations use a tensor that is no vector of the cell")
+    if node.op != "call_function":
+        return
+    value: Any = node.meta["tensor_meta"] if "tensor_meta" in node.meta else node.meta.get("val")
+    tags = getattr(node.target, "tags", ())
+    if torch.Tag.pointwise not in tags and not _creates(node):
+        raise Unsupported(f"{operation(node)} is not elementwise")
+    if value is not None and tuple(value.shape) not in ((2, 3), ()):
+        raise Unsupported(f"{operation(node)} changes the shape")
+
+
+def _creates(node: Node) -> bool:
+    return _name(node) in CONSTANTS
+
+
+def _name(node: Node) -> str:
+    return operation(node).partition(".")[2].partition(".")[0]
+
+
+CONSTANTS = {
+    "zeros_like": 0.0,
+    "ones_like": 1.0,
+    "full_like": None,
+    "scalar_tensor": None,
+    "full": None,
+    "new_zeros": 0.0,
+    "new_ones": 1.0,
+    "zeros": 0.0,
+    "ones": 1.0,
+    "detach": None,
+    "alias": None,
+    "clone": None,
+    "lift_fresh_copy": None,
+}
+
+
+COSTLY = {
+    "sigmoid",
+    "tanh",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sin",
+    "cos",
+    "erf",
+    "pow",
+    "sqrt",
+    "rsqrt",
+    "div",
+    "reciprocal",
+}
+"""Operations worth saving for the derivative."""
+
+
+def operation(node: Node) -> str:
+    """Name an operation as torch does: ``aten.mul.Tensor``."""
+    return str(node.target)
+
+
+def _gate_of(cell: Cell, slot: str) -> str:
+    return slot if slot in cell.gates else slot[: -len("_x")]
