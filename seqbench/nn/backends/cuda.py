@@ -48,6 +48,7 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
         found,
         values.to(dtype),
         running,
+        torch.is_grad_enabled(),
         len(weights),
         len(cell.vectors),
         *weights,
@@ -64,6 +65,7 @@ class _Recurrence(torch.autograd.Function):
         found: Structure,
         values: Tensor,
         running: Tensor | None,
+        grad_enabled: bool,
         weight_count: int,
         vector_count: int,
         *tensors: Tensor,
@@ -86,7 +88,7 @@ class _Recurrence(torch.autograd.Function):
                     torch.where(running[step], n, old) for n, old in zip(new, state, strict=True)
                 ]
             state = new
-        if any(ctx.needs_input_grad):
+        if grad_enabled and any(ctx.needs_input_grad):
             ctx.loop, ctx.running = loop, running
             ctx.saved, ctx.history, ctx.inner_history = saved, history, inner_history
             ctx.save_for_backward(values, *tensors)
@@ -131,7 +133,7 @@ class _Recurrence(torch.autograd.Function):
         d_weights = [d_inputs.t() @ flat, d_inputs.sum(0)]
         for source, operand in loop.operands(ctx.history, ctx.inner_history):
             d_weights.append(loop.columns(d_slots, source).t() @ operand)
-        return None, d_values, None, None, None, *d_weights, *d_vectors, *d_state
+        return None, d_values, None, None, None, None, *d_weights, *d_vectors, *d_state
 
 
 class _Loop:

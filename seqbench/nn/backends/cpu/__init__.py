@@ -42,6 +42,7 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
         found,
         values,
         lengths.to(torch.int64).contiguous(),
+        torch.is_grad_enabled(),
         len(weights),
         len(cell.vectors),
         *weights,
@@ -58,12 +59,13 @@ class _Recurrence(torch.autograd.Function):
         found: Kernel,
         values: Tensor,
         lengths: Tensor,
+        grad_enabled: bool,
         weights: int,
         vectors: int,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         parts = _split(tensors, weights, vectors)
-        save = any(ctx.needs_input_grad)
+        save = grad_enabled and any(ctx.needs_input_grad)
         RAN["cpu"] += 1
         hidden, final, saved = found.forward(values, lengths, *parts, save=save)
         if save:
@@ -90,7 +92,7 @@ class _Recurrence(torch.autograd.Function):
             gradients[1:],
             inputs_too=ctx.needs_input_grad[1],
         )
-        return None, d_values, None, None, None, *d_weights, *d_vectors, *d_start
+        return None, d_values, None, None, None, None, *d_weights, *d_vectors, *d_start
 
 
 def _split(

@@ -15,10 +15,17 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
-from seqbench.nn.backends.cpu import gradients, recurrence
+from seqbench.nn.backends.cpu.backward import BACKWARD, Backward
 from seqbench.nn.backends.cpu.build import Code
+from seqbench.nn.backends.cpu.forward import FORWARD, Forward, segments
+from seqbench.nn.backends.cpu.gradients import (
+    BLOCK_COLUMNS,
+    BLOCK_ROWS,
+    GRADIENTS,
+    define_gradients,
+)
 from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
-from seqbench.nn.backends.cpu.matmul import packed_size
+from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
 from seqbench.nn.backends.cpu.workspace import Loan, Workspace
 from seqbench.nn.backends.structured import Structure, Unsupported, structure
 from seqbench.nn.cell import Cell
@@ -75,7 +82,11 @@ class Kernel:
 
         def generate() -> Code:
             code = Code(ir.FloatType() if dtype == torch.float32 else ir.DoubleType(), self.shape)
-            recurrence.define(code, structure)
+            define_pack(code)
+            matmul = define_matmul(code)
+            Forward(code, structure, matmul).define()
+            Backward(code, structure, matmul).define()
+            define_gradients(code, matmul)
             define_team(code)
             return code
 
@@ -135,25 +146,19 @@ class Kernel:
         sources = (*structure.fed, *structure.inner)
         packed = [self._pack(input_weight.t())]
         for source, weight in zip(sources, recurrent, strict=True):
-            for begin, end, _ in recurrence.segments(structure, source):
+            for begin, end, _ in segments(structure, source):
                 first, last = ((n - source.start) * size.hidden for n in (begin, end))
                 packed.append(self._pack(weight[first:last].t()))
         vectors = [vector.contiguous() for vector in vectors]
-        tail = [
-            *_addresses(packed[:1]),
-            bias.data_ptr(),
-            slots.data_ptr(),
-            saved.values.tensor.data_ptr(),
-            width if save else 0,
-            *_addresses(packed[1:]),
-            *_addresses(states),
-            *_addresses(vectors),
-            *_addresses([loan.tensor for loan in saved.inner]),
-        ]
-        loop = self._loop(size, chunk, lengths, zeros, values)
-        self._spread(
-            "forward", size.work, _shares(lengths), lambda first, last: [first, last, *loop, *tail]
-        )
+        named = _loop_arguments(size, chunk, lengths, zeros, values) | {
+            "input_weight": packed[0].data_ptr(),
+            "bias": bias.data_ptr(),
+            "slots": slots.data_ptr(),
+            "saved": saved.values.tensor.data_ptr(),
+            "saved_step": width if save else 0,
+        }
+        lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
+        self._spread("forward", FORWARD, named, lists, size.work, _by_steps(lengths))
         if int(lengths.min()) == size.steps:
             final = [hidden[-1], *(state[-1].clone() for state in states[1:])]
         else:
@@ -208,24 +213,18 @@ class Kernel:
         packed = [self._pack(weight) for weight in recurrent]
         packed_input = self._pack(input_weight) if inputs_too else None
         vectors = [vector.contiguous() for vector in vectors]
-        tail = [
-            0 if packed_input is None else packed_input.data_ptr(),
-            saved.values.tensor.data_ptr(),
-            saved.values.tensor.stride(0),
-            d_slots.data_ptr(),
-            d_hidden.data_ptr(),
-            *d_hidden.stride()[:2],
-            *_addresses(packed),
-            *_addresses(states),
-            *_addresses(vectors),
-            *_addresses(d_states),
-            *_addresses(d_vectors),
-            *_addresses(d_inner),
-        ]
-        loop = self._loop(size, chunk, lengths, zeros, values if d_values is None else d_values)
-        self._spread(
-            "backward", size.work, _shares(lengths), lambda first, last: [first, last, *loop, *tail]
-        )
+        x = values if d_values is None else d_values
+        named = _loop_arguments(size, chunk, lengths, zeros, x) | {
+            "input_weight": 0 if packed_input is None else packed_input.data_ptr(),
+            "saved": saved.values.tensor.data_ptr(),
+            "saved_step": saved.values.tensor.stride(0),
+            "d_slots": d_slots.data_ptr(),
+            "d_hidden": d_hidden.data_ptr(),
+            "d_batch": d_hidden.stride(0),
+            "d_step": d_hidden.stride(1),
+        }
+        lists = (packed, states, vectors, d_states, d_vectors, d_inner)
+        self._spread("backward", BACKWARD, named, lists, size.work, _by_steps(lengths))
         rows = _rows(lengths, size)
         d_weight, d_bias = self._gradient(
             size, rows, d_slots, 0, size.input_slots, values, values.stride()[:2]
@@ -251,14 +250,6 @@ class Kernel:
         fed = [states[names.index(source.name)] for source in self.structure.fed]
         return [*fed, *(loan.tensor for loan in saved.inner)]
 
-    def _loop(
-        self, size: Sizes, chunk: int, lengths: Tensor, zeros: Tensor, x: Tensor
-    ) -> list[int]:
-        return [
-            *(size.steps, size.batch, size.features, size.hidden, chunk),
-            *(lengths.data_ptr(), zeros.data_ptr(), x.data_ptr(), *x.stride()[:2]),
-        ]
-
     def _gradient(
         self,
         size: Sizes,
@@ -273,33 +264,57 @@ class Kernel:
         columns, width = (stop - start) * size.hidden, operand.shape[-1]
         result = operand.new_zeros(columns, width)
         sums = operand.new_zeros(columns)
-        room = packed_size(gradients.BLOCK_ROWS, width, self.shape)
-        copy = gradients.BLOCK_ROWS * gradients.BLOCK_COLUMNS
-        slots_at = d_slots.data_ptr() + start * size.hidden * d_slots.element_size()
+        named = {
+            "rows": rows.data_ptr(),
+            "count": len(rows),
+            "batch": size.batch,
+            "d_slots": d_slots.data_ptr() + start * size.hidden * d_slots.element_size(),
+            "d_slots_row": size.row,
+            "operand": operand.data_ptr(),
+            "operand_batch": strides[0],
+            "operand_step": strides[1],
+            "width": width,
+            "result": result.data_ptr(),
+            "bias": sums.data_ptr(),
+        }
+        room = packed_size(BLOCK_ROWS, width, self.shape)
+        scratch = operand.new_empty(torch.get_num_threads(), room + BLOCK_ROWS * BLOCK_COLUMNS)
 
-        def arguments(first: int, last: int) -> list[int]:
-            scratch = operand.new_empty(room + copy)
-            scratches.append(scratch)
-            return [
-                *(first, last, rows.data_ptr(), len(rows), size.batch, slots_at, size.row),
-                *(operand.data_ptr(), *strides, width, result.data_ptr(), sums.data_ptr()),
-                *(scratch.data_ptr(), scratch.data_ptr() + room * scratch.element_size()),
-            ]
+        def own(thread: int) -> dict[str, int]:
+            panel = scratch[thread].data_ptr()
+            return {"panel": panel, "copy": panel + room * scratch.element_size()}
 
-        scratches: list[Tensor] = []
-        self._spread("gradients", len(rows) * columns * width, _even(columns), arguments)
+        work = len(rows) * columns * width
+        self._spread("gradients", GRADIENTS, named, (), work, _evenly(columns), own)
         return result, sums
 
     def _spread(
         self,
         function: str,
+        fields: Sequence[str],
+        named: dict[str, int],
+        lists: Sequence[Sequence[Tensor]],
         work: int,
         shares: Callable[[int], list[tuple[int, int]]],
-        arguments: Callable[[int, int], list[int]],
+        own: Callable[[int], dict[str, int]] = lambda thread: {},
     ) -> None:
-        """Call a function for each share of what there is to do, each on its own thread."""
+        """Call a function for each share of what there is to do, each on its own thread.
+
+        Args:
+            function: its name.
+            fields: its arguments' names in order.
+            named: the arguments that all threads have in common, but for the lists.
+            lists: tensors whose addresses follow the named arguments.
+            work: products to be computed, which tells whether a second thread is worth while.
+            shares: from a number of threads to the first and last of each share.
+            own: from a thread's number to the arguments that are its own.
+        """
         threads = torch.get_num_threads() if work > SMALL_WORK else 1
-        calls = [arguments(first, last) for first, last in shares(threads)]
+        addresses = [tensor.data_ptr() for tensors in lists for tensor in tensors]
+        calls = []
+        for thread, (first, last) in enumerate(shares(threads)):
+            mine = named | {"first": first, "last": last} | own(thread)
+            calls.append([*(mine[field] for field in fields), *addresses])
         self._library.call_all(function, calls)
 
 
@@ -336,8 +351,21 @@ _COMPILED: dict[str, Kernel] = {}
 _WORKSPACE = Workspace()
 
 
-def _addresses(tensors: Sequence[Tensor]) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
+def _loop_arguments(
+    size: Sizes, chunk: int, lengths: Tensor, zeros: Tensor, x: Tensor
+) -> dict[str, int]:
+    return {
+        "steps": size.steps,
+        "batch": size.batch,
+        "features": size.features,
+        "hidden": size.hidden,
+        "chunk": chunk,
+        "lengths": lengths.data_ptr(),
+        "zeros": zeros.data_ptr(),
+        "x": x.data_ptr(),
+        "x_batch": x.stride(0),
+        "x_step": x.stride(1),
+    }
 
 
 def _rows(lengths: Tensor, size: Sizes) -> Tensor:
@@ -352,7 +380,7 @@ def _all_rows(count: int) -> Tensor:
     return torch.arange(count)
 
 
-def _even(count: int) -> Callable[[int], list[tuple[int, int]]]:
+def _evenly(count: int) -> Callable[[int], list[tuple[int, int]]]:
     """Split columns evenly."""
 
     def shares(threads: int) -> list[tuple[int, int]]:
@@ -362,7 +390,7 @@ def _even(count: int) -> Callable[[int], list[tuple[int, int]]]:
     return shares
 
 
-def _shares(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
+def _by_steps(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
     """Split sequences so that each share has about as many steps."""
 
     def shares(threads: int) -> list[tuple[int, int]]:
