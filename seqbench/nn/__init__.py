@@ -4,6 +4,7 @@ from seqbench.nn.attention import AdditiveAttention
 from seqbench.nn.backends.reference import inspect
 from seqbench.nn.cell import Cell, Named, State
 from seqbench.nn.cells import GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
+from seqbench.nn.counts import StepCost, step_cost
 from seqbench.nn.masking import last_step, reverse_sequences, zero_padding
 from seqbench.nn.unroll import Backend, Unrolled, check_backend, fallback, unroll
 
@@ -17,12 +18,14 @@ __all__ = [
     "PeepholeLSTMCell",
     "RNNCell",
     "State",
+    "StepCost",
     "Unrolled",
     "check_backend",
     "fallback",
     "inspect",
     "last_step",
     "reverse_sequences",
+    "step_cost",
     "unroll",
     "zero_padding",
 ]

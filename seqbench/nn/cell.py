@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqbench.errors import did_you_mean
 from seqbench.nn.init import init_gates
 
 State = tuple[Tensor, ...]
@@ -75,6 +76,7 @@ class Cell(nn.Module, ABC):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
+        self._check_names()
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.weight_ih = nn.Parameter(torch.empty(len(self.gates) * hidden_size, input_size))
@@ -144,11 +146,15 @@ class Cell(nn.Module, ABC):
     def recurrent_weight(self, source: str, gates: Sequence[str] | None = None) -> Tensor:
         """Return U ``[len(gates) * H, H]`` for one of :meth:`sources`.
 
-        A gate that does not see the source gets zeros; ``gates`` are all of them by default.
+        Args:
+            source: what feeds back.
+            gates: the blocks to return, zeros for a gate that does not see the source; None: the
+                gates that do.
         """
         weight, seen_by = self.get_parameter(weight_name(source)), self.sources()[source]
-        wanted = self.gates if gates is None else tuple(gates)
-        return weight if wanted == seen_by else stacked(weight, seen_by, wanted)
+        if gates is None or tuple(gates) == seen_by:
+            return weight
+        return stacked(weight, seen_by, gates)
 
     def vector_values(self) -> list[Tensor]:
         """Return the vectors ``[H]`` in the order of :attr:`vectors`."""
@@ -194,6 +200,25 @@ class Cell(nn.Module, ABC):
             )
         return tuple(outputs[name] for name in self.states)
 
+    def _check_names(self) -> None:
+        """Raise ``ValueError`` if the class names something that it does not have."""
+        feedback = self.feedback or {}
+        seen_by = {gate for gates in (*feedback.values(), *self.inner.values()) for gate in gates}
+        for attribute, names, known in (
+            ("feedback", set(feedback), self.states),
+            ("feedback or inner", seen_by, self.gates),
+            ("separate", set(self.separate), self.gates),
+            ("bias_init", set(self.bias_init), self.gates),
+        ):
+            for name in sorted(names - set(known)):
+                raise ValueError(
+                    f"{type(self).__name__}: {attribute} names '{name}', "
+                    f"not one of {', '.join(known)}{did_you_mean(name, known)}"
+                )
+        for name in self.vectors:
+            if hasattr(self, name) or name in ("weight_ih", "weight_hh", "bias"):
+                raise ValueError(f"{type(self).__name__}: a vector cannot be called '{name}'")
+
     def _fed_states(self) -> list[str]:
         return [source for source in self.sources() if source not in self.inner]
 
@@ -202,10 +227,10 @@ class Cell(nn.Module, ABC):
     ) -> dict[str, list[Tensor]]:
         terms: dict[str, list[Tensor]] = {gate: [] for gate in self.gates}
         for source, value in values.items():
-            products = F.linear(value, recurrent[source]).chunk(len(self.gates), dim=-1)
-            for gate, product in zip(self.gates, products, strict=True):
-                if gate in self.sources()[source]:
-                    terms[gate].append(product)
+            seen_by = self.sources()[source]
+            products = F.linear(value, recurrent[source]).chunk(len(seen_by), dim=-1)
+            for gate, product in zip(seen_by, products, strict=True):
+                terms[gate].append(product)
         return terms
 
     def _slot_values(

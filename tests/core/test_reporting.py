@@ -74,7 +74,7 @@ def test_table_tells_what_the_result_cost_and_where_it_is() -> None:
         "nll 8.660 nats per frame",
         "123,456",
         "3 epochs (best: 3), 41.2 steps/s, 2 min 12 s in all",
-        "native (torch)",
+        "cpu",
         "seqbench-runs/mlflow.db run 1a2b3c4d",
         "seqbench -m task=music model=bilstm,lstm seed=0,1,2",
     ):

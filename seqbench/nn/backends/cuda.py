@@ -111,14 +111,14 @@ class _Recurrence(torch.autograd.Function):
         d_steps = []
         for step in reversed(range(len(ctx.history))):
             mask = None if ctx.running is None else ctx.running[step]
-            outer = d_hidden[step] if mask is None else d_hidden[step] * mask
+            outer = d_hidden[step] if mask is None else torch.where(mask, d_hidden[step], 0.0)
             d_slots, d_old, d_rows = loop.derivative(
                 ctx.saved[step], ctx.history[step], [d_state[0] + outer, *d_state[1:]]
             )
             if mask is not None:
-                d_slots = d_slots * mask
+                d_slots = torch.where(mask, d_slots, 0.0)
                 d_old = [torch.where(mask, n, o) for n, o in zip(d_old, d_state, strict=True)]
-                d_rows = [rows * mask for rows in d_rows]
+                d_rows = [torch.where(mask, rows, 0.0) for rows in d_rows]
             d_state = loop.feed_back(d_slots, d_old)
             for total, rows in zip(d_vectors, d_rows, strict=True):
                 total += rows.sum(0)

@@ -112,13 +112,14 @@ def structure(cell: Cell, dtype: torch.dtype) -> Structure:
         try:
             known[key] = _trace_cell(cell, dtype)
         except Unsupported as error:
-            known[key] = error
+            known[key] = Unsupported(str(error))  # without the frames that it refers to
     found = known[key]
     if isinstance(found, Unsupported):
-        raise found
+        raise Unsupported(str(found))
     return found
 
 
+_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
 _BY_CLASS: dict[Hashable, Structure | Unsupported] = {}
 _BY_CELL: WeakKeyDictionary[Cell, dict[Hashable, Structure | Unsupported]] = WeakKeyDictionary()
 
@@ -134,7 +135,7 @@ def _numbers(cell: Cell) -> Hashable | None:
     own = {
         name: value
         for name, value in vars(cell).items()
-        if not name.startswith("_") and name not in ("input_size", "hidden_size")
+        if name not in _OF_EVERY_MODULE
     }
     simple = all(isinstance(value, bool | int | float | str | None) for value in own.values())
     return tuple(sorted(own.items())) if simple else None

@@ -160,7 +160,7 @@ class Kernel:
         lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
         self._spread("forward", FORWARD, named, lists, size.work, _by_steps(lengths))
         if int(lengths.min()) == size.steps:
-            final = [hidden[-1], *(state[-1].clone() for state in states[1:])]
+            final = [state[-1].clone() for state in states]
         else:
             rows = torch.arange(size.batch)
             final = [state[lengths, rows] for state in states]
@@ -331,10 +331,10 @@ def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
         try:
             _KERNELS[found] = _compiled(found, dtype)
         except Unsupported as error:
-            _KERNELS[found] = error
+            _KERNELS[found] = Unsupported(str(error))  # without the frames that it refers to
     known = _KERNELS[found]
     if isinstance(known, Unsupported):
-        raise known
+        raise Unsupported(str(known))
     return known
 
 

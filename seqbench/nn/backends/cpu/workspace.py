@@ -7,7 +7,7 @@ long sequences is a fifth of a training step.
 from __future__ import annotations
 
 import math
-from threading import Lock
+from threading import RLock
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class Workspace:
     def __init__(self, idle: int = 8) -> None:
         self._idle = idle
         self._free: list[Tensor] = []
-        self._lock = Lock()
+        self._lock = RLock()  # the garbage collector may give back while this thread borrows
 
     def borrow(self, *shape: int, dtype: torch.dtype) -> Loan:
         """Lend a tensor with any content."""
