@@ -48,6 +48,7 @@ def command(args: list[str]) -> int:
     checks: list[Callable[[], Iterator[Finding]]] = [
         check_versions,
         check_devices,
+        check_engine,
         check_plugins,
         check_data,
         check_tracking,
@@ -126,6 +127,25 @@ def check_devices() -> Iterator[Finding]:
         )
     else:
         yield Finding(True, "gpu", "none that torch can use; trainer=cpu is the default")
+
+
+def check_engine() -> Iterator[Finding]:
+    """Compile a cell, and look at the folder where compiled cells are kept."""
+    import torch
+
+    from seqbench.nn import RNNCell, fallback
+    from seqbench.nn.backends.cpu import machine
+
+    reason = fallback(RNNCell(1, 1), torch.zeros(1, 1, 1), "cpu")
+    if reason is not None:
+        advice = "models run on the slow reference loop; install llvmlite again"
+        yield Finding(False, "engine", f"{reason}: {advice}")
+        return
+    folder = machine.cache_folder()
+    kept = f"compiled cells are kept in {folder}"
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        kept = f"compiled cells cannot be kept in {folder}: each run compiles again"
+    yield Finding(True, "engine", f"compiles for {machine.description()}; {kept}")
 
 
 def check_plugins() -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def test_report_and_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One thing to do makes the exit code 1; the report says how many there are."""
-    for name in ("versions", "devices", "plugins", "data"):
+    for name in ("versions", "devices", "engine", "plugins", "data"):
         fine = [Finding(True, name, "fine")]
         monkeypatch.setattr(doctor, f"check_{name}", lambda fine=fine: iter(fine))
     for finding, code, last in (
@@ -49,6 +49,25 @@ def test_report_and_exit_code(
 def test_arguments_are_refused() -> None:
     with pytest.raises(Refused, match="takes no arguments, not 'task=music'"):
         doctor.command(["task=music"])
+
+
+def test_engine_compiles_and_says_where_it_keeps_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "cells").mkdir(parents=True)
+    found = by_subject(doctor.check_engine())["engine"]
+    assert found.ok
+    assert "-bit vectors; compiled cells are kept in" in found.message
+    monkeypatch.setenv("SEQBENCH_CACHE", "/proc/nowhere")
+    assert "each run compiles again" in by_subject(doctor.check_engine())["engine"].message
+
+
+def test_an_engine_that_cannot_compile_is_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqbench.nn.fallback", lambda *_: "cpu: no machine code")
+    found = by_subject(doctor.check_engine())["engine"]
+    assert not found.ok
+    assert "install llvmlite again" in found.message
 
 
 def test_versions_are_those_installed() -> None:

@@ -44,17 +44,18 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
         steps = torch.arange(values.shape[1], device=values.device)
         running = (steps[:, None] < lengths)[..., None]
         values = values.masked_fill(~running.transpose(0, 1), 0.0)
-    hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
-        found,
-        values.to(dtype),
-        running,
-        torch.is_grad_enabled(),
-        len(weights),
-        len(cell.vectors),
-        *weights,
-        *cell.vector_values(),
-        *(part.to(dtype) for part in state),
-    )
+    with torch.autocast(values.device.type, enabled=False):  # sums of the loop are kept in dtype
+        hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
+            found,
+            values.to(dtype),
+            running,
+            torch.is_grad_enabled(),
+            len(weights),
+            len(cell.vectors),
+            *weights,
+            *cell.vector_values(),
+            *(part.to(dtype) for part in state),
+        )
     return hidden.transpose(0, 1), tuple(final)
 
 

@@ -132,11 +132,7 @@ def _numbers(cell: Cell) -> Hashable | None:
     """
     if any(True for _ in cell.children()) or any(True for _ in cell.buffers()):
         return None
-    own = {
-        name: value
-        for name, value in vars(cell).items()
-        if name not in _OF_EVERY_MODULE
-    }
+    own = {name: value for name, value in vars(cell).items() if name not in _OF_EVERY_MODULE}
     simple = all(isinstance(value, bool | int | float | str | None) for value in own.values())
     return tuple(sorted(own.items())) if simple else None
 

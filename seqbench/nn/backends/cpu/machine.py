@@ -43,6 +43,12 @@ def register_shape(dtype: torch.dtype) -> Shape:
     return Shape(bits // 8 // dtype.itemsize, vectors, rows=6)
 
 
+def description() -> str:
+    """Return the processor that code is compiled for, and the width of its registers."""
+    shape = register_shape(torch.float32)
+    return f"{llvm.get_host_cpu_name()}, {shape.lanes * 32}-bit vectors"
+
+
 @cache
 def _features() -> dict[str, bool]:
     return dict(llvm.get_host_cpu_features())
