@@ -118,7 +118,9 @@ class RecurrentModel(Model):
         return Encoding(forward, backward, final)
 
     def _run(self, cell: Cell, values: Tensor, lengths: Tensor) -> Tensor:
-        dropped: Tensor = self.dropout(unroll(cell, values, lengths, backend=self.backend).hidden)
+        hidden = unroll(cell, values, lengths, backend=self.backend).hidden
+        # Dropout draws in the order of memory, which must not depend on the back end.
+        dropped: Tensor = self.dropout(hidden.contiguous())
         return dropped
 
     @staticmethod

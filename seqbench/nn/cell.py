@@ -118,7 +118,8 @@ class Cell(nn.Module, ABC):
     @classmethod
     def early(cls) -> tuple[str, ...]:
         """Pre-activations that do not wait for an inner value."""
-        late = {gate for seen_by in cls.inner.values() for gate in seen_by}
+        gates = {gate for seen_by in cls.inner.values() for gate in seen_by}
+        late = gates | {f"{gate}_h" for gate in gates}
         return tuple(name for name in cls.slots() if name not in late)
 
     @classmethod

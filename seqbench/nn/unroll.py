@@ -51,7 +51,9 @@ def unroll(
     _check_shapes(cell, values, lengths, state)
     ragged = lengths is not None and bool((lengths < values.shape[1]).any())
     real = lengths if ragged else None
-    start = cell.initial_state(len(values)) if state is None else tuple(state)
+    dtype = cell.weight_ih.dtype
+    values = values.to(dtype)
+    start = cell.initial_state(len(values)) if state is None else tuple(s.to(dtype) for s in state)
     if backend == "native":
         return Unrolled(*native.run(cell, values, real, start))
     if backend == "reference":

@@ -36,8 +36,7 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
     Gradients cannot be differentiated again.
     """
     RAN["cuda"] += 1
-    dtype = cell.weight_ih.dtype
-    found = structure(cell, dtype)
+    found = structure(cell, values.dtype)
     weights = found.weights(cell)
     running = None
     if lengths is not None:
@@ -47,14 +46,14 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
     with torch.autocast(values.device.type, enabled=False):  # sums of the loop are kept in dtype
         hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
             found,
-            values.to(dtype),
+            values,
             running,
             torch.is_grad_enabled(),
             len(weights),
             len(cell.vectors),
             *weights,
             *cell.vector_values(),
-            *(part.to(dtype) for part in state),
+            *state,
         )
     return hidden.transpose(0, 1), tuple(final)
 

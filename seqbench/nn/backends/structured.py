@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -177,6 +177,8 @@ def _trace_cell(cell: Cell, dtype: torch.dtype) -> Structure:
         return [made[name] for name in cell.inner]
 
     counts = (len(slots), len(states) + len(vectors))
+    # Of the real width, for equations may divide by it.
+    example = torch.full((2, cell.hidden_size), 0.5, dtype=dtype)
     return Structure(
         slots,
         input_slots,
@@ -184,8 +186,8 @@ def _trace_cell(cell: Cell, dtype: torch.dtype) -> Structure:
         vectors,
         fed,
         inner,
-        _trace(equations, counts, len(states), dtype),
-        _trace(between, counts, len(inner), dtype) if inner else None,
+        _trace(equations, counts, len(states), example),
+        _trace(between, counts, len(inner), example) if inner else None,
     )
 
 
@@ -193,12 +195,12 @@ def _trace(
     function: Callable[..., list[Tensor]],
     arguments: tuple[int, int],
     outputs: int,
-    dtype: torch.dtype,
+    like: Tensor,
 ) -> Equations:
     # Vectors are traced in the shape of everything else: their gradient is then one value for each
     # row too, which the engine sums.
     count = sum(arguments)
-    example = [torch.full((2, 3), 0.5, dtype=dtype) for _ in range(count + outputs)]
+    example = [like.clone() for _ in range(count + outputs)]
 
     def both(*values: Tensor) -> list[Tensor]:
         made, pull_back = torch.func.vjp(function, *values[:count])  # type: ignore[misc]
@@ -209,10 +211,51 @@ def _trace(
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise Unsupported(f"its equations cannot be traced ({reason})") from error
+    _simplify(joint, arguments[0], like.shape)
     joint.eliminate_dead_code()
     for node in joint.nodes:
-        _check_elementwise(node)
+        _check_elementwise(node, like.shape)
     return _partition(joint, arguments, outputs)
+
+
+def _simplify(joint: Graph, first_state: int, shape: torch.Size) -> None:
+    """Make a graph free of writes in place and of the example's shape.
+
+    Some of torch's derivatives write in place, and their constants name a shape. In a graph, where
+    what is written has a name of its own, an operation in place is the operation; and a constant
+    can take the shape of a state, which is at hand in both directions.
+    """
+    inputs = [node for node in joint.nodes if node.op == "placeholder"]
+    like = inputs[first_state]
+    for node in list(joint.nodes):
+        if not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        name, overload = (*operation(node).split(".")[1:], "")[:2]
+        value = node.meta.get("val")
+        shaped = isinstance(value, Tensor) and value.is_floating_point() and value.shape == shape
+        replacement = None
+        if name == "copy_" or (name in ("expand", "_to_copy") and _same_kind(node)):
+            replacement = node.args[1 if name == "copy_" else 0]
+        elif name in CONSTANTS and name not in UNCHANGED and shaped:
+            fixed: Any = CONSTANTS[name]
+            number = node.args[-1] if fixed is None else fixed
+            with joint.inserting_before(node):
+                replacement = joint.call_function(
+                    torch.ops.aten.full_like.default, (like, float(number))
+                )
+        elif name.endswith("_"):
+            node.target = getattr(getattr(torch.ops.aten, name[:-1]), overload)
+        if replacement is not None:
+            node.replace_all_uses_with(replacement)
+            joint.erase_node(node)
+
+
+def _same_kind(node: Node) -> bool:
+    """Whether a node returns the shape and dtype that it takes."""
+    before, after = (made.meta.get("val") for made in (node.all_input_nodes[0], node))
+    if before is None or after is None:
+        return False
+    return bool(before.shape == after.shape and before.dtype == after.dtype)
 
 
 def _partition(joint: Graph, arguments: tuple[int, int], outputs: int) -> Equations:
@@ -267,11 +310,13 @@ def _flat(made: Any) -> list[Node]:
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     """Return how composite operations break up, but for two whose derivatives are cheaper whole."""
     whole = ("sigmoid_backward", "tanh_backward")
+    aten = torch.ops.aten
     table = dict(core_aten_decompositions())
+    table |= get_decompositions([aten.gelu, aten.elu, aten.leaky_relu])
     return {op: how for op, how in table.items() if op.name().split(".")[0][6:] not in whole}
 
 
-def _check_elementwise(node: Node) -> None:
+def _check_elementwise(node: Node, shape: torch.Size) -> None:
     if node.op == "get_attr":
         raise Unsupported("its equations use a tensor that is no vector of the cell")
     if node.op != "call_function":
@@ -280,7 +325,7 @@ def _check_elementwise(node: Node) -> None:
     tags = getattr(node.target, "tags", ())
     if torch.Tag.pointwise not in tags and not _creates(node):
         raise Unsupported(f"{operation(node)} is not elementwise")
-    if value is not None and tuple(value.shape) not in ((2, 3), ()):
+    if value is not None and value.shape not in (shape, ()):
         raise Unsupported(f"{operation(node)} changes the shape")
 
 
@@ -292,6 +337,7 @@ def _name(node: Node) -> str:
     return operation(node).partition(".")[2].partition(".")[0]
 
 
+UNCHANGED = ("detach", "alias", "clone", "lift_fresh_copy")
 CONSTANTS = {
     "zeros_like": 0.0,
     "ones_like": 1.0,
@@ -300,12 +346,12 @@ CONSTANTS = {
     "full": None,
     "new_zeros": 0.0,
     "new_ones": 1.0,
+    "new_full": None,
     "zeros": 0.0,
     "ones": 1.0,
-    "detach": None,
-    "alias": None,
-    "clone": None,
-    "lift_fresh_copy": None,
+    "_efficientzerotensor": 0.0,
+    "empty_permuted": 0.0,
+    **dict.fromkeys(UNCHANGED),
 }
 
 

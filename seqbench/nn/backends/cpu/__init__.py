@@ -30,11 +30,9 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
 
     Gradients cannot be differentiated again.
     """
-    dtype = cell.weight_ih.dtype
     if lengths is None:
         lengths = torch.full((len(values),), values.shape[1])
-    found = kernel(cell, dtype)
-    values = values.to(dtype)
+    found = kernel(cell, values.dtype)
     if values.stride(2) != 1:
         values = values.contiguous()
     weights = found.structure.weights(cell)
@@ -47,7 +45,7 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
         len(cell.vectors),
         *weights,
         *cell.vector_values(),
-        *(part.to(dtype) for part in state),
+        *state,
     )
     return hidden, tuple(final)
 

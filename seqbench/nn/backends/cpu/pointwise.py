@@ -49,15 +49,14 @@ def _emit(body: Body, node: Node, values: list[Any], options: dict[str, Any]) ->
         return _constant(name, values)
     if name in COMPARISONS:
         left, right = (_vector(body, value) for value in values)
-        return body.builder.fcmp_ordered(COMPARISONS[name], left, right)
+        # NaN is unequal to everything, itself too; any other comparison with it is false.
+        compare = body.builder.fcmp_unordered if name == "ne" else body.builder.fcmp_ordered
+        return compare(COMPARISONS[name], left, right)
     if name in LOGIC:
         return LOGIC[name](body, *(_mask(body, value) for value in values))
-    if name in ("where", "masked_fill"):
-        mask, chosen, other = values if name == "where" else (values[1], values[2], values[0])
+    if name == "where":
+        mask, chosen, other = values
         return body.builder.select(_mask(body, mask), _vector(body, chosen), _vector(body, other))
-    if name == "threshold_backward":
-        small = body.builder.fcmp_ordered("<=", values[1], _vector(body, values[2]))
-        return body.builder.select(small, body.code.splat(0.0), values[0])
     if name == "pow" and overload == "Tensor_Scalar":
         return _power(body, values[0], values[1])
     if name in ("clamp", "clamp_min", "clamp_max", "hardtanh"):
@@ -69,8 +68,7 @@ def _emit(body: Body, node: Node, values: list[Any], options: dict[str, Any]) ->
         raise Unsupported(f"no instruction for {operation(node)} with these options")
     operands = [_vector(body, value) for value in values[:2]]
     if scale != 1:
-        position = 0 if name == "rsub" else 1
-        operands[position] = body.builder.fmul(operands[position], body.code.splat(float(scale)))
+        operands[1] = body.builder.fmul(operands[1], body.code.splat(float(scale)))
     return ELEMENTWISE[name](body, *operands)
 
 
@@ -177,14 +175,12 @@ LOGIC: dict[str, Callable[..., Value]] = {
 ELEMENTWISE: dict[str, Callable[..., Value]] = {
     "add": _binary("fadd"),
     "sub": _binary("fsub"),
-    "rsub": lambda body, left, right: body.builder.fsub(right, left, flags=FLAGS),
     "mul": _binary("fmul"),
     "div": lambda body, left, right: body.builder.fdiv(left, right),
     "neg": lambda body, value: body.builder.fneg(value),
     "reciprocal": _reciprocal,
     "abs": _intrinsic("fabs"),
     "sign": _sign,
-    "sgn": _sign,
     "sqrt": _intrinsic("sqrt"),
     "rsqrt": _rsqrt,
     "exp": functions.exp,
