@@ -143,8 +143,9 @@ def check_engine() -> Iterator[Finding]:
         return
     folder = machine.cache_folder()
     kept = f"compiled cells are kept in {folder}"
-    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        kept = f"compiled cells cannot be kept in {folder}: each run compiles again"
+    if folder is None or not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        place = "no home folder" if folder is None else folder
+        kept = f"each run compiles again ({place} cannot keep cells): set SEQBENCH_CACHE"
     yield Finding(True, "engine", f"compiles for {machine.description()}; {kept}")
 
 

@@ -1,12 +1,11 @@
 """Recurrent cells, the unroll and what they share: masking, initialisation, attention."""
 
 from seqbench.nn.attention import AdditiveAttention
-from seqbench.nn.backends.reference import inspect
 from seqbench.nn.cell import Cell, Named, State
 from seqbench.nn.cells import GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
 from seqbench.nn.counts import StepCost, step_cost
 from seqbench.nn.masking import last_step, reverse_sequences, zero_padding
-from seqbench.nn.unroll import Backend, Unrolled, check_backend, fallback, unroll
+from seqbench.nn.unroll import Backend, Unrolled, check_backend, fallback, inspect, unroll
 
 __all__ = [
     "AdditiveAttention",

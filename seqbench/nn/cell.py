@@ -42,7 +42,9 @@ class Cell(nn.Module, ABC):
     gate here is any block of weights, a candidate too. Each gate's pre-activation is
     ``W x + b + U h``, with one bias.
 
-    Numbers that the equations use (``self.slope``) may change between two runs.
+    The equations are traced, and then compiled: they must be pure, treat each sequence alike
+    whatever the batch, and write nothing in place. Numbers of the cell that they use
+    (``self.slope``) may change between two runs; what they use from outside the class may not.
 
     Args:
         input_size: F.
@@ -77,6 +79,9 @@ class Cell(nn.Module, ABC):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self._check_names()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.weight_ih = nn.Parameter(torch.empty(len(self.gates) * hidden_size, input_size))
@@ -87,11 +92,11 @@ class Cell(nn.Module, ABC):
             self.register_parameter(weight_name(source), weight)
         bias = None
         if self.has_bias:
-            starts = torch.tensor([self.bias_init.get(gate, 0.0) for gate in self.gates])
+            starts = torch.tensor([float(self.bias_init.get(gate, 0)) for gate in self.gates])
             bias = nn.Parameter(starts.repeat_interleave(hidden_size))
         self.register_parameter("bias", bias)
         for name, start in self.vectors.items():
-            self.register_parameter(name, nn.Parameter(torch.full((hidden_size,), start)))
+            self.register_parameter(name, nn.Parameter(torch.full((hidden_size,), float(start))))
 
     @abstractmethod
     def equations(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
@@ -130,8 +135,7 @@ class Cell(nn.Module, ABC):
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros, on the weights' device."""
-        zeros = self.weight_ih.new_zeros(batch_size, self.hidden_size)
-        return (zeros,) * len(self.states)
+        return tuple(self.weight_ih.new_zeros(batch_size, self.hidden_size) for _ in self.states)
 
     def project(self, values: Tensor) -> Tensor:
         """Return ``W x + b`` for ``[..., F]`` inputs: ``[..., G * H]``."""
@@ -152,14 +156,15 @@ class Cell(nn.Module, ABC):
             gates: the blocks to return, zeros for a gate that does not see the source; None: the
                 gates that do.
         """
-        weight, seen_by = self.get_parameter(weight_name(source)), self.sources()[source]
+        weight: Tensor = getattr(self, weight_name(source))
+        seen_by = self.sources()[source]
         if gates is None or tuple(gates) == seen_by:
             return weight
         return stacked(weight, seen_by, gates)
 
     def vector_values(self) -> list[Tensor]:
         """Return the vectors ``[H]`` in the order of :attr:`vectors`."""
-        return [self.get_parameter(name) for name in self.vectors]
+        return [getattr(self, name) for name in self.vectors]
 
     def outputs(
         self, projected: Tensor, state: State, recurrent: Mapping[str, Tensor]
@@ -194,31 +199,54 @@ class Cell(nn.Module, ABC):
 
     def pick_states(self, outputs: Mapping[str, Tensor]) -> State:
         """Return the states among what the equations returned."""
+        equations = f"the equations of {type(self).__name__}"
+        if not isinstance(outputs, Mapping):
+            raise ValueError(f"{equations} return a {type(outputs).__name__}, not a dict by name")
         missing = [name for name in self.states if name not in outputs]
         if missing:
-            raise ValueError(
-                f"the equations of {type(self).__name__} return no {' and no '.join(missing)}"
-            )
+            raise ValueError(f"{equations} return no {' and no '.join(missing)}")
+        for name in self.states:
+            value = outputs[name]
+            if not isinstance(value, Tensor) or value.shape[-1:] != (self.hidden_size,):
+                shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f"{equations} return {name} as {shape}, not [B, H]")
         return tuple(outputs[name] for name in self.states)
 
     def _check_names(self) -> None:
         """Raise ``ValueError`` if the class names something that it does not have."""
+        cell = type(self).__name__
+        for attribute in ("gates", "states", "separate"):
+            names = getattr(self, attribute, ())
+            if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"{cell}: {attribute} must be a tuple of names, not {names!r}")
+            if attribute != "separate" and not names:
+                raise ValueError(f"{cell}: {attribute} must name at least one")
+        for attribute in ("vectors", "bias_init", "inner", "feedback"):
+            table = getattr(self, attribute)
+            if not isinstance(table, Mapping) and not (attribute == "feedback" and table is None):
+                raise ValueError(f"{cell}: {attribute} must be a dict by name, not {table!r}")
         feedback = self.feedback or {}
+        lists = (self.gates, self.states, self.slots(), *feedback.values(), *self.inner.values())
+        for names in (*lists, (*self.states, *self.inner)):
+            for name in names:
+                if names.count(name) > 1 or name.startswith("_"):
+                    raise ValueError(f"{cell}: the name '{name}' is used twice, or begins with _")
         seen_by = {gate for gates in (*feedback.values(), *self.inner.values()) for gate in gates}
-        for attribute, names, known in (
+        for attribute, used, known in (
             ("feedback", set(feedback), self.states),
             ("feedback or inner", seen_by, self.gates),
             ("separate", set(self.separate), self.gates),
             ("bias_init", set(self.bias_init), self.gates),
         ):
-            for name in sorted(names - set(known)):
+            for name in sorted(used - set(known)):
                 raise ValueError(
-                    f"{type(self).__name__}: {attribute} names '{name}', "
+                    f"{cell}: {attribute} names '{name}', "
                     f"not one of {', '.join(known)}{did_you_mean(name, known)}"
                 )
+        taken = ("weight_ih", "bias", *map(weight_name, self.sources()))
         for name in self.vectors:
-            if hasattr(self, name) or name in ("weight_ih", "weight_hh", "bias"):
-                raise ValueError(f"{type(self).__name__}: a vector cannot be called '{name}'")
+            if hasattr(self, name) or name in taken:
+                raise ValueError(f"{cell}: a vector cannot be called '{name}'")
 
     def _fed_states(self) -> list[str]:
         return [source for source in self.sources() if source not in self.inner]

@@ -36,24 +36,20 @@ def unroll(
     Args:
         cell: the recurrent cell.
         values: ``[B, T, F]``; what stands at padding is never read.
-        lengths: ``[B]``, real steps of each sequence, which start at step 0; None: all T.
+        lengths: ``[B]`` integers, real steps of each sequence, which start at step 0; None: all T.
         state: the states before the first step; None: :meth:`Cell.initial_state`.
         backend: what runs it. ``reference``: the equations, step by step, under autograd; ``cpu``
             and ``cuda``: compiled from the equations; ``native``: torch's own kernel;
             ``auto``: ``cpu`` or ``cuda`` by the device. Where ``cpu`` or ``cuda`` cannot run a
-            cell, ``reference`` does, see :func:`fallback`.
+            cell, ``reference`` does, see :func:`fallback`. The first run of a new cell compiles,
+            for about a second.
 
     Raises:
         ValueError: ``native`` was asked for and torch has no kernel for the cell; or a shape, a
             length or the back end's name is impossible.
     """
     check_backend(cell, backend)
-    _check_shapes(cell, values, lengths, state)
-    ragged = lengths is not None and bool((lengths < values.shape[1]).any())
-    real = lengths if ragged else None
-    dtype = cell.weight_ih.dtype
-    values = values.to(dtype)
-    start = cell.initial_state(len(values)) if state is None else tuple(s.to(dtype) for s in state)
+    values, real, start = _prepare(cell, values, lengths, state)
     if backend == "native":
         return Unrolled(*native.run(cell, values, real, start))
     if backend == "reference":
@@ -63,6 +59,23 @@ def unroll(
         return Unrolled(*reference.run(cell, values, real, start, reason))
     run = cuda.run if _compiled(values, backend) == "cuda" else cpu.run
     return Unrolled(*run(cell, values, real, start))
+
+
+def inspect(
+    cell: Cell, values: Tensor, lengths: Tensor | None = None, state: State | None = None
+) -> dict[str, Tensor]:
+    """Return everything that the equations return, over time: states and gates by name.
+
+    Args:
+        cell: the recurrent cell; it runs on the reference loop.
+        values: ``[B, T, F]``.
+        lengths: ``[B]``, as for :func:`unroll`.
+        state: the states before the first step; None: :meth:`Cell.initial_state`.
+
+    Returns:
+        ``[B, T, H]`` for each name, zero at padding.
+    """
+    return reference.trace(cell, *_prepare(cell, values, lengths, state))
 
 
 def check_backend(cell: Cell, backend: str) -> None:
@@ -89,6 +102,17 @@ def _compiled(values: Tensor, backend: Backend) -> str:
     return values.device.type if backend == "auto" else backend
 
 
+def _prepare(
+    cell: Cell, values: Tensor, lengths: Tensor | None, state: State | None
+) -> tuple[Tensor, Tensor | None, State]:
+    """Check what a run is given; lengths become None where no sequence is padded."""
+    _check_shapes(cell, values, lengths, state)
+    ragged = lengths is not None and bool((lengths < values.shape[1]).any())
+    dtype = cell.weight_ih.dtype
+    start = cell.initial_state(len(values)) if state is None else tuple(s.to(dtype) for s in state)
+    return values.to(dtype), lengths if ragged else None, start
+
+
 def _check_shapes(cell: Cell, values: Tensor, lengths: Tensor | None, state: State | None) -> None:
     if values.dim() != 3 or values.shape[2] != cell.input_size:
         raise ValueError(
@@ -99,6 +123,8 @@ def _check_shapes(cell: Cell, values: Tensor, lengths: Tensor | None, state: Sta
     if batch == 0 or steps == 0:
         raise ValueError(f"values must have a sequence and a step, not {list(values.shape)}")
     if lengths is not None:
+        if not isinstance(lengths, Tensor) or lengths.is_floating_point():
+            raise ValueError(f"lengths must be a tensor of whole numbers, not {lengths}")
         if lengths.shape != (batch,):
             raise ValueError(f"lengths must be [{batch}], not {list(lengths.shape)}")
         low, high = torch.aminmax(lengths)

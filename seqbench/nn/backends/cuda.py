@@ -17,7 +17,14 @@ from torch.fx import GraphModule
 from torch.utils._triton import has_triton
 
 from seqbench.nn.backends import RAN
-from seqbench.nn.backends.structured import Equations, Source, Structure, Unsupported, structure
+from seqbench.nn.backends.structured import (
+    Equations,
+    Source,
+    Structure,
+    Unsupported,
+    check_tensors,
+    structure,
+)
 from seqbench.nn.cell import Cell, State
 
 Pointwise = Callable[..., tuple[Tensor, ...]]
@@ -25,8 +32,9 @@ Pointwise = Callable[..., tuple[Tensor, ...]]
 
 def check(cell: Cell, values: Tensor) -> None:
     """Raise :class:`Unsupported` if the cell cannot run here."""
-    if values.device.type != "cuda" or cell.weight_ih.device.type != "cuda":
+    if values.device.type != "cuda":
         raise Unsupported(f"the data is on {values.device.type}")
+    check_tensors(cell, values)
     structure(cell, cell.weight_ih.dtype)
 
 

@@ -26,8 +26,9 @@ def run(
     if lengths is not None:
         mask = torch.arange(values.shape[1], device=values.device) < lengths[:, None]
         values = zero_padding(values, mask)
-    bias = cell.get_parameter("bias")
-    weights = [cell.weight_ih, cell.get_parameter("weight_hh"), bias, torch.zeros_like(bias)]
+    bias = cell.input_weight()[1]
+    assert bias is not None  # each of the three cells has one
+    weights = [cell.weight_ih, cell.recurrent_weight("h"), bias, torch.zeros_like(bias)]
     # has_biases, num_layers, dropout, train, bidirectional, batch_first
     options = (True, 1, 0.0, cell.training, False, True)
     start = [part[None] for part in state]

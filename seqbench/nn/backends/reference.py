@@ -21,30 +21,17 @@ def run(
     ``instead_of`` says what could not run the cell, and why, for the record.
     """
     RAN["reference" if instead_of is None else f"reference ({instead_of})"] += 1
-    trace, final = _loop(cell, values, lengths, state, cell.states[:1])
-    hidden = trace[cell.states[0]]
+    kept, final = _loop(cell, values, lengths, state, cell.states[:1])
+    hidden = kept[cell.states[0]]
     return (hidden if lengths is None else _masked(hidden, lengths)), final
 
 
-def inspect(
-    cell: Cell, values: Tensor, lengths: Tensor | None = None, state: State | None = None
-) -> dict[str, Tensor]:
-    """Return everything that the equations return, over time: states and gates by name.
-
-    Args:
-        cell: the recurrent cell.
-        values: ``[B, T, F]``.
-        lengths: ``[B]``, or None.
-        state: the states before the first step; None: :meth:`Cell.initial_state`.
-
-    Returns:
-        ``[B, T, H]`` for each name, zero at padding.
-    """
-    start = cell.initial_state(len(values)) if state is None else state
-    trace, _ = _loop(cell, values, lengths, start, None)
+def trace(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> dict[str, Tensor]:
+    """Return everything that the equations return, over time ``[B, T, H]``, zero at padding."""
+    steps, _ = _loop(cell, values, lengths, state, None)
     if lengths is None:
-        return trace
-    return {name: _masked(steps, lengths) for name, steps in trace.items()}
+        return steps
+    return {name: _masked(values, lengths) for name, values in steps.items()}
 
 
 def _loop(
@@ -54,8 +41,10 @@ def _loop(
     state: State,
     keep: tuple[str, ...] | None,
 ) -> tuple[dict[str, Tensor], State]:
-    if lengths is not None:
-        values = _masked(values, lengths)
+    if lengths is not None:  # equations go on after the end; what they see there must be real
+        steps = torch.arange(values.shape[1], device=values.device)
+        last = torch.minimum(steps, lengths[:, None] - 1)
+        values = values[torch.arange(len(values), device=values.device)[:, None], last]
     # Step-first and unbound once: selecting [:, t] writes a gradient of [B, T, G * H] at each step.
     projected = cell.project(values).transpose(0, 1).unbind(0)
     recurrent = {source: cell.recurrent_weight(source) for source in cell.sources()}

@@ -8,19 +8,20 @@ states are serial; the gradient of each weight is one product after the loop ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from seqbench.nn.cell import Cell, Named
+from seqbench.nn.cell import Cell, Named, weight_name
 
 
 class Unsupported(Exception):  # noqa: N818 - as errors.Refused
@@ -105,36 +106,94 @@ def structure(cell: Cell, dtype: torch.dtype) -> Structure:
     Raises:
         Unsupported: an operation of the equations is not elementwise, or cannot be traced.
     """
-    numbers = _numbers(cell)
-    known = _BY_CELL.setdefault(cell, {}) if numbers is None else _BY_CLASS
-    key = (dtype, cell.training) if numbers is None else (dtype, type(cell), numbers)
-    if key not in known:
+    before = _identity(cell)
+    key = (dtype, before)
+    if key not in _STRUCTURES:
+        _TRACES[type(cell)] += 1
+        if _TRACES[type(cell)] > MOST_TRACES:
+            raise Unsupported("its equations change too often to be compiled each time")
         try:
-            known[key] = _trace_cell(cell, dtype)
+            traced = _trace_cell(cell, dtype)
+            if _identity(cell) != before:
+                raise Unsupported("its equations change the cell")
+            _STRUCTURES[key] = traced
         except Unsupported as error:
-            known[key] = Unsupported(str(error))  # without the frames that it refers to
-    found = known[key]
+            _STRUCTURES[key] = Unsupported(str(error))  # without the frames that it refers to
+    found = _STRUCTURES[key]
     if isinstance(found, Unsupported):
         raise Unsupported(str(found))
     return found
 
 
+MOST_TRACES = 100
+"""Structures of one class; beyond, a number that changes all the time is the likelier cause."""
+
 _OF_EVERY_MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
-_BY_CLASS: dict[Hashable, Structure | Unsupported] = {}
-_BY_CELL: WeakKeyDictionary[Cell, dict[Hashable, Structure | Unsupported]] = WeakKeyDictionary()
+_STRUCTURES: dict[Hashable, Structure | Unsupported] = {}
+_TRACES: Counter[type[Cell]] = Counter()
 
 
-def _numbers(cell: Cell) -> Hashable | None:
-    """Return the attributes that the equations may use; None if they are more than numbers.
+def _identity(cell: Cell) -> Hashable:
+    """Return all that the equations may use of a cell: the same for cells that share a structure.
 
-    Cells of one class with the same numbers share their structure, and one whose number changes
-    is traced again.
+    Raises:
+        Unsupported: it has an attribute that may change without notice.
     """
-    if any(True for _ in cell.children()) or any(True for _ in cell.buffers()):
-        return None
-    own = {name: value for name, value in vars(cell).items() if name not in _OF_EVERY_MODULE}
-    simple = all(isinstance(value, bool | int | float | str | None) for value in own.values())
-    return tuple(sorted(own.items())) if simple else None
+    classes = type(cell).__mro__[: type(cell).__mro__.index(Cell)]
+    code = [
+        (name, _fingerprint(value))
+        for kind in classes
+        for name, value in vars(kind).items()
+        if not name.startswith("__") and name != "_abc_impl"
+    ]
+    return (type(cell), tuple(code), _state_of(cell))
+
+
+def _state_of(module: torch.nn.Module) -> Hashable:
+    own = {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
+    children = tuple((name, type(m), _state_of(m)) for name, m in module.named_children())
+    if any(True for _ in module.buffers(recurse=False)):
+        raise Unsupported("its equations may use a buffer")
+    return (tuple((name, _fingerprint(value)) for name, value in sorted(own.items())), children)
+
+
+def _fingerprint(value: Any) -> Hashable:
+    if isinstance(value, tuple | list):
+        return (type(value), tuple(_fingerprint(part) for part in value))
+    if isinstance(value, Mapping):
+        return (type(value), tuple((key, _fingerprint(part)) for key, part in value.items()))
+    if isinstance(value, bool | int | float | str | None | torch.dtype) or callable(value):
+        return (type(value), value)
+    if isinstance(value, property | staticmethod | classmethod):
+        return value
+    raise Unsupported(f"its equations may use a {type(value).__name__}, which may change")
+
+
+def check_tensors(cell: Cell, values: Tensor) -> None:
+    """Raise :class:`Unsupported` unless all is what the generated code takes it for."""
+    hidden, gates = cell.hidden_size, len(cell.gates)
+    expected: dict[str, tuple[int, ...]] = {"weight_ih": (gates * hidden, cell.input_size)}
+    if cell.bias is not None:
+        expected["bias"] = (gates * hidden,)
+    for source, seen_by in cell.sources().items():
+        expected[weight_name(source)] = (len(seen_by) * hidden, hidden)
+    expected |= dict.fromkeys(cell.vectors, (hidden,))
+    for name, shape in expected.items():
+        tensor = getattr(cell, name)
+        if tuple(tensor.shape) != shape:
+            raise Unsupported(f"{name} is {list(tensor.shape)}, not {list(shape)}")
+        if tensor.dtype != cell.weight_ih.dtype:
+            raise Unsupported(f"{name} is {tensor.dtype}, weight_ih {cell.weight_ih.dtype}")
+        if tensor.device != values.device:
+            raise Unsupported(f"{name} is on {tensor.device}, the data on {values.device}")
+        if type(tensor) not in (Tensor, torch.nn.Parameter):
+            raise Unsupported(f"{name} is a {type(tensor).__name__}")
+    if type(values) not in (Tensor, torch.nn.Parameter):
+        raise Unsupported(f"the data is a {type(values).__name__}")
+    if is_functorch_wrapped_tensor(values) or is_functorch_wrapped_tensor(cell.weight_ih):
+        raise Unsupported("torch.func transforms it")
+    if torch._C._get_tracing_state() is not None:
+        raise Unsupported("torch.jit traces it")
 
 
 def _trace_cell(cell: Cell, dtype: torch.dtype) -> Structure:
@@ -211,7 +270,10 @@ def _trace(
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise Unsupported(f"its equations cannot be traced ({reason})") from error
-    _simplify(joint, arguments[0], like.shape)
+    try:
+        _simplify(joint, arguments[0], like.shape)
+    except AttributeError as error:  # an operation in place that has no other form
+        raise Unsupported(f"its equations write in place ({error})") from error
     joint.eliminate_dead_code()
     for node in joint.nodes:
         _check_elementwise(node, like.shape)

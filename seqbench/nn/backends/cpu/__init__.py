@@ -14,14 +14,15 @@ from torch import Tensor
 
 from seqbench.nn.backends import RAN
 from seqbench.nn.backends.cpu.kernel import Kernel, kernel
-from seqbench.nn.backends.structured import Unsupported
+from seqbench.nn.backends.structured import Unsupported, check_tensors
 from seqbench.nn.cell import Cell, State
 
 
 def check(cell: Cell, values: Tensor) -> None:
     """Raise :class:`Unsupported` if the cell cannot run here."""
-    if values.device.type != "cpu" or cell.weight_ih.device.type != "cpu":
+    if values.device.type != "cpu":
         raise Unsupported(f"the data is on {values.device.type}")
+    check_tensors(cell, values)
     kernel(cell, cell.weight_ih.dtype)
 
 
@@ -31,7 +32,7 @@ def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tup
     Gradients cannot be differentiated again.
     """
     if lengths is None:
-        lengths = torch.full((len(values),), values.shape[1])
+        lengths = torch.full((len(values),), values.shape[1], device=values.device)
     found = kernel(cell, values.dtype)
     if values.stride(2) != 1:
         values = values.contiguous()
@@ -68,8 +69,8 @@ class _Recurrence(torch.autograd.Function):
         hidden, final, saved = found.forward(values, lengths, *parts, save=save)
         if save:
             ctx.kernel, ctx.counts, ctx.saved = found, (weights, vectors), saved
-            ctx.save_for_backward(values, lengths, hidden, *tensors)
-        return hidden[1:].transpose(0, 1), *final
+            ctx.save_for_backward(values, lengths, *tensors)
+        return hidden, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -79,12 +80,11 @@ class _Recurrence(torch.autograd.Function):
                 "use backend=reference"
             )
         weights, vectors = ctx.counts
-        values, lengths, hidden, *tensors = ctx.saved_tensors
+        values, lengths, *tensors = ctx.saved_tensors
         d_values, d_weights, d_vectors, d_start = ctx.kernel.backward(
             values,
             lengths,
             *_split(tensors, weights, vectors)[:2],
-            hidden,
             ctx.saved,
             gradients[0],
             gradients[1:],

@@ -19,8 +19,8 @@ EXP = (1.0, 1.0, 0.4999999345, 0.1666652069, 0.04166838737, 0.00836870984, 0.001
 """exp(r) for abs(r) <= ln(2) / 2, to 3.1e-9."""
 TANH_TOP = (1.0, 0.13381009, 0.0034955684, 2.0608759e-05, 1.3354225e-08)
 TANH_BOTTOM = (1.0, 0.46714324, 0.025876908, 0.00032856027, 7.7763769e-07)
-"""tanh(x) = x top(x^2) / bottom(x^2) for abs(x) <= 9, to 2.1e-8; beyond, it is 1 in single
-precision."""
+"""tanh(x) = x top(x^2) / bottom(x^2) for abs(x) <= 9, to 2.1e-8; beyond, the value at 9, which is
+at most one unit in the last place below 1."""
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693115234375, 3.194618494528623e-05
 """ln(2) in two parts, the first with so few digits that small multiples of it are exact."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 import torch
 from llvmlite import ir
@@ -61,12 +60,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Saved:
-    """What backward needs of a run, beside the hidden states."""
+    """What backward needs of a run."""
 
     values: Loan
     """``[T, B * n * H]``, the values that the equations save."""
     states: list[Loan]
-    """``[T + 1, B, H]``, each state but the first."""
+    """``[T + 1, B, H]``, each state, from the start on."""
     inner: list[Loan]
     """``[T + 1, B, H]``, each inner value."""
 
@@ -121,8 +120,8 @@ class Kernel:
             save: whether :meth:`backward` will follow.
 
         Returns:
-            The hidden states ``[T + 1, B, H]`` from ``start`` on, zero after a sequence's end; the
-            final states, each ``[B, H]``; and what :meth:`backward` needs.
+            The hidden states ``[B, T, H]``, zero after a sequence's end; the final states, each
+            ``[B, H]``; and what :meth:`backward` needs.
         """
         structure = self.structure
         size = self.sizes(values, start[0].shape[1])
@@ -130,14 +129,13 @@ class Kernel:
         slots = values.new_empty(chunk, size.batch, size.row)
         width = size.batch * size.hidden * self._saved
         steps = (size.steps + 1, size.batch, size.hidden)
-        hidden = values.new_empty(steps)  # the caller's, so not borrowed
         dtype = values.dtype
         saved = Saved(
             _WORKSPACE.borrow(size.steps if save else 1, width, dtype=dtype),
-            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.states[1:]],
+            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.states],
             [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.inner],
         )
-        states = [hidden, *(loan.tensor for loan in saved.states)]
+        states = [loan.tensor for loan in saved.states]
         for state, before in zip(states, start, strict=True):
             state[0] = before
         input_weight, bias, *recurrent = weights
@@ -159,12 +157,9 @@ class Kernel:
         }
         lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
         self._spread("forward", FORWARD, named, lists, size.work, _by_steps(lengths))
-        if int(lengths.min()) == size.steps:
-            final = [state[-1].clone() for state in states]
-        else:
-            rows = torch.arange(size.batch)
-            final = [state[lengths, rows] for state in states]
-        return hidden, final, saved
+        hidden = states[0][1:].transpose(0, 1).contiguous()
+        rows = torch.arange(size.batch, device=lengths.device)
+        return hidden, [state[lengths, rows] for state in states], saved
 
     def backward(
         self,
@@ -172,7 +167,6 @@ class Kernel:
         lengths: Tensor,
         weights: Sequence[Tensor],
         vectors: Sequence[Tensor],
-        hidden: Tensor,
         saved: Saved,
         d_hidden: Tensor,
         d_final: Sequence[Tensor],
@@ -186,8 +180,7 @@ class Kernel:
             lengths: see there.
             weights: see there.
             vectors: see there.
-            hidden: what :meth:`forward` returned first.
-            saved: what it returned last.
+            saved: what :meth:`forward` returned last.
             d_hidden: ``[B, T, H]``, gradient of the hidden states.
             d_final: each ``[B, H]``, gradients of the final states.
             inputs_too: whether the gradient of ``values`` is wanted.
@@ -196,7 +189,7 @@ class Kernel:
             Gradients of values, weights, vectors and start.
         """
         structure = self.structure
-        states = [hidden, *(loan.tensor for loan in saved.states)]
+        states = [loan.tensor for loan in saved.states]
         size = self.sizes(values, states[0].shape[2])
         chunk = max(1, CACHE_NUMBERS // (size.batch * size.row))
         input_weight, _, *recurrent = weights
@@ -332,6 +325,9 @@ def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
             _KERNELS[found] = _compiled(found, dtype)
         except Unsupported as error:
             _KERNELS[found] = Unsupported(str(error))  # without the frames that it refers to
+        except Exception as error:  # a gap in the generator, or LLVM's refusal: reference can do it
+            reason = str(error).strip().partition("\n")[0]
+            _KERNELS[found] = Unsupported(f"no code can be made of it ({reason})")
     known = _KERNELS[found]
     if isinstance(known, Unsupported):
         raise Unsupported(str(known))
@@ -346,7 +342,7 @@ def _compiled(found: Structure, dtype: torch.dtype) -> Kernel:
     return _COMPILED[key]
 
 
-_KERNELS: WeakKeyDictionary[Structure, Kernel | Unsupported] = WeakKeyDictionary()
+_KERNELS: dict[Structure, Kernel | Unsupported] = {}
 _COMPILED: dict[str, Kernel] = {}
 _WORKSPACE = Workspace()
 
@@ -372,12 +368,17 @@ def _rows(lengths: Tensor, size: Sizes) -> Tensor:
     """Return the indices t * B + b of real steps."""
     if int(lengths.min()) == size.steps:
         return _all_rows(size.steps * size.batch)
-    return (torch.arange(size.steps)[:, None] < lengths).flatten().nonzero().flatten()
+    return (
+        (torch.arange(size.steps, device=lengths.device)[:, None] < lengths)
+        .flatten()
+        .nonzero()
+        .flatten()
+    )
 
 
 @lru_cache(maxsize=8)
 def _all_rows(count: int) -> Tensor:
-    return torch.arange(count)
+    return torch.arange(count, device="cpu")
 
 
 def _evenly(count: int) -> Callable[[int], list[tuple[int, int]]]:
@@ -393,13 +394,17 @@ def _evenly(count: int) -> Callable[[int], list[tuple[int, int]]]:
 def _by_steps(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
     """Split sequences so that each share has about as many steps."""
 
-    def shares(threads: int) -> list[tuple[int, int]]:
+    def split(threads: int) -> list[tuple[int, int]]:
         if threads == 1:
             return [(0, len(lengths))]
         until = lengths.cumsum(0)
-        wanted = torch.arange(1, threads, dtype=torch.float64) * int(until[-1]) / threads
+        wanted = (
+            torch.arange(1, threads, dtype=torch.float64, device=lengths.device)
+            * int(until[-1])
+            / threads
+        )
         inner = (torch.searchsorted(until.double(), wanted) + 1).tolist()
         edges = [0, *inner, len(lengths)]
         return [(a, b) for a, b in pairwise(edges) if a < b]
 
-    return shares
+    return split

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -159,6 +160,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="seqbench")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
 def _with_attributes(text: str) -> str:
     # llvmlite has no way to set these on a function.
     return re.sub(r"^(define [^\n]*?)(\n\{)", r"\1 #0\2", text, flags=re.MULTILINE) + ATTRIBUTES
@@ -189,12 +194,13 @@ def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
     return machine.emit_object(module)  # type: ignore[no-any-return]
 
 
-def _cache_path(identity: str) -> Path:
+def _cache_path(identity: str) -> Path | None:
     """Where machine code is kept: by what it is, what generates it, the machine, the compiler."""
     machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     parts = (identity, _generator(), *machine, llvm.get_default_triple(), llvmlite.__version__)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-    return cache_folder() / f"{name}.o"
+    folder = cache_folder()
+    return None if folder is None else folder / f"{name}.o"
 
 
 @cache
@@ -203,13 +209,21 @@ def _generator() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def cache_folder() -> Path:
-    """Return the folder of compiled cells: ``$SEQBENCH_CACHE``, or the user's cache folder."""
+def cache_folder() -> Path | None:
+    """Return where compiled cells are kept: ``$SEQBENCH_CACHE``, or the user's cache folder.
+
+    None if there is neither; each process then compiles for itself.
+    """
     given = os.environ.get("SEQBENCH_CACHE")
-    return (Path(given) if given else user_cache_path("seqbench")) / "cells"
+    try:
+        return (Path(given).expanduser() if given else user_cache_path("seqbench")) / "cells"
+    except RuntimeError:  # a user without a home
+        return None
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
     try:
         content = path.read_bytes()
     except OSError:
@@ -218,12 +232,18 @@ def _read(path: Path) -> bytes | None:
     return image if hashlib.sha256(image).digest() == checksum else None
 
 
-def _write(path: Path, image: bytes) -> None:
+def _write(path: Path | None, image: bytes) -> None:
     """Keep machine code; several processes may do so at once, and a full disk is no failure."""
+    if path is None:
+        return
+    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            partial = file.name
             file.write(hashlib.sha256(image).digest() + image)
-        os.replace(file.name, path)
+        os.replace(partial, path)
     except OSError:
-        return
+        if partial is not None:
+            with suppress(OSError):
+                os.unlink(partial)

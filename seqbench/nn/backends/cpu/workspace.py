@@ -35,7 +35,7 @@ class Workspace:
                 self._free = [b for b in self._free if b is not buffer]
         if buffer is None:
             step = 1 << max(12, size.bit_length() - 3)  # batches of nearly one size share buffers
-            buffer = torch.empty(-(-size // step) * step, dtype=torch.uint8)
+            buffer = torch.empty(-(-size // step) * step, dtype=torch.uint8, device="cpu")
         return Loan(self, buffer, buffer[:size].view(dtype).view(shape))
 
     def give_back(self, buffer: Tensor) -> None:
