@@ -87,9 +87,8 @@ class SLSTMCell(Cell):
 
     def equations(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
         """Advance by one step."""
-        forget = a.f + s.m
-        m = torch.where(forget > a.i, forget, a.i)
-        i, f = torch.exp(a.i - m), torch.exp(forget - m)
+        m = torch.maximum(a.f + s.m, a.i)
+        i, f = torch.exp(a.i - m), torch.exp(a.f + s.m - m)
         c, n = f * s.c + i * torch.tanh(a.z), f * s.n + i
         return {"h": torch.sigmoid(a.o) * c / n, "c": c, "n": n, "m": m}
 
@@ -403,9 +402,8 @@ def plot(path: Path, results: Sequence[Results]) -> None:
         panel.set_xlabel("time of a training step / nn.LSTM's")
     panels[0].set_yticks(range(len(shapes)), [_label(shape) for shape in shapes])
     panels[0].invert_yaxis()
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, markerscale=0.5
-    )
+    entries = panels[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=3 * len(results), markerscale=0.5)
     figure.savefig(path, dpi=120)
 
 

@@ -289,3 +289,13 @@ def test_numbers_that_equations_use_may_change() -> None:
     check(cell)
     check(cell.eval())
     check(Scaled(2, 9, 2.0, 0.3).double())
+
+
+def test_hidden_states_are_not_borrowed() -> None:
+    """One sequence's states stay what they are when the next one runs."""
+    cell = LSTMCell(3, 5)
+    with torch.no_grad():
+        first = unroll(cell, torch.randn(1, 4, 3), backend="cpu").hidden
+        expected = first.clone()
+        unroll(cell, torch.randn(1, 4, 3), backend="cpu")
+    assert torch.equal(expected, first)

@@ -157,7 +157,8 @@ class Kernel:
         }
         lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
         self._spread("forward", FORWARD, named, lists, size.work, _by_steps(lengths))
-        hidden = states[0][1:].transpose(0, 1).contiguous()
+        # A copy even where one sequence alone would be contiguous: the buffer is only borrowed.
+        hidden = states[0][1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
         rows = torch.arange(size.batch, device=lengths.device)
         return hidden, [state[lengths, rows] for state in states], saved
 
