@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqbench.nn.backends import cpu, cuda, native, reference
-from seqbench.nn.backends.structured import Unsupported
+from seqbench.nn.backends.equations import Unsupported
 from seqbench.nn.cell import Cell, State
 
 Backend = Literal["auto", "reference", "cpu", "cuda", "native"]

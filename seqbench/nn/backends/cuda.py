@@ -17,12 +17,12 @@ from torch.fx import GraphModule
 from torch.utils._triton import has_triton
 
 from seqbench.nn.backends import RAN
+from seqbench.nn.backends.equations import Equations, Unsupported
 from seqbench.nn.backends.structured import (
-    Equations,
     Source,
     Structure,
-    Unsupported,
     check_tensors,
+    refuse_second_derivative,
     structure,
 )
 from seqbench.nn.cell import Cell, State
@@ -107,11 +107,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "double backward (create_graph=True) is not supported by backend=cuda; "
-                "use backend=reference"
-            )
+        refuse_second_derivative("cuda")
         values = ctx.saved_tensors[0]
         loop: _Loop = ctx.loop
         d_hidden, *d_state = gradients

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from seqbench.nn.backends import RAN
 from seqbench.nn.backends.cpu.kernel import Kernel, kernel
-from seqbench.nn.backends.structured import Unsupported, check_tensors
+from seqbench.nn.backends.equations import Unsupported
+from seqbench.nn.backends.structured import check_tensors, refuse_second_derivative
 from seqbench.nn.cell import Cell, State
 
 
@@ -74,11 +75,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "double backward (create_graph=True) is not supported by backend=cpu; "
-                "use backend=reference"
-            )
+        refuse_second_derivative("cpu")
         weights, vectors = ctx.counts
         values, lengths, *tensors = ctx.saved_tensors
         d_values, d_weights, d_vectors, d_start = ctx.kernel.backward(

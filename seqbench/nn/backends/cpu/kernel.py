@@ -26,7 +26,8 @@ from seqbench.nn.backends.cpu.gradients import (
 from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
 from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
 from seqbench.nn.backends.cpu.workspace import Loan, Workspace
-from seqbench.nn.backends.structured import Structure, Unsupported, structure
+from seqbench.nn.backends.equations import Unsupported
+from seqbench.nn.backends.structured import Structure, structure
 from seqbench.nn.cell import Cell
 
 CACHE_NUMBERS = 1 << 16
@@ -369,12 +370,8 @@ def _rows(lengths: Tensor, size: Sizes) -> Tensor:
     """Return the indices t * B + b of real steps."""
     if int(lengths.min()) == size.steps:
         return _all_rows(size.steps * size.batch)
-    return (
-        (torch.arange(size.steps, device=lengths.device)[:, None] < lengths)
-        .flatten()
-        .nonzero()
-        .flatten()
-    )
+    steps = torch.arange(size.steps, device=lengths.device)
+    return (steps[:, None] < lengths).flatten().nonzero().flatten()
 
 
 @lru_cache(maxsize=8)
@@ -399,11 +396,8 @@ def _by_steps(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
         if threads == 1:
             return [(0, len(lengths))]
         until = lengths.cumsum(0)
-        wanted = (
-            torch.arange(1, threads, dtype=torch.float64, device=lengths.device)
-            * int(until[-1])
-            / threads
-        )
+        each = int(until[-1]) / threads
+        wanted = until.new_tensor([each * n for n in range(1, threads)], dtype=torch.float64)
         inner = (torch.searchsorted(until.double(), wanted) + 1).tolist()
         edges = [0, *inner, len(lengths)]
         return [(a, b) for a, b in pairwise(edges) if a < b]

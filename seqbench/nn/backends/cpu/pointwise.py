@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from seqbench.nn.backends.cpu import functions
 from seqbench.nn.backends.cpu.build import Body, Value
-from seqbench.nn.backends.structured import CONSTANTS, Unsupported, operation
+from seqbench.nn.backends.equations import CONSTANTS, UNCHANGED, Unsupported, operation
 
 FLAGS = ("contract",)
 """A product and a sum may be rounded once, as in a matrix product."""
@@ -21,7 +21,7 @@ def emit_graph(body: Body, graph: GraphModule, arguments: Sequence[Value]) -> li
 
     Args:
         body: where to.
-        graph: what :func:`~seqbench.nn.backends.structured.structure` traced.
+        graph: what :func:`~seqbench.nn.backends.equations.trace` made.
         arguments: a vector for each argument of the graph.
 
     Returns:
@@ -73,7 +73,7 @@ def _emit(body: Body, node: Node, values: list[Any], options: dict[str, Any]) ->
 
 
 def _constant(name: str, values: list[Any]) -> Any:
-    if name in ("detach", "alias", "clone", "lift_fresh_copy"):
+    if name in UNCHANGED:
         return values[0]
     fixed = CONSTANTS[name]
     return float(values[-1]) if fixed is None else fixed
