@@ -24,6 +24,7 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/harness_overhead.py
+	$(BIN)/python benchmarks/recurrence.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
