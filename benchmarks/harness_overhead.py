@@ -26,6 +26,7 @@ from seqbench.api import (
     MeanLoss,
     Metric,
     OutputSpec,
+    Predictions,
     Splits,
     Task,
 )
@@ -33,8 +34,8 @@ from seqbench.plugins.lstm import LSTM
 from seqbench.settings import Recipe, TrainerSettings
 from seqbench.training.data import TrialData
 from seqbench.training.fit import Fitted, build_predictor, fit
-from seqbench.training.module import score
 from seqbench.training.predictor import Predictor, batch_loss
+from seqbench.training.scoring import FoldScores, model_rows
 
 STEPS = 100
 BATCH = 32
@@ -62,7 +63,7 @@ class RandomRolls(Task):
     def prepare(self) -> None:
         """Nothing to fetch."""
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         """Return the rolls."""
         return self._splits
 
@@ -89,7 +90,7 @@ class RandomRolls(Task):
         """Return the mean NLL."""
         return MeanLoss(self, "nll")
 
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
         """Return none."""
         return {}
 
@@ -113,7 +114,7 @@ def by_harness(task: Task, epochs: int) -> tuple[Fitted, float]:
             trainer=TrainerSettings(threads=1, progress=False),
             seed=0,
             title="",
-            folder=Path(folder),
+            checkpoint=Path(folder, "best.ckpt"),
             listener=lambda epoch, metrics: None,
         )
         return fitted, time.perf_counter() - began
@@ -134,7 +135,7 @@ def by_hand(task: Task) -> tuple[float, float]:
         torch.nn.utils.clip_grad_norm_(predictor.parameters(), RECIPE.clip)
         optimizer.step()
     trained = time.perf_counter()
-    score(predictor, task, data.valid())
+    FoldScores(task, "folds").add(model_rows(predictor, data.valid()), len(data.splits.valid))
     return (trained - began) / STEPS, time.perf_counter() - trained
 
 

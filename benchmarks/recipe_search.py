@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import statistics
 import sys
 import tempfile
 import time
@@ -43,7 +44,7 @@ def main(record: Path, arguments: list[str]) -> None:
         try:
             monitor, best, epochs, parameters = search_trial(list(overrides))
         except SeqbenchError as error:
-            monitor, best, epochs, parameters = float("nan"), -1, -1, -1
+            monitor, best, epochs, parameters = float("nan"), "", -1, -1
             print(f"{name}: {error}", file=sys.stderr)
         seconds = time.perf_counter() - began
         is_new = not record.exists()
@@ -55,25 +56,33 @@ def main(record: Path, arguments: list[str]) -> None:
         print(f"{monitor:8.4f}  {epochs:3d} epochs  {seconds:5.0f} s  {name}", flush=True)
 
 
-def search_trial(overrides: list[str]) -> tuple[float, int, int, int]:
-    """Train one trial and return its best validation monitor, that epoch, epochs and parameters."""
+def search_trial(overrides: list[str]) -> tuple[float, str, int, int]:
+    """Train one trial; return its best validation monitor, best epochs, epochs and parameters.
+
+    Over several folds the monitor is their mean, best epochs stand one for each, and epochs are
+    added up.
+    """
     trial = load(settings(compose([*overrides, "trainer.threads=1", "trainer.progress=false"])))
-    data = trial.data()
-    predictor = trial.predictor(data)
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(
-            trial.task,
-            predictor,
-            data,
-            recipe=trial.settings.recipe,
-            trainer=trial.settings.trainer,
-            seed=trial.settings.seed,
-            title="search",
-            folder=Path(folder),
-            listener=lambda epoch, metrics: None,
-        )
-    monitor = fitted.history[fitted.best_epoch][f"valid/{trial.task.monitor.name}"]
-    return monitor, fitted.best_epoch, len(fitted.history), predictor.parameter_count
+    monitor = f"valid/{trial.task.monitor.name}"
+    values, best_epochs, epochs = [], [], 0
+    for data in trial.data():
+        predictor = trial.predictor(data)
+        with tempfile.TemporaryDirectory() as folder:
+            fitted = fit(
+                trial.task,
+                predictor,
+                data,
+                recipe=trial.settings.recipe,
+                trainer=trial.settings.trainer,
+                seed=trial.settings.seed,
+                title="search",
+                checkpoint=Path(folder, "best.ckpt"),
+                listener=lambda epoch, metrics: None,
+            )
+        values.append(fitted.history[fitted.best_epoch][monitor])
+        best_epochs.append(str(fitted.best_epoch))
+        epochs += len(fitted.history)
+    return statistics.fmean(values), " ".join(best_epochs), epochs, predictor.parameter_count
 
 
 if __name__ == "__main__":

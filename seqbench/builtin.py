@@ -3,12 +3,18 @@
 A module ``peephole.py`` holds the class whose name, in lower case, is the module's without
 underscores: ``Peephole``. Names that start with ``_`` are helpers. A module that needs more than
 seqbench's own dependencies says so in a literal constant, ``requires = ("package",)``.
+
+A folder may hold variants: a module ``anomaly/watch.py`` with a class ``Watch`` is
+``anomaly/watch``. ``anomaly`` is the class ``Anomaly`` of the folder itself, or the variant that
+its ``__init__.py`` names in a literal constant, ``default = "watch"``.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
+from pathlib import Path
 
 from seqbench.hookspecs import Entry, hookimpl
 from seqbench.modules import package_folders
@@ -41,8 +47,26 @@ def _entries(package: str) -> list[Entry]:
         if path.name.startswith(("_", ".")) or file.suffix != ".py" or not file.is_file():
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
-        name = class_named_like(path.stem, text) or path.stem
-        found.append(Entry(path.stem, f"{package}.{path.stem}:{name}", _requires(text)))
+        name = class_named_like(path.stem, text)
+        variants = _variants(path, f"{package}.{path.stem}") if path.is_dir() else {}
+        default = re.search(r'^default = "(\w+)"$', text, re.MULTILINE)
+        if name is None and default and default.group(1) in variants:
+            found.append(replace(variants[default.group(1)], name=path.stem))
+        else:
+            target = f"{package}.{path.stem}:{name or path.stem}"
+            found.append(Entry(path.stem, target, _requires(text)))
+        found += variants.values()
+    return found
+
+
+def _variants(folder: Path, package: str) -> dict[str, Entry]:
+    """Return the variants in a folder, by their module's stem."""
+    found = {}
+    for path in sorted(folder.glob("[!_.]*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if name := class_named_like(path.stem, text):
+            target = f"{package}.{path.stem}:{name}"
+            found[path.stem] = Entry(f"{folder.name}/{path.stem}", target, _requires(text))
     return found
 
 

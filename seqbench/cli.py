@@ -63,8 +63,9 @@ SUBCOMMANDS = {
     ),
     "describe": Subcommand(
         "describe",
-        "model=NAME | task=NAME",
-        "Describe a model or task: equations, citation, parameters, data, metrics.",
+        "model=NAME | task=NAME [picture=FILE]",
+        "Describe a model or task: equations, citation, parameters, data, metrics, baselines; or "
+        "draw an example of a task's data.",
     ),
     "prepare": Subcommand(
         "prepare",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -41,14 +42,20 @@ class TrialRecord:
         context: what predictions may see: ``past``, ``past+future`` or ``all``.
         monitor: the metric that selected the epoch, on validation.
         primary: the metric that ranks models, on test.
-        metrics: final scores, ``valid/<name>`` and ``test/<name>``, at the selected epoch.
-        baselines: scores of the task's trivial predictors on test, by baseline and metric.
+        folds: the folds of the task, a model each.
+        metrics: final scores, ``valid/<name>`` and ``test/<name>``, at the selected epoch. Over
+            several folds ``valid`` is their mean, ``test`` what the task's pooling makes of them,
+            and ``fold-<fold>/<name>`` is each one's on test.
+        intervals: 95% intervals of test scores by metric, where the task offers them.
+        baselines: scores of the task's simple predictors on test, by baseline and metric.
+        differences: 95% intervals of the model's test scores minus a baseline's, by baseline and
+            metric, where the task offers them.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
-            since the training began.
+            since its fold's training began; ``fold`` where there are several.
         parameters: trainable numbers in model and head.
-        epochs: epochs trained.
-        best_epoch: the epoch selected, from 0.
-        steps: optimiser steps taken.
+        epochs: epochs trained, of all folds together.
+        best_epochs: the epoch selected in each fold, from 0.
+        steps: optimiser steps taken, in all folds together.
         steps_per_second: optimiser steps per second of training, validation left out.
         seconds: wall time of training, validation included.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
@@ -67,12 +74,15 @@ class TrialRecord:
     context: str = ""
     monitor: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))
     primary: MetricInfo = field(default_factory=lambda: MetricInfo("loss", "min"))
+    folds: list[int] = field(default_factory=lambda: [0])
     metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    differences: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     parameters: int = 0
     epochs: int = 0
-    best_epoch: int = 0
+    best_epochs: list[int] = field(default_factory=list)
     steps: int = 0
     steps_per_second: float = 0.0
     seconds: float = 0.0
@@ -80,6 +90,11 @@ class TrialRecord:
     environment: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
     location: str = ""
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch selected, from 0; of several folds' the median; 0 before there is one."""
+        return statistics.median_low(self.best_epochs) if self.best_epochs else 0
 
     def to_json(self) -> str:
         """Return the record as JSON, keys sorted."""
@@ -94,7 +109,19 @@ class TrialRecord:
         for name in ("monitor", "primary"):
             if name in data:
                 data[name] = MetricInfo(**data[name])
+        data["intervals"] = _pairs(data.get("intervals", {}))
+        differences = data.get("differences", {})
+        data["differences"] = {name: _pairs(found) for name, found in differences.items()}
         return cls(**data)
+
+
+def _pairs(found: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (low, high) for name, (low, high) in found.items()}
+
+
+def checkpoint_name(folds: Sequence[int], fold: int) -> str:
+    """Return where a run keeps the weights of a fold's selected epoch, among its files."""
+    return f"checkpoint/fold-{fold}.ckpt" if len(folds) > 1 else "checkpoint/best.ckpt"
 
 
 def trial_key(identity: Mapping[str, object]) -> str:

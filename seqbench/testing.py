@@ -13,6 +13,7 @@ Each check raises ``AssertionError`` with the promise that was broken.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,11 +30,13 @@ from seqbench.api import (
     Model,
     OutputSpec,
     SequenceInput,
+    Splits,
     Task,
     collate,
 )
 from seqbench.nn import zero_padding
 from seqbench.training.predictor import Predictor, batch_loss
+from seqbench.training.scoring import score_baselines
 
 TOLERANCE = 1e-9
 """Largest difference between float64 predictions that must be equal; what remains is rounding."""
@@ -79,33 +82,45 @@ def check_task(task: Task) -> None:
     """
     fresh = copy.deepcopy(task)
     task.prepare()
-    splits = task.splits()
-    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    fresh.prepare()
+    folds = task.folds()
+    _require(len(folds) > 0, "folds() is empty")
+    _require(len(set(folds)) == len(folds), "folds() names a fold twice")
+    for fold in folds:
+        splits = task.splits(fold)
+        _check_fold(task, splits, fresh.splits(fold))
+    _require(task.fingerprint() == fresh.fingerprint(), "fingerprint() changes")
+    _check_baselines(task, splits)
+
+
+def _check_fold(task: Task, splits: Splits, again: Splits) -> None:
     step_targets = task.alignment is not Alignment.SEQUENCE
     owner: dict[str, str] = {}
-    for name, examples in named.items():
+    for name in ("train", "valid", "test"):
+        examples = getattr(splits, name)
         _require(len(examples) > 0, f"the {name} split is empty")
         for example in examples:
             _check_example(example, name, step_targets)
             taken = owner.setdefault(example.unit, name) if example.unit else name
-            _require(taken == name, f"unit {example.unit} is in {taken} and in {name}")
-    fresh.prepare()
-    again = fresh.splits()
-    for name, examples in named.items():
+            _require(taken == name, f"a unit of the {name} split is in {taken} too")
         _require(
             _equal(examples, getattr(again, name)),
             f"splits() of another task with the same parameters gives another {name} split",
         )
-    _require(task.fingerprint() == fresh.fingerprint(), "fingerprint() changes")
     _check_input_spec(task.input_spec(splits.train), splits.train[0])
-    _check_scores(task, splits.test[:8], task.output_spec(splits.train).size, step_targets)
-    for name, scores in task.baselines(splits).items():
-        _require(task.primary.name in scores, f"baseline {name} lacks {task.primary.name}")
+    _check_scores(task, splits.test[:64], task.output_spec(splits.train).size, step_targets)
     drawn = task.augment(splits.train[0], torch.Generator().manual_seed(0))
     drawn_again = task.augment(splits.train[0], torch.Generator().manual_seed(0))
     _check_example(drawn, "augmented train", step_targets)
     _require(_equal([drawn], [drawn_again]), "augment ignores its generator")
     _require(_equal(splits.train[:1], again.train[:1]), "augment changes the data")
+
+
+def _check_baselines(task: Task, splits: Splits) -> None:
+    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    for name, scores in found.items():
+        primary = scores.compute().get(task.primary.name, math.nan)
+        _require(math.isfinite(primary), f"baseline {name} has no finite {task.primary.name}")
 
 
 def check_alignment(
@@ -338,25 +353,32 @@ def _check_scores(
     losses = task.loss(predictions, targets)
     _require(losses.shape == (len(targets),), "loss() does not return one number per prediction")
     whole, parts = task.metrics(), task.metrics()
-    whole.update(predictions, targets)
+    sequences = batch.target_mask.nonzero()[:, 0]
+    whole.update(predictions, targets, sequences)
     middle = len(targets) // 2
-    parts.update(predictions[:middle], targets[:middle])
-    parts.update(predictions[middle:], targets[middle:])
+    parts.update(predictions[:middle], targets[:middle], sequences[:middle])
+    parts.update(predictions[middle:], targets[middle:], sequences[middle:])
     scores, scores_by_parts = whole.compute(), parts.compute()
     for metric in (task.monitor, task.primary):
         _require(metric.name in scores, f"metrics() lacks {metric.name}")
     for name, value in scores.items():
         _require(
-            abs(value - scores_by_parts[name]) <= TOLERANCE * max(1.0, abs(value)),
+            math.isclose(value, scores_by_parts[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+            or (math.isnan(value) and math.isnan(scores_by_parts[name])),
             f"{name} depends on the batch size",
         )
 
 
 def _with_noise(inputs: SequenceInput, where: Tensor) -> SequenceInput:
-    """Return the batch with other values at some steps ``[B, T]``."""
+    """Return the batch with other values, and other times since, at some steps ``[B, T]``."""
     generator = torch.Generator().manual_seed(1)
     noise = 1 + torch.rand(inputs.values.shape, generator=generator, dtype=inputs.values.dtype)
-    return inputs.with_values(torch.where(where[..., None], inputs.values + noise, inputs.values))
+    noise = noise * where[..., None]
+    return replace(
+        inputs,
+        values=inputs.values + noise,
+        delta=None if inputs.delta is None else inputs.delta + noise,
+    )
 
 
 def _last_steps(inputs: SequenceInput) -> Tensor:

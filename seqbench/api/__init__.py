@@ -10,6 +10,7 @@ from seqbench.api.task import (
     Metric,
     MetricSet,
     OutputSpec,
+    Predictions,
     Splits,
     Task,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "MetricSet",
     "Model",
     "OutputSpec",
+    "Predictions",
     "RecurrentModel",
     "Refused",
     "SequenceInput",

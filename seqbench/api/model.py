@@ -42,8 +42,9 @@ class Model(nn.Module, ABC):
 
     citation: ClassVar[str]
     consumes_missingness: ClassVar[bool] = False
-    """Whether ``encode`` uses ``observed``, ``delta`` and ``static`` itself. If not, the harness
-    concatenates them to the values, alike for every such model."""
+    """Whether ``encode`` uses ``observed`` and ``delta`` itself. If not, the harness concatenates
+    them to the values, alike for every such model. Static features it concatenates for every model:
+    to one that uses ``observed`` and ``delta`` they count as observed, a time 0 ago."""
 
     forward_size: int
     """D of :class:`Encoding`."""

@@ -6,12 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from seqbench.api.batch import Example
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Predictions = Sequence[Tensor]
+"""For each example of a split, in order, what a model's head would give: ``[K]`` where the task
+labels sequences, ``[T, K]`` where it labels steps."""
+
+Pooling = Literal["predictions", "folds"]
 
 
 class Alignment(StrEnum):
@@ -92,12 +101,31 @@ class MetricSet(ABC):
     """Metrics of a whole set: fed batch by batch, computed once, independent of the batch size."""
 
     @abstractmethod
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Take predictions ``[N, K]`` and targets ``[N, ...]``: rows that count, no padding."""
+    def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
+        """Take a batch's rows that count, no padding.
+
+        Args:
+            predictions: ``[N, K]``.
+            targets: ``[N, ...]``.
+            sequences: ``[N]`` int64, the number of the sequence that each row is of: ascending from
+                batch to batch, the rows of a sequence in the order of time.
+        """
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Return every metric by name."""
+
+    def intervals(self, other: MetricSet | None = None) -> dict[str, tuple[float, float]]:
+        """Return 95% intervals ``(low, high)`` of metrics over other draws of the test data.
+
+        Args:
+            other: a predictor's metrics on the same rows; the intervals are then of the
+                differences, this one's minus the other's.
+
+        Returns:
+            By metric; empty where a task offers none.
+        """
+        return {}
 
 
 class Task(ABC):
@@ -122,6 +150,11 @@ class Task(ABC):
     """Sizes of the default data for the data card, for example ``{"train": "220 pieces"}``."""
     metric_help: ClassVar[Mapping[str, str]]
     """Each metric of :meth:`metrics`, and what it means."""
+    baseline_scores: ClassVar[Mapping[str, float]] = {}
+    """The primary metric of each baseline, as measured at the default parameters, for the card."""
+    pooling: ClassVar[Pooling] = "predictions"
+    """How a test score comes of several folds: from their predictions together, as out-of-fold
+    predictions of the whole data set, or as the mean of the folds' scores."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -131,13 +164,21 @@ class Task(ABC):
             Refused: the data are missing or damaged; one line that says what to do.
         """
 
+    def folds(self) -> tuple[int, ...]:
+        """Return the folds of a trial; a model is trained for each. By default there is one, 0."""
+        return (0,)
+
     @abstractmethod
-    def splits(self) -> Splits:
-        """Return the data; called after :meth:`prepare`. The same parameters, the same splits."""
+    def splits(self, fold: int = 0) -> Splits:
+        """Return a fold's data; called after :meth:`prepare`. The same parameters, the same splits.
+
+        Args:
+            fold: one of :meth:`folds`.
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of the data as they are used; called after :meth:`prepare`."""
+        """Return a hash of the data of all folds as they are used; called after :meth:`prepare`."""
 
     @abstractmethod
     def input_spec(self, train: Sequence[Example]) -> InputSpec:
@@ -159,8 +200,25 @@ class Task(ABC):
         """Return a fresh metric set; its names include ``monitor`` and ``primary``."""
 
     @abstractmethod
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
-        """Return trivial predictors' metrics on the test split, fitted without it."""
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
+        """Return simple predictors' predictions of the test split, fitted without it.
+
+        They are scored by :meth:`metrics` as a model's are, on identical folds. A width other than
+        K is for the metric set to understand: a detector's score, for example.
+        """
+
+    def picture(self, figure: Figure) -> str:
+        """Draw an example of the data; called after :meth:`prepare`.
+
+        Where the data are about people it shows aggregates alone.
+
+        Args:
+            figure: empty.
+
+        Returns:
+            A sentence that says what is to be seen; empty if the task draws nothing.
+        """
+        return ""
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
         """Return a training example as this epoch sees it; the default leaves it alone."""
@@ -176,8 +234,8 @@ class MeanLoss(MetricSet):
         self._total = 0.0
         self._count = 0
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add the losses of ``[N, K]`` predictions."""
+    def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
+        """Add the losses of ``[N, K]`` predictions; whose they are does not matter."""
         losses = self._task.loss(predictions.double(), targets)
         self._total += float(losses.sum(dtype=torch.float64))
         self._count += len(losses)

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from seqbench import values
@@ -20,14 +21,47 @@ def command(args: list[str]) -> int:
     """Print the description of each model or task named.
 
     Args:
-        args: words such as ``model=lstm`` and ``task=music``, or bare names.
+        args: words such as ``model=lstm`` and ``task=music``, or bare names; ``picture=FILE`` draws
+            an example of a task's data.
     """
-    if not args:
+    pictures = [word.removeprefix("picture=") for word in args if word.startswith("picture=")]
+    items = [item for word in args if not word.startswith("picture=") for item in _find(word)]
+    if not items:
         raise Refused("nothing to describe: name a model=NAME or a task=NAME; see seqbench list")
+    if pictures:
+        _draw(items, Path(pictures[-1]))
+        return EXIT_DONE
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    chapters = [_chapter(item, width) for word in args for item in _find(word)]
-    sys.stdout.write("\n\n".join(chapters) + "\n")
+    sys.stdout.write("\n\n".join(_chapter(item, width) for item in items) + "\n")
     return EXIT_DONE
+
+
+def _draw(items: list[Registration], path: Path) -> None:
+    """Draw an example of a task's data into a file, fetching them if need be.
+
+    Raises:
+        Refused: there is not one task, it draws nothing, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    from seqbench.commands.run import blame
+
+    if len(items) != 1 or items[0].kind != "task":
+        raise Refused("picture=FILE draws the data of one task: seqbench describe task=NAME")
+    item = items[0]
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
+    task_class = item.load()
+    with blame(item, "its picture"):
+        task = task_class()
+        task.prepare()
+        caption = task.picture(figure)
+    if not caption:
+        raise Refused(f"task={item.name} has no picture")
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise Refused(f"picture={path} cannot be written: {error}") from error
+    sys.stdout.write(f"{path}: {caption}\n")
 
 
 def _find(word: str) -> list[Registration]:
@@ -56,7 +90,10 @@ def _chapter(item: Registration, width: int) -> str:
         parts += _task_facts(constants, width)
     parts.append(_parameters(item, found, width))
     task, model = ("music", item.name) if item.kind == "model" else (item.name, "lstm")
-    parts.append(f"Try\n  seqbench task={task} model={model} experiment=smoke")
+    tries = [f"seqbench task={task} model={model} experiment=smoke"]
+    if item.kind == "task":
+        tries.append(f"seqbench describe task={task} picture={task.replace('/', '-')}.png")
+    parts.append("Try\n" + "\n".join(f"  {line}" for line in tries))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -75,6 +112,10 @@ def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
     meanings = constants.get("metric_help")
     if isinstance(meanings, dict):
         parts.append("Metrics\n" + _pairs(meanings, width))
+    measured = constants.get("baseline_scores")
+    if measured and isinstance(measured, dict):
+        scores = {name: f"{value:.4g}" for name, value in measured.items()}
+        parts.append("Baselines, as measured (test)\n" + _pairs(scores, width))
     return parts
 
 

@@ -33,6 +33,9 @@ def _table(kind: Kind) -> str:
     names = [item.name for item in items]
     rows = [("name", "what it is", "origin", "here")]
     for item in items:
+        if alias := _alias_of(item, items):
+            rows.append((item.name, f"the same as {alias}", item.origin, ""))
+            continue
         here = item.unusable() or "usable"
         if names.count(item.name) > 1:
             here = "refused: two plugins offer this name"
@@ -48,6 +51,12 @@ def _table(kind: Kind) -> str:
         )
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def _alias_of(item: Registration, items: list[Registration]) -> str:
+    """Return the variant that a name without one stands for; empty if it stands for itself."""
+    variants = (other.name for other in items if other.target == item.target)
+    return next((name for name in variants if name.startswith(f"{item.name}/")), "")
 
 
 def _summary(item: Registration) -> str:

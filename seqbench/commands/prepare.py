@@ -16,17 +16,18 @@ def command(args: list[str]) -> int:
     from seqbench.config import compose, settings
 
     trial = load(settings(compose(args)))
-    splits = trial.data().splits
+    folds = trial.data()
     write = sys.stdout.write
     write(f"task={trial.settings.task}, data {trial.task.fingerprint()}\n")
-    for name, examples in (
-        ("train", splits.train),
-        ("valid", splits.valid),
-        ("test", splits.test),
-    ):
-        steps = sum(len(example.values) for example in examples)
-        write(f"  {name:5}  {len(examples):,} sequences, {steps:,} steps\n")
+    for data in folds:
+        if len(folds) > 1:
+            write(f"  fold {data.fold}\n")
+        for name in ("train", "valid", "test"):
+            examples = getattr(data.splits, name)
+            steps = sum(len(example.values) for example in examples)
+            write(f"  {name:5}  {len(examples):,} sequences, {steps:,} steps\n")
     metric = trial.task.primary
-    for name, scores in trial.task.baselines(splits).items():
-        write(f"  baseline {name}: {metric.name} {scores[metric.name]:.4g} {metric.unit}\n")
+    for name, scores in trial.baselines(folds).items():
+        value = scores.compute()[metric.name]
+        write(f"  baseline {name}: {metric.name} {value:.4g} {metric.unit}".rstrip() + "\n")
     return EXIT_DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from seqbench import __version__
 from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError, TrialFailed
-from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
+from seqbench.records import (
+    PROTOCOL_VERSION,
+    MetricInfo,
+    TrialRecord,
+    checkpoint_name,
+    trial_key,
+)
 from seqbench.registry import BUILT_IN, Registration, plugin_files, registry
 from seqbench.settings import Settings
 
@@ -23,7 +29,9 @@ if TYPE_CHECKING:
     from seqbench.api import Model, Task
     from seqbench.tracking.runlog import RunLog
     from seqbench.training.data import TrialData
+    from seqbench.training.fit import Fitted
     from seqbench.training.predictor import Predictor
+    from seqbench.training.scoring import FoldScores
 
 
 PROBE_SIZE = 840
@@ -50,16 +58,27 @@ class Trial:
     model_registration: Registration
     device: str
 
-    def data(self) -> TrialData:
-        """Prepare the task's data and return them as batches."""
+    def data(self) -> list[TrialData]:
+        """Prepare the task's data and return those of each fold as batches."""
         from seqbench.training.data import TrialData
 
-        recipe = self.settings.recipe
+        recipe, seed = self.settings.recipe, self.settings.seed
         with blame(self.task_registration, "its data"):
             self.task.prepare()
-            data = TrialData(self.task, recipe.batch_size, self.settings.seed, recipe.max_examples)
+            folds = [
+                TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
+                for fold in self.task.folds()
+            ]
             self.task.fingerprint()
-        return data
+        return folds
+
+    def baselines(self, folds: Sequence[TrialData]) -> dict[str, FoldScores]:
+        """Return the scores of the task's baselines on the test splits of its folds."""
+        from seqbench.training.scoring import score_baselines
+
+        splits = [data.splits for data in folds]
+        found = [self.task.baselines(split) for split in splits]
+        return score_baselines(self.task, found, [split.test for split in splits])
 
     def predictor(self, data: TrialData) -> Predictor:
         """Return the predictor with its initial weights, on the trial's device."""
@@ -118,9 +137,9 @@ def run(settings: Settings) -> TrialRecord:
     from seqbench.tracking.store import open_store
 
     trial = load(settings)
-    data = trial.data()
-    predictor = trial.predictor(data)
-    check_plugin(trial, data)
+    folds = trial.data()
+    predictor = trial.predictor(folds[0])
+    check_plugin(trial, folds[0])
     record = new_record(trial, predictor)
     store = open_store(settings.tracking) if settings.tracking.enabled else None
     log: RunLog = NullRun()
@@ -136,7 +155,7 @@ def run(settings: Settings) -> TrialRecord:
             "run_id": log.run_id,
         }
         registry().notify("seqbench_run_started", trial=about)
-        _fill(record, trial, data, predictor, log, about)
+        _fill(record, trial, folds, log, about)
     except KeyboardInterrupt:
         record.status, record.reason = "KILLED", "interrupted"
         raise
@@ -230,6 +249,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         status="KILLED",
         reason="ended without a result",
         max_examples=settings.recipe.max_examples,
+        folds=list(task.folds()),
         context=predictor.context,
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
         primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),
@@ -280,62 +300,108 @@ def _identity(trial: Trial) -> dict[str, Any]:
 def _fill(
     record: TrialRecord,
     trial: Trial,
-    data: TrialData,
-    predictor: Predictor,
+    folds: Sequence[TrialData],
     log: RunLog,
     about: dict[str, object],
 ) -> None:
     """Compute baselines, train, test, and log, into the record."""
-    from seqbench.reporting.curves import learning_curve
     from seqbench.training.backend import observe_backend
-    from seqbench.training.fit import fit
-    from seqbench.training.module import score
+    from seqbench.training.scoring import FoldScores, model_rows
 
-    def after_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        record.epochs = epoch + 1
-        record.history.append(metrics)
-        log.log_epoch(epoch, metrics)
-        registry().notify("seqbench_epoch_ended", trial=about, epoch=epoch, metrics=metrics)
-
-    settings = trial.settings
+    settings, task = trial.settings, trial.task
     with _status(f"baselines of {settings.task}", settings.trainer.progress):
-        baselines = trial.task.baselines(data.splits)
-    if not all(trial.task.primary.name in scores for scores in baselines.values()):
-        raise TrialFailed(f"task={settings.task}: a baseline lacks {trial.task.primary.name}")
-    record.baselines = {
-        baseline: {name: float(value) for name, value in scores.items()}
-        for baseline, scores in baselines.items()
-    }
+        baselines = trial.baselines(folds)
+    valid, test = FoldScores(task, "folds"), FoldScores(task, task.pooling)
+    train_seconds = 0.0
     with tempfile.TemporaryDirectory(prefix="seqbench-") as folder:
-        fitted = fit(
-            trial.task,
-            predictor,
-            data,
-            recipe=settings.recipe,
-            trainer=settings.trainer,
-            seed=settings.seed,
-            title=f"{settings.task} {settings.model} seed={settings.seed}",
-            folder=Path(folder),
-            listener=after_epoch,
-        )
-        data.unseal()
-        for split, batches in (("valid", data.valid()), ("test", data.test())):
-            scores = score(predictor, trial.task, batches)
-            record.metrics |= {f"{split}/{name}": value for name, value in scores.items()}
-        record.best_epoch = fitted.best_epoch
-        record.steps = fitted.steps
-        record.steps_per_second = fitted.steps_per_second
-        record.seconds = fitted.seconds
+        for data in folds:
+            checkpoint = Path(folder, Path(checkpoint_name(record.folds, data.fold)).name)
+            predictor = trial.predictor(data)
+            fitted = _fit(record, trial, data, predictor, checkpoint, log, about)
+            data.unseal()
+            valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+            test.add(model_rows(predictor, data.test()), len(data.splits.test))
+            record.best_epochs.append(fitted.best_epoch)
+            record.steps += fitted.steps
+            record.seconds += fitted.seconds
+            train_seconds += fitted.steps / fitted.steps_per_second
+            log.log_artifact(checkpoint, "checkpoint")
+        record.steps_per_second = record.steps / train_seconds
+        record.metrics = fold_metrics(record.folds, test)
+        record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
+        compare(record, test, baselines)
         record.status, record.reason = "FINISHED", ""
-        log.log_artifact(fitted.checkpoint, "checkpoint")
         try:
-            record.backend = observe_backend(predictor, next(iter(data.valid())))
+            record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
             if log.run_id:
+                from seqbench.reporting.curves import learning_curve
+
                 picture = Path(folder) / "learning_curve.png"
                 learning_curve(record, picture)
                 log.log_artifact(picture)
         except Exception as error:  # the trial has its result; a picture must not cost it
             sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
+
+
+def _fit(
+    record: TrialRecord,
+    trial: Trial,
+    data: TrialData,
+    predictor: Predictor,
+    checkpoint: Path,
+    log: RunLog,
+    about: dict[str, object],
+) -> Fitted:
+    """Train on one fold; epochs go into the record and the log as they end."""
+    from seqbench.training.fit import fit
+
+    several = len(record.folds) > 1
+
+    def after_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        if several:
+            metrics["fold"] = data.fold
+        record.history.append(metrics)
+        log.log_epoch(record.epochs, metrics)
+        registry().notify("seqbench_epoch_ended", trial=about, epoch=record.epochs, metrics=metrics)
+        record.epochs += 1
+
+    settings = trial.settings
+    number = f" fold {len(record.best_epochs) + 1}/{len(record.folds)}" if several else ""
+    return fit(
+        trial.task,
+        predictor,
+        data,
+        recipe=settings.recipe,
+        trainer=settings.trainer,
+        seed=settings.seed,
+        title=f"{settings.task} {settings.model} seed={settings.seed}{number}",
+        checkpoint=checkpoint,
+        listener=after_epoch,
+    )
+
+
+def fold_metrics(folds: Sequence[int], test: FoldScores) -> dict[str, float]:
+    """Return a model's test scores as a record keeps them: of all folds, and of each."""
+    metrics = {f"test/{name}": value for name, value in test.compute().items()}
+    if len(folds) > 1:
+        for fold, scores in zip(folds, test.by_fold, strict=True):
+            metrics |= {f"fold-{fold}/{name}": value for name, value in scores.items()}
+    return metrics
+
+
+def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldScores]) -> None:
+    """Put the baselines' scores into a record, and how sure the model's and the differences are.
+
+    Raises:
+        TrialFailed: a baseline lacks the primary metric.
+    """
+    for name, scores in baselines.items():
+        record.baselines[name] = {key: float(value) for key, value in scores.compute().items()}
+        if record.primary.name not in record.baselines[name]:
+            raise TrialFailed(f"task={record.task}: baseline {name} lacks {record.primary.name}")
+        if found := test.intervals(scores):
+            record.differences[name] = found
+    record.intervals = test.intervals()
 
 
 def _status(text: str, shown: bool) -> Any:

@@ -38,24 +38,32 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
     figure = Figure(figsize=(7.2, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots()
     axes.margins(x=0.02)
-    epochs = range(1, len(record.history) + 1)
-    marker = "o" if len(epochs) < 3 else None
+    folds = _by_fold(record)
+    longest = max(map(len, folds))
+    marker = "o" if longest < 3 else None
     curves = [
         (f"train/{monitor.name}", "train", _TRAIN),
         (f"valid/{monitor.name}", "validation", _VALID),
     ]
     if monitor.direction == "min":
         curves.insert(0, ("train/loss", "train loss", _TRAIN))
-    for key, label, colour in curves:
-        values = [epoch.get(key, math.nan) for epoch in record.history]
-        if any(map(math.isfinite, values)):
-            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
-    best = record.history[min(record.best_epoch, len(epochs) - 1)]
-    score = best.get(f"valid/{monitor.name}", math.nan)
-    if math.isfinite(score):
+    several = f", {len(folds)} folds" if len(folds) > 1 else ""
+    for number, history in enumerate(folds):
+        for key, label, colour in curves:
+            values = [epoch.get(key, math.nan) for epoch in history]
+            if any(map(math.isfinite, values)):
+                axes.plot(
+                    range(1, len(values) + 1), values, color=colour, marker=marker,
+                    label=None if number else label + several,
+                    linewidth=1.8 if len(folds) == 1 else 1.0,
+                )  # fmt: skip
+    chosen = _selected(record, folds)
+    if chosen:
+        epoch, score = chosen[0]
+        alone = f"selected: epoch {epoch}, validation {score:.4g}"
         axes.plot(
-            [record.best_epoch + 1], [score], "o", color=_BEST, markersize=7, zorder=5,
-            label=f"selected: epoch {record.best_epoch + 1}, validation {score:.4g}",
+            *zip(*chosen, strict=True), "o", color=_BEST, markersize=7, zorder=5,
+            label=alone if len(folds) == 1 else "selected epochs",
         )  # fmt: skip
     levels = {
         name: level
@@ -82,13 +90,32 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
     heading = f"{monitor.name} [{monitor.unit}]" if monitor.unit else monitor.name
     axes.set_ylabel(heading, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if len(epochs) == 1:
+    if longest == 1:
         axes.set_xlim(0.5, 1.5)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=9)
     figure.savefig(path)
+
+
+def _by_fold(record: TrialRecord) -> list[list[dict[str, float]]]:
+    """Return each fold's history, in the order of training; one without folds is one."""
+    found: dict[float, list[dict[str, float]]] = {}
+    for epoch in record.history:
+        found.setdefault(epoch.get("fold", 0), []).append(epoch)
+    return list(found.values())
+
+
+def _selected(record: TrialRecord, folds: list[list[dict[str, float]]]) -> list[tuple[int, float]]:
+    """Return each fold's selected epoch, counted from 1, and its monitor, where it is finite."""
+    chosen = []
+    for epoch, history in zip(record.best_epochs, folds, strict=False):
+        best = history[min(epoch, len(history) - 1)]
+        score = best.get(f"valid/{record.monitor.name}", math.nan)
+        if math.isfinite(score):
+            chosen.append((epoch + 1, score))
+    return chosen
 
 
 def _spread(levels: dict[str, float], gap: float) -> dict[str, float]:

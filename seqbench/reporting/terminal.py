@@ -87,7 +87,7 @@ def result_table(
         return Group(title, *_lines(failed, "red"))
     test = _split_scores(record, "test")
     scores = {**record.baselines, record.model: test}
-    table = score_table(record.primary, scores, highlight=record.model)
+    table = score_table(record.primary, scores, record.model, record.differences)
     facts = {
         "subset": f"first {record.max_examples} sequences of each split: a smoke run, no result"
         if record.max_examples
@@ -98,6 +98,10 @@ def result_table(
             for name, value in test.items()
             if name != record.primary.name
         ),
+        "95% intervals": ", ".join(
+            f"{name} {_interval(interval)}" for name, interval in record.intervals.items()
+        ),
+        "by fold": _by_fold(record),
         "validation": _validation(record),
         "parameters": f"{record.parameters:,}",
         "training": _training(record),
@@ -117,7 +121,10 @@ def result_table(
 
 
 def score_table(
-    primary: MetricInfo, scores: Mapping[str, Mapping[str, float]], highlight: str
+    primary: MetricInfo,
+    scores: Mapping[str, Mapping[str, float]],
+    highlight: str,
+    differences: Mapping[str, Mapping[str, tuple[float, float]]],
 ) -> Table:
     """Return predictors by their primary score, best first, each compared with one of them.
 
@@ -125,6 +132,7 @@ def score_table(
         primary: the score to show, its direction and unit.
         scores: metrics by predictor; a predictor without the primary metric counts as NaN.
         highlight: the predictor that the others are compared with.
+        differences: 95% intervals of its scores minus another's, by the other's name and metric.
     """
     values = {name: metrics.get(primary.name, math.nan) for name, metrics in scores.items()}
     finite = [abs(value) for value in values.values() if math.isfinite(value)]
@@ -145,6 +153,8 @@ def score_table(
     for name in order:
         chosen = name == highlight
         verdict = Text("") if chosen else _verdict(values[highlight], values[name], sign, largest)
+        if interval := differences.get(name, {}).get(primary.name):
+            verdict.append(f" ({highlight} - {name}, 95%: {_interval(interval)})")
         row = (Text(name), Text(_number(values[name], largest)), verdict)
         table.add_row(*row, style="bold" if chosen else "")
     return table
@@ -187,7 +197,8 @@ def _whereabouts(record: TrialRecord, evaluation: Evaluation | None) -> dict[str
 
 def _training(record: TrialRecord) -> str:
     epochs = f"{record.epochs} epochs" if record.epochs != 1 else "1 epoch"
-    text = f"{epochs} (best: {record.best_epoch + 1})"
+    best = ", ".join(str(epoch + 1) for epoch in record.best_epochs)
+    text = f"{epochs} (best: {best})"
     if record.seconds:  # a trial that is tested again was not timed
         text += f", {record.steps_per_second:.1f} steps/s, {_duration(record.seconds)} in all"
     return text
@@ -198,6 +209,18 @@ def _validation(record: TrialRecord) -> str:
     if value is None:
         return ""
     return f"{record.monitor.name} {_number(value, value)} {record.monitor.unit}".rstrip()
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    largest = max(map(abs, interval))
+    return " to ".join(_number(end, largest) for end in interval)
+
+
+def _by_fold(record: TrialRecord) -> str:
+    """Return the primary score of each fold's test split; empty where there is one."""
+    scores = [_split_scores(record, f"fold-{fold}") for fold in record.folds]
+    values = [found[record.primary.name] for found in scores if record.primary.name in found]
+    return ", ".join(_number(value, value) for value in values)
 
 
 def _split_scores(record: TrialRecord, split: str) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from seqbench.errors import Refused
-from seqbench.records import TrialRecord
+from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address
 from seqbench.tracking.mlflow_client import first_line
@@ -27,8 +27,6 @@ _T = TypeVar("_T")
 
 SHORT = 8
 """Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
-CHECKPOINT = "checkpoint/best.ckpt"
-"""Where a run keeps the weights of its selected epoch."""
 
 
 class RunFiles:
@@ -92,13 +90,13 @@ class StoredRun:
     tags: dict[str, str]
     files: RunFiles = field(repr=False)
 
-    def checkpoint_path(self) -> Path:
-        """Return the weights of the selected epoch, downloaded first if a server keeps them.
+    def checkpoint_path(self, fold: int) -> Path:
+        """Return the weights of a fold's selected epoch, downloaded first if a server keeps them.
 
         Raises:
             Refused: the run kept none.
         """
-        return self.files.path(CHECKPOINT)
+        return self.files.path(checkpoint_name(self.record.folds, fold))
 
 
 def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:

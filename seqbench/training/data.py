@@ -23,13 +23,17 @@ class TrialData:
         batch_size: sequences in a batch.
         seed: of the trial; decides order and augmentation.
         max_examples: sequences kept of each split, None for all.
+        fold: of the task.
 
     Raises:
         Refused: a split is empty, or a unit stands in two of them.
     """
 
-    def __init__(self, task: Task, batch_size: int, seed: int, max_examples: int | None) -> None:
-        splits = task.splits()
+    def __init__(
+        self, task: Task, batch_size: int, seed: int, max_examples: int | None, fold: int = 0
+    ) -> None:
+        splits = task.splits(fold)
+        self.fold = fold
         self.splits = Splits(
             splits.train[:max_examples], splits.valid[:max_examples], splits.test[:max_examples]
         )

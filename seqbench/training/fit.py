@@ -41,7 +41,6 @@ class Fitted:
         steps: optimiser steps.
         steps_per_second: of training alone, validation left out.
         seconds: wall time, validation included.
-        checkpoint: weights of the selected epoch.
     """
 
     history: list[dict[str, float]]
@@ -49,7 +48,6 @@ class Fitted:
     steps: int
     steps_per_second: float
     seconds: float
-    checkpoint: Path
 
 
 def set_up_device(settings: TrainerSettings) -> str:
@@ -100,7 +98,7 @@ def fit(
     trainer: TrainerSettings,
     seed: int,
     title: str,
-    folder: Path,
+    checkpoint: Path,
     listener: EpochListener,
 ) -> Fitted:
     """Train until the validation monitor stops improving, and select the best epoch.
@@ -113,7 +111,7 @@ def fit(
         trainer: where to compute.
         seed: of the trial.
         title: what the progress bar says.
-        folder: where the checkpoint goes.
+        checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``.
         listener: called after every epoch.
 
     Raises:
@@ -125,9 +123,9 @@ def fit(
     loader = data.train()
     module = TrialModule(predictor, task, recipe, len(loader))
     history = History(listener)
-    checkpoint = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
+    keeper = ModelCheckpoint(
+        dirpath=checkpoint.parent,
+        filename=checkpoint.stem,
         monitor=f"valid/{monitor.name}",
         mode=monitor.direction,
         save_weights_only=True,
@@ -135,7 +133,7 @@ def fit(
     stopping = EarlyStopping(
         f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
     )
-    callbacks: list[Callback] = [DropoutSeed(seed), history, stopping, checkpoint]
+    callbacks: list[Callback] = [DropoutSeed(seed), history, stopping, keeper]
     if trainer.progress:
         callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
@@ -165,7 +163,7 @@ def fit(
             if stopped or isinstance(exit_request.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from exit_request
             raise TrialFailed(f"something called sys.exit({exit_request.code})") from exit_request
-    weights = torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"]
+    weights = torch.load(keeper.best_model_path, weights_only=True)["state_dict"]
     module.load_state_dict(weights)
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
@@ -175,5 +173,4 @@ def fit(
         steps=history.steps,
         steps_per_second=history.steps / history.train_seconds,
         seconds=time.perf_counter() - began,
-        checkpoint=Path(checkpoint.best_model_path),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,7 +12,8 @@ from torch import Tensor
 from seqbench.api import Batch, Task
 from seqbench.errors import TrialFailed
 from seqbench.settings import Recipe
-from seqbench.training.predictor import Predictor, batch_loss, counted
+from seqbench.training.predictor import Predictor, batch_loss
+from seqbench.training.scoring import batch_rows, update
 
 
 class TrialModule(LightningModule):
@@ -31,6 +32,7 @@ class TrialModule(LightningModule):
         self._loss_sum = torch.zeros(())
         self._loss_count = 0
         self._metrics = task.metrics()
+        self._validated = 0
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the mean loss of the predictions that count."""
@@ -57,11 +59,13 @@ class TrialModule(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start the split's metrics."""
         self._metrics = self._task.metrics()
+        self._validated = 0
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Take a batch into the split's metrics."""
-        predictions, targets = counted(self.predictor(batch.inputs), batch)
-        self._metrics.update(predictions.float(), targets)
+        rows = batch_rows(self.predictor(batch.inputs), batch, self._validated)
+        update(self._metrics, rows._replace(predictions=rows.predictions.float()))
+        self._validated += len(batch.target_mask)
 
     def on_validation_epoch_end(self) -> None:
         """Log the split's metrics, and check that training is still sane."""
@@ -114,17 +118,3 @@ class TrialModule(LightningModule):
                 "monitor": f"valid/{self._task.monitor.name}",
             },
         }
-
-
-@torch.inference_mode()
-def score(predictor: Predictor, task: Task, batches: Any) -> dict[str, float]:
-    """Return a task's metrics over a whole split, in evaluation mode and float32."""
-    was_training = predictor.training
-    predictor.eval()
-    device = predictor.head.weight.device
-    metrics = task.metrics()
-    for batch in batches:
-        moved = cast(Batch, batch).to(device)
-        metrics.update(*counted(predictor(moved.inputs), moved))
-    predictor.train(was_training)
-    return metrics.compute()

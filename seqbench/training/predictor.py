@@ -50,9 +50,9 @@ class Predictor(nn.Module):
         alignment: Alignment,
     ) -> None:
         super().__init__()
-        size = input_spec.size
+        size = input_spec.size + input_spec.static_size
         if not model_class.consumes_missingness:
-            size += 2 * input_spec.size * input_spec.missing + input_spec.static_size
+            size += 2 * input_spec.size * input_spec.missing
         self.model = model_class(size, model_context(alignment), **model_parameters)
         self.alignment = alignment
         mean = torch.zeros(input_spec.size) if input_spec.mean is None else input_spec.mean
@@ -108,16 +108,21 @@ class Predictor(nn.Module):
 
     def _scaled(self, inputs: SequenceInput) -> SequenceInput:
         values = (inputs.values - self.input_mean) / self.input_std
+        observed, delta = inputs.observed, inputs.delta
+        parts = [values]
         if not self.model.consumes_missingness:
-            parts = [values]
-            if inputs.observed is not None:
-                parts.append(inputs.observed.to(values.dtype))
-            if inputs.delta is not None:
-                parts.append(torch.log1p(inputs.delta))
-            if inputs.static is not None:
-                parts.append(inputs.static[:, None].expand(-1, values.shape[1], -1))
-            values = torch.cat(parts, dim=-1) if len(parts) > 1 else values
-        return inputs.with_values(values.masked_fill(~inputs.mask[..., None], 0.0))
+            if observed is not None:
+                parts.append(observed.to(values.dtype))
+            if delta is not None:
+                parts.append(torch.log1p(delta))
+        if inputs.static is not None:
+            parts.append(inputs.static[:, None].expand(-1, values.shape[1], -1))
+            padding = (0, inputs.static.shape[-1])
+            observed = None if observed is None else F.pad(observed, padding, value=True)
+            delta = None if delta is None else F.pad(delta, padding)
+        values = torch.cat(parts, dim=-1) if len(parts) > 1 else values
+        values = values.masked_fill(~inputs.mask[..., None], 0.0)
+        return SequenceInput(values, inputs.lengths, observed, delta)
 
     def _on_each_prefix(self, inputs: SequenceInput) -> Tensor:
         """Encode x_1..x_t for every real step t, so that no state has seen what comes after."""
@@ -127,7 +132,6 @@ class Predictor(nn.Module):
             steps + 1,
             None if inputs.observed is None else inputs.observed[rows],
             None if inputs.delta is None else inputs.delta[rows],
-            None if inputs.static is None else inputs.static[rows],
         )
         prefixes = prefixes.with_values(prefixes.values.masked_fill(~prefixes.mask[..., None], 0.0))
         encoding: Encoding = self.model(prefixes)

@@ -17,11 +17,11 @@ from seqbench.commands.run import Trial, load, new_record, provenance
 from seqbench.config import compose, settings
 from seqbench.errors import Refused
 from seqbench.tracking.store import Store, open_store
-from seqbench.tracking.stored import CHECKPOINT
 from seqbench.tracking.tracked import CONFIG
 from seqbench.training.data import TrialData
-from seqbench.training.module import score
+from seqbench.training.scoring import FoldScores, model_rows
 
+CHECKPOINT = "checkpoint/best.ckpt"
 CHORD = [60, 64, 67, 72]
 
 
@@ -53,7 +53,7 @@ class Stored:
         words = ("task=music", "task.source=rolls.pkl", "model=gru", "model.hidden_size=3")
         checked = settings(compose([*words, *overrides]))
         self.trial: Trial = load(checked)
-        data = self.trial.data()
+        (data,) = self.trial.data()
         self.predictor = self.trial.predictor(data)
         torch.nn.init.normal_(self.predictor.head.weight)
         record = replace(new_record(self.trial, self.predictor), status="FINISHED", reason="")
@@ -73,7 +73,9 @@ class Stored:
         """Return the score on the test split, as the table prints it."""
         data = TrialData(self.trial.task, 2, 0, max_examples)
         data.unseal()
-        return f"{score(self.predictor, self.trial.task, data.test())['nll']:.1f}"
+        scores = FoldScores(self.trial.task, "predictions")
+        scores.add(model_rows(self.predictor, data.test()), len(data.splits.test))
+        return f"{scores.compute()['nll']:.1f}"
 
 
 def test_scores_the_whole_test_split(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +126,7 @@ def test_run_of_a_gpu(
     text = stored.file(CONFIG).read_text().replace('"cpu"', '"gpu"')
     stored.file(CONFIG).write_text(text.replace('"precision": "32"', f'"precision": "{precision}"'))
     assert evaluate.command([f"run={stored.short}"]) == 0
-    note = f"run {stored.short} was trained on a GPU; torch finds none here, so a CPU scores it"
+    note = f"run {stored.short} was trained on a GPU; torch finds none here, so a CPU runs it"
     assert f"seqbench: {note}\n" == capsys.readouterr().err
 
 
@@ -133,7 +135,7 @@ def test_code_that_changed(capsys: pytest.CaptureFixture[str]) -> None:
     stored = Stored(**{"seqbench.model_code": "old", "seqbench.data": "old"})
     assert evaluate.command([f"run={stored.short}"]) == 0
     line = f"the model's code, the task's data changed since run {stored.short} was trained"
-    assert [f"seqbench: {line}: its score may differ"] == capsys.readouterr().err.splitlines()
+    assert [f"seqbench: {line}: it may differ"] == capsys.readouterr().err.splitlines()
 
 
 def truncate(stored: Stored) -> None:

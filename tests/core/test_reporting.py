@@ -36,7 +36,7 @@ def a_record(**changes: object) -> TrialRecord:
         "history": [{"train/nll": 10.0 - i, "valid/nll": 10.5 - i} for i in range(3)],
         "parameters": 123456,
         "epochs": 3,
-        "best_epoch": 2,
+        "best_epochs": [2],
         "steps": 42,
         "steps_per_second": 41.23,
         "seconds": 131.6,
@@ -139,10 +139,17 @@ def test_piped_output_is_plain() -> None:
 def test_larger_is_better_where_the_metric_says_so() -> None:
     """With direction max, the model with the larger score stands first and is the better one."""
     table = score_table(
-        MetricInfo("auroc", "max"), {"rnn": {"auroc": 0.9}, "age": {"auroc": 0.8}}, highlight="rnn"
+        MetricInfo("auroc", "max"),
+        {"rnn": {"auroc": 0.9}, "age": {"auroc": 0.8}},
+        "rnn",
+        {"age": {"auroc": (0.05, 0.15)}},
     )
     cells = [[str(cell) for cell in column.cells] for column in table.columns]
-    assert cells == [["rnn", "age"], ["0.900", "0.800"], ["", "better by 0.100"]]
+    assert cells == [
+        ["rnn", "age"],
+        ["0.900", "0.800"],
+        ["", "better by 0.100 (rnn - age, 95%: 0.050 to 0.150)"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_larger_is_better_where_the_metric_says_so() -> None:
 )
 def test_no_difference_is_claimed_where_there_is_none(other: float, verdict: str) -> None:
     """Scores that print alike are equal; what is not a number stands last and is not compared."""
-    table = score_table(NLL, {"rnn": {"nll": 2.0}, "other": {"nll": other}}, highlight="rnn")
+    table = score_table(NLL, {"rnn": {"nll": 2.0}, "other": {"nll": other}}, "rnn", {})
     cells = [[str(cell) for cell in column.cells] for column in table.columns]
     assert cells[0][0] == "rnn"
     assert verdict == cells[2][1]
@@ -189,7 +196,7 @@ def test_learning_curve_is_drawn(tmp_path: Path, epochs: int) -> None:
     """The picture has both curves, the selected epoch, the units and each baseline."""
     history = [{"train/nll": 9 - i / 50, "valid/nll": 9.5 - i / 60} for i in range(epochs)]
     path = tmp_path / "curve.svg"
-    learning_curve(a_record(history=history, best_epoch=epochs - 1), path)
+    learning_curve(a_record(history=history, best_epochs=[epochs - 1]), path)
     text = path.read_text()
     for comment in (
         "music, bilstm, seed 0",

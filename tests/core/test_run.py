@@ -36,7 +36,7 @@ class Toy(Task):
     def prepare(self):
         pass
 
-    def splits(self):
+    def splits(self, fold=0):
         generator = torch.Generator().manual_seed(0)
         parts = [[torch.rand(5, 2, generator=generator) for _ in range(6)] for _ in range(3)]
         return Splits(*[[Example(v, v) for v in part] for part in parts])
@@ -57,7 +57,7 @@ class Toy(Task):
         return MeanLoss(self, "error")
 
     def baselines(self, splits):
-        return {"zero": {"error": 0.5}}
+        return {"copy": [example.values for example in splits.test]}
 '''
 MODEL = '''
 import torch
@@ -105,7 +105,7 @@ def test_a_trial_of_plugins_runs(
     assert "odd.py" in following
     assert "task.source=here" in following
     assert record.status == "FINISHED"
-    assert {"zero": {"error": 0.5}} == record.baselines
+    assert {"copy": {"error": 0.0}} == record.baselines
     assert record.backend == "cpu"
 
 
@@ -135,7 +135,7 @@ def test_a_model_that_needs_storage_and_its_real_size_runs(
     [
         ("\n    def prepare(self):\n        raise KeyError('oops')\n",
          r"task=toy \(.*toy.py\): its data failed: KeyError: 'oops'"),
-        ("\n    def splits(self):\n        return None\n", r"task=toy .*its data failed"),
+        ("\n    def splits(self, fold=0):\n        return None\n", r"task=toy .*its data failed"),
         ("\n    def output_spec(self, train):\n        return 3\n", r"task=toy.*|model=lstm.*"),
     ],
 )  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_task_that_breaks_before_the_start_is_named(
         trial(task=task)
 
 
-@pytest.mark.parametrize("value", ["None", "{'zero': {}}", "{'zero': {'error': 'much'}}"])
+@pytest.mark.parametrize("value", ["None", "{'zero': []}", "{'zero': ['much'] * len(splits.test)}"])
 def test_baselines_that_are_none_fail_the_trial(
     value: str, trial: Callable[..., TrialRecord]
 ) -> None:

@@ -16,6 +16,7 @@ from seqbench.api import (
     Metric,
     Model,
     OutputSpec,
+    Predictions,
     SequenceInput,
     Splits,
     Task,
@@ -115,7 +116,7 @@ class Ones(Task):
     def prepare(self) -> None:
         pass
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         generator = torch.Generator().manual_seed(0)
         parts = []
         for name in ("train", "valid", "test"):
@@ -141,16 +142,16 @@ class Ones(Task):
     def metrics(self) -> MeanLoss:
         return MeanLoss(self, "loss")
 
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
-        return {"zero": {"loss": 1.0}}
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
+        return {"zero": [torch.zeros_like(example.values) for example in splits.test]}
 
 
 class CachedOnes(Ones):
     """The same task, which hands out the same objects every time."""
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         if "_kept" not in self.__dict__:
-            self._kept = super().splits()
+            self._kept = super().splits(fold)
         return self._kept
 
 
@@ -226,14 +227,20 @@ def test_honest_task_passes() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("splits", lambda self: Splits(*[Ones().splits().train] * 3), "unit"),
+        ("splits", lambda self, fold: Splits(*[Ones().splits().train] * 3), "unit"),
         ("loss", lambda self, p, t: (p - t).square().mean(), "one number per prediction"),
-        ("baselines", lambda self, splits: {"zero": {}}, "lacks loss"),
+        ("baselines", lambda self, splits: {"zero": [e.values / 0 for e in splits.test]}, "finite"),
+        ("folds", lambda self: (), "empty"),
+        ("folds", lambda self: (1, 1), "twice"),
         ("input_spec", lambda self, train: InputSpec(7), "input_spec"),
         ("fingerprint", lambda self: str(id(self)), "fingerprint"),
         ("augment", lambda self, e, g: Example(torch.rand_like(e.values), e.targets), "generator"),
         ("augment", lambda self, e, g: Example(e.values.mul_(0.5), e.targets), "changes the data"),
-        ("splits", lambda self: Splits([], Ones().splits().valid, Ones().splits().test), "empty"),
+        (
+            "splits",
+            lambda self, fold: Splits([], Ones().splits().valid, Ones().splits().test),
+            "empty",
+        ),
     ],
 )
 def test_broken_tasks_are_caught(name: str, value: object, message: str) -> None:
@@ -246,7 +253,7 @@ def test_metric_averaged_over_batches_is_caught() -> None:
     """The mean of batch means depends on the batch size."""
 
     class BatchMeans(MeanLoss):
-        def update(self, predictions: Tensor, targets: Tensor) -> None:
+        def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
             self._total += float((predictions - targets).square().sum(-1).mean())
             self._count += 1
 

@@ -17,6 +17,7 @@ from seqbench.api import (
     MeanLoss,
     Metric,
     OutputSpec,
+    Predictions,
     SequenceInput,
     Splits,
     Task,
@@ -32,8 +33,8 @@ from seqbench.testing import check_alignment, make_predictor
 from seqbench.training.backend import observe_backend
 from seqbench.training.data import BucketSampler, TrialData
 from seqbench.training.fit import Fitted, build_predictor, fit
-from seqbench.training.module import score
 from seqbench.training.predictor import Predictor
+from seqbench.training.scoring import FoldScores, model_rows
 from seqbench.training.seeds import derive
 
 
@@ -51,7 +52,7 @@ class Echo(Task):
     def prepare(self) -> None:
         pass
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         generator = torch.Generator().manual_seed(0)
         parts = []
         for name in ("train", "valid", "test"):
@@ -79,7 +80,7 @@ class Echo(Task):
     def metrics(self) -> MeanLoss:
         return MeanLoss(self, "error")
 
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
         return {}
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
@@ -102,7 +103,7 @@ def train_echo(
         trainer=TrainerSettings(progress=False),
         seed=seed,
         title="echo",
-        folder=folder,
+        checkpoint=folder / "best.ckpt",
         listener=lambda epoch, metrics: None,
     )
     return fitted, predictor, data
@@ -136,8 +137,9 @@ def test_learns_and_selects_the_best_epoch(tmp_path: Path) -> None:
     fitted, predictor, data = train_echo(tmp_path, max_epochs=12, lr=0.02)
     errors = [epoch["valid/error"] for epoch in fitted.history]
     assert errors[fitted.best_epoch] == min(errors) < 0.5 * errors[0]
-    again = score(predictor, Echo(), data.valid())["error"]
-    assert errors[fitted.best_epoch] == pytest.approx(again, rel=1e-6)
+    again = FoldScores(Echo(), "folds")
+    again.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+    assert errors[fitted.best_epoch] == pytest.approx(again.compute()["error"], rel=1e-6)
 
 
 def test_stops_early(tmp_path: Path) -> None:
@@ -178,8 +180,8 @@ def test_the_test_split_is_sealed() -> None:
 
 def test_a_unit_in_two_splits_is_refused() -> None:
     class Leaky(Echo):
-        def splits(self) -> Splits:
-            splits = super().splits()
+        def splits(self, fold: int = 0) -> Splits:
+            splits = super().splits(fold)
             return Splits(splits.train, splits.valid, splits.train)
 
     with pytest.raises(Refused, match="test split is in train too"):
@@ -188,8 +190,8 @@ def test_a_unit_in_two_splits_is_refused() -> None:
 
 def test_empty_split_is_refused() -> None:
     class Empty(Echo):
-        def splits(self) -> Splits:
-            return Splits([], super().splits().valid, super().splits().test)
+        def splits(self, fold: int = 0) -> Splits:
+            return Splits([], super().splits(fold).valid, super().splits(fold).test)
 
     with pytest.raises(Refused, match="train split is empty"):
         TrialData(Empty(), 4, 0, None)

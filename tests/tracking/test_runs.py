@@ -36,7 +36,7 @@ class TestRun:
             metrics={"test/nll": 8.7, "valid/nll": 8.6},
             baselines={"last frame (logistic)": {"nll": 9.06}},
             parameters=1234,
-            best_epoch=1,
+            best_epochs=[1],
             epochs=2,
             environment={"torch": "2.13.0"},
             primary=MetricInfo("nll", "min", "nats per frame"),
@@ -53,7 +53,7 @@ class TestRun:
         assert record == stored.record
         assert (run.run_id, run.location) == (stored.record.run_id, stored.record.location)
         assert config == stored.config
-        assert stored.checkpoint_path().read_bytes() == b"weights"
+        assert stored.checkpoint_path(0).read_bytes() == b"weights"
         assert stored.files.path("notes/hello.txt").read_text() == "hello"
         data = store._client.get_run(run.run_id).data
         assert data.params["model.hidden_size"] == "64"
@@ -317,7 +317,7 @@ class TestFailingStore:
             run.finish(a_record())
         assert caplog.messages[-1] == "The tracking store works again; nothing was lost"
         assert metrics_of(store, run, "train/nll") == [(0, 2.0)]
-        assert store.find(run.run_id).checkpoint_path().read_bytes() == b"weights"
+        assert store.find(run.run_id).checkpoint_path(0).read_bytes() == b"weights"
         assert not (tmp_path / "seqbench-runs" / "unlogged" / run.run_id).exists()
 
     def test_nowhere_to_keep_it(

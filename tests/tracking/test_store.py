@@ -49,7 +49,7 @@ class TestFinding:
         run = store.start(a_record(), {}, {})
         run.finish(a_record())
         with pytest.raises(Refused, match=r"has no file checkpoint/best\.ckpt"):
-            store.find(run.run_id).checkpoint_path()
+            store.find(run.run_id).checkpoint_path(0)
 
     @pytest.mark.parametrize("name", ["record.json", "config.json"])
     @pytest.mark.parametrize("text", ["", "{", "[]", '"x"'])
@@ -254,7 +254,7 @@ def test_server(
         run.finish(a_record(metrics={"test/nll": math.inf}))
         stored = remote.find(run.run_id[:10])
         assert stored.config == {"seed": 3}
-        assert stored.checkpoint_path().read_bytes() == b"weights"
+        assert stored.checkpoint_path(0).read_bytes() == b"weights"
         with pytest.raises(Refused, match=r"cannot get missing\.txt of run|has no file missing"):
             stored.files.path("missing.txt")
         assert capfd.readouterr() == ("", "")

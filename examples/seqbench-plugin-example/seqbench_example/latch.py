@@ -19,6 +19,7 @@ from seqbench.api import (
     Metric,
     MetricSet,
     OutputSpec,
+    Predictions,
     Splits,
     Task,
 )
@@ -77,7 +78,7 @@ class Latch(Task):
     def prepare(self) -> None:
         """Do nothing: sequences are generated."""
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         """Return the sequences: values ``[T, 1]``, a label 0.0 or 1.0."""
         generator = torch.Generator().manual_seed(self._data_seed)
         held_out = self._sequences // 4
@@ -109,27 +110,18 @@ class Latch(Task):
         """Return ``nll`` and ``accuracy``."""
         return _LabelMetrics(self)
 
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
-        """Return ``majority``, the training split's frequent label, and ``mean``.
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
+        """Return the logits of ``majority`` and ``mean``.
 
-        ``mean`` takes the sign of the sequence's mean, in which the first step counts as one of
-        many.
+        ``majority`` is the training split's rate of ones. ``mean`` takes the sign of the sequence's
+        mean, in which the first step counts as one of many.
         """
         rate = torch.stack([example.targets for example in splits.train]).mean()
         constant = torch.logit(rate.clamp(0.01, 0.99))
-        means = [example.values.mean() for example in splits.test]
-        predictors = {
-            "majority": [constant] * len(splits.test),
-            "mean": [mean * 100 for mean in means],
+        return {
+            "majority": [constant[None] for _ in splits.test],
+            "mean": [example.values.mean()[None] * 100 for example in splits.test],
         }
-        targets = torch.stack([example.targets for example in splits.test])
-        scores = {}
-        for name, logits in predictors.items():
-            metrics = self.metrics()
-            metrics.update(torch.stack(logits)[:, None], targets)
-            scores[name] = metrics.compute()
-        scores["mean"].pop("nll")  # a sign is no probability
-        return scores
 
     def _draw(self, count: int, generator: torch.Generator) -> list[Example]:
         examples = []
@@ -148,8 +140,8 @@ class _LabelMetrics(MetricSet):
         self._right = 0
         self._count = 0
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        self._nll.update(predictions, targets)
+    def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
+        self._nll.update(predictions, targets, sequences)
         self._right += int(((predictions[:, 0] > 0) == (targets > 0.5)).sum())
         self._count += len(targets)
 

@@ -1,0 +1,138 @@
+"""Scores over whole splits and over folds, alike for models and for a task's baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from seqbench.api import Batch, Example, MetricSet, Predictions, Task
+from seqbench.api.task import Pooling
+from seqbench.training.predictor import Predictor, counted
+
+
+class Rows(NamedTuple):
+    """Predictions that count: ``[N, K]``, their targets, and the number of each one's sequence."""
+
+    predictions: Tensor
+    targets: Tensor
+    sequences: Tensor
+
+
+class FoldScores:
+    """One predictor's scores on a split, over the folds of a trial.
+
+    Args:
+        task: whose metrics they are.
+        pooling: whether to score the predictions of all folds together, or to average the folds'.
+    """
+
+    def __init__(self, task: Task, pooling: Pooling) -> None:
+        self._task = task
+        self._pooling = pooling
+        self._together = task.metrics()
+        self._sequences = 0
+        self.by_fold: list[dict[str, float]] = []
+        """Scores of each fold, in the order of :meth:`add`."""
+
+    def add(self, rows: Iterable[Rows], sequences: int) -> None:
+        """Take a fold's rows.
+
+        Args:
+            rows: from :func:`model_rows` or :func:`baseline_rows`.
+            sequences: how many sequences the fold's split has.
+        """
+        alone = self._task.metrics()
+        for predictions, targets, numbers in rows:
+            alone.update(predictions, targets, numbers)
+            if self._pooling == "predictions":
+                self._together.update(predictions, targets, numbers + self._sequences)
+        self._sequences += sequences
+        self.by_fold.append(alone.compute())
+
+    def compute(self) -> dict[str, float]:
+        """Return every metric by name."""
+        if self._pooling == "predictions":
+            return self._together.compute() if len(self.by_fold) > 1 else dict(self.by_fold[0])
+        return {
+            name: math.fsum(scores.get(name, math.nan) for scores in self.by_fold)
+            / len(self.by_fold)
+            for name in self.by_fold[0]
+        }
+
+    def intervals(self, other: FoldScores | None = None) -> dict[str, tuple[float, float]]:
+        """Return the metrics' 95% intervals, see :meth:`MetricSet.intervals`."""
+        if self._pooling == "folds":
+            return {}
+        return self._together.intervals(None if other is None else other._together)
+
+
+@torch.inference_mode()
+def model_rows(predictor: Predictor, batches: Iterable[Any]) -> Iterator[Rows]:
+    """Yield a split's predictions that count, in evaluation mode and float32.
+
+    Args:
+        predictor: on any device.
+        batches: of the split, in order.
+    """
+    device = predictor.head.weight.device
+    was_training = predictor.training
+    predictor.eval()
+    first = 0
+    for batch in batches:
+        moved = cast(Batch, batch).to(device)
+        yield batch_rows(predictor(moved.inputs), moved, first)
+        first += len(moved.target_mask)
+    predictor.train(was_training)
+
+
+def batch_rows(predictions: Tensor, batch: Batch, first: int) -> Rows:
+    """Return a batch's predictions that count; ``first`` numbers its first sequence."""
+    kept, targets = counted(predictions, batch)
+    return Rows(kept, targets, batch.target_mask.nonzero()[:, 0] + first)
+
+
+def baseline_rows(predictions: Predictions, examples: Sequence[Example]) -> Iterator[Rows]:
+    """Yield a baseline's predictions that count, a sequence at a time.
+
+    Raises:
+        ValueError: there are more or fewer predictions than examples or steps.
+    """
+    for number, (prediction, example) in enumerate(zip(predictions, examples, strict=True)):
+        if prediction.dim() == 1:
+            prediction, targets = prediction[None], example.targets[None]
+        else:
+            targets = example.targets
+            if len(prediction) != len(example.values):
+                raise ValueError(
+                    f"{len(prediction)} predictions for a sequence of {len(example.values)} steps"
+                )
+            if example.target_mask is not None:
+                prediction = prediction[example.target_mask]
+                targets = targets[example.target_mask]
+        yield Rows(prediction, targets, torch.full((len(prediction),), number))
+
+
+def score_baselines(
+    task: Task, predictions: Sequence[dict[str, Predictions]], tests: Sequence[Sequence[Example]]
+) -> dict[str, FoldScores]:
+    """Return the scores of a task's baselines.
+
+    Args:
+        task: whose baselines they are.
+        predictions: of each fold's test split, by baseline.
+        tests: each fold's test split.
+    """
+    scores = {name: FoldScores(task, task.pooling) for name in predictions[0]}
+    for of_fold, examples in zip(predictions, tests, strict=True):
+        for name, found in scores.items():
+            found.add(baseline_rows(of_fold[name], examples), len(examples))
+    return scores
+
+
+def update(metrics: MetricSet, rows: Rows) -> None:
+    """Give rows to a metric set."""
+    metrics.update(rows.predictions, rows.targets, rows.sequences)
