@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A worker for each core, one thread each: torch's threads would fight.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench results clean
 
 demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 	$(BIN)/seqbench task=music model=bilstm
@@ -25,6 +25,9 @@ bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/harness_overhead.py
 	$(BIN)/python benchmarks/recurrence.py
+
+results: $(VENV)/ready  ## every model on every task, and docs/results.md; hours, trials that are done are kept
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

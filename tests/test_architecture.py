@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from seqbench import source
 from seqbench.builtin import class_named_like
+from seqbench.config import compose
+from seqbench.registry import BUILT_IN, Kind, registry
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -55,7 +57,7 @@ ONLY_IN = {
     "omegaconf": {"config", "cli", "commands"},
     "lightning": {"training"},
     "mlflow": {"tracking"},
-    "matplotlib": {"reporting"},
+    "matplotlib": {"reporting", "api", "tasks"},
     "sklearn": {"tasks"},
     "torch": {"api", "nn", "training", "tracking", "testing", "commands", "plugins", "tasks"},
 }
@@ -213,7 +215,7 @@ def test_every_package_is_packaged() -> None:
 
 
 @pytest.mark.parametrize(("kind", "package"), [("model", "plugins"), ("task", "tasks")])
-def test_one_name_everywhere(kind: str, package: str) -> None:
+def test_one_name_everywhere(kind: Kind, package: str) -> None:
     """Stems of module, configuration and test are one name, and the class is named like it."""
     stems = {
         path.stem
@@ -224,10 +226,30 @@ def test_one_name_everywhere(kind: str, package: str) -> None:
     assert stems == {path.stem for path in (ROOT / "conf" / kind).glob("*.yaml")}
     tests = {path.stem for path in (ROOT / "tests" / package).glob("test_*.py")}
     assert {f"test_{stem}" for stem in stems} <= tests
-    for stem in stems:
-        module = source.read_module(f"seqbench.{package}.{stem}")
-        assert module is not None
-        assert class_named_like(stem, module.text)
+    configured = (ROOT / "conf" / kind).rglob("*.yaml")
+    names = {
+        path.relative_to(ROOT / "conf" / kind).with_suffix("").as_posix() for path in configured
+    }
+    built_in = [item for item in registry().all(kind) if item.origin == BUILT_IN]
+    assert {item.name for item in built_in} == names
+    for item in built_in:
+        module, _, class_name = item.target.partition(":")
+        assert class_name == class_named_like(module.rpartition(".")[2], f"class {class_name}")
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in (ROOT / "tasks").glob("*/__init__.py")])
+def test_a_name_without_a_variant_is_the_default(folder: Path) -> None:
+    """A folder without a class of its own name stands for its default, in every configuration."""
+    names = {item.name: item.target for item in registry().all("task")}
+    default = re.search(r'^default = "(.+)"$', (folder / "__init__.py").read_text(), re.MULTILINE)
+    if default is None:
+        assert names[folder.name].startswith(f"seqbench.tasks.{folder.name}:")
+        return
+    whole = f"{folder.name}/{default.group(1)}"
+    assert names[whole] == names[folder.name]
+    composed, same = (compose([f"task={name}"]) for name in (folder.name, whole))
+    assert whole == composed.task.name
+    assert composed == same
 
 
 def test_modules_are_short() -> None:

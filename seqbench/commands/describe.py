@@ -42,25 +42,19 @@ def _draw(items: list[Registration], path: Path) -> None:
     Raises:
         Refused: there is not one task, it draws nothing, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     from seqbench.commands.run import blame
+    from seqbench.reporting.example import save_picture
 
     if len(items) != 1 or items[0].kind != "task":
         raise Refused("picture=FILE draws the data of one task: seqbench describe task=NAME")
     item = items[0]
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     task_class = item.load()
     with blame(item, "its picture"):
         task = task_class()
         task.prepare()
-        caption = task.picture(figure)
+        caption = save_picture(task.picture, path)
     if not caption:
         raise Refused(f"task={item.name} has no picture")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"picture={path} cannot be written: {error}") from error
     sys.stdout.write(f"{path}: {caption}\n")
 
 

@@ -315,7 +315,8 @@ def _fill(
     train_seconds = 0.0
     with tempfile.TemporaryDirectory(prefix="seqbench-") as folder:
         for data in folds:
-            checkpoint = Path(folder, Path(checkpoint_name(record.folds, data.fold)).name)
+            # A folder of its own: Lightning warns of one that is not empty.
+            checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
             predictor = trial.predictor(data)
             fitted = _fit(record, trial, data, predictor, checkpoint, log, about)
             data.unseal()

@@ -152,27 +152,42 @@ def score_table(
     table.add_column(Text(f"{highlight} is"), overflow="fold", min_width=_VERDICT_WIDTH)
     for name in order:
         chosen = name == highlight
-        verdict = Text("") if chosen else _verdict(values[highlight], values[name], sign, largest)
-        if interval := differences.get(name, {}).get(primary.name):
-            verdict.append(f" ({highlight} - {name}, 95%: {_interval(interval)})")
+        verdict = Text("")
+        if not chosen:
+            interval = differences.get(name, {}).get(primary.name)
+            verdict = _verdict(values[highlight], values[name], sign, largest, interval)
         row = (Text(name), Text(_number(values[name], largest)), verdict)
         table.add_row(*row, style="bold" if chosen else "")
     return table
 
 
-def _verdict(own: float, other: float, sign: int, largest: float) -> Text:
-    """Return whether a predictor is better than another; ``sign`` is 1 where smaller is better."""
+def _verdict(
+    own: float, other: float, sign: int, largest: float, interval: tuple[float, float] | None
+) -> Text:
+    """Return whether a predictor is better than another, and by how much.
+
+    Args:
+        own: its score.
+        other: the other's.
+        sign: 1 where smaller is better, otherwise -1.
+        largest: score of the table, which decides the digits.
+        interval: 95% interval of ``own - other``, where there is one.
+    """
     gain = sign * (other - own)
     if not math.isfinite(gain):
         return Text("not comparable", style="yellow")
     amount = _number(abs(gain), largest)
     if float(amount.replace(",", "")) == 0:
         return Text("equal", style="yellow")
-    return (
+    verdict = (
         Text(f"better by {amount}", style="green")
         if gain > 0
         else Text(f"WORSE by {amount}", "red")
     )
+    if interval is not None:
+        low, high = sorted(end if own > other else -end for end in interval)
+        verdict.append(f" (95%: {_number(low, largest)} to {_number(high, largest)})")
+    return verdict
 
 
 def _title(record: TrialRecord, evaluation: Evaluation | None) -> str:

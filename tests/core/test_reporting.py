@@ -148,7 +148,7 @@ def test_larger_is_better_where_the_metric_says_so() -> None:
     assert cells == [
         ["rnn", "age"],
         ["0.900", "0.800"],
-        ["", "better by 0.100 (rnn - age, 95%: 0.050 to 0.150)"],
+        ["", "better by 0.100 (95%: 0.050 to 0.150)"],
     ]
 
 
@@ -208,6 +208,37 @@ def test_learning_curve_is_drawn(tmp_path: Path, epochs: int) -> None:
         "logistic regression 9.06",
     ):
         assert f"<!-- {comment} -->" in text
+
+
+def test_learning_curve_of_folds(tmp_path: Path) -> None:
+    """Every fold has its curve from epoch 1 on, and selected epoch; the legend names them once."""
+    history = [
+        {"train/nll": 9 - i / 50, "valid/nll": 9.5 - i / 60, "fold": float(fold)}
+        for fold in (3, 4)
+        for i in range(5 + fold)
+    ]
+    path = tmp_path / "curve.svg"
+    learning_curve(a_record(history=history, folds=[3, 4], best_epochs=[7, 8]), path)
+    text = path.read_text()
+    for comment in ("train, 2 folds", "validation, 2 folds", "selected epochs"):
+        assert 1 == text.count(f"<!-- {comment} -->")
+    assert "<!-- 9 -->" in text
+    assert "<!-- 15 -->" not in text
+
+
+def test_folds_and_intervals_are_printed() -> None:
+    record = a_record(
+        folds=[3, 4],
+        metrics={"test/nll": 8.5, "fold-3/nll": 8.4, "fold-4/nll": 8.6},
+        intervals={"nll": (8.3, 8.7)},
+        differences={"unigram": {"nll": (-3.25, -2.75)}},
+        best_epochs=[7, 8],
+    )
+    lines = printed(record)
+    assert "95% intervals  nll 8.300 to 8.700" in lines
+    assert "by fold        8.400, 8.600" in lines
+    assert any("better by 3.04 (95%: 2.75 to" in line for line in lines)
+    assert any("(best: 8, 9)" in line for line in lines)
 
 
 @pytest.mark.parametrize(("direction", "drawn"), [("min", True), ("max", False)])

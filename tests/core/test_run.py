@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from seqbench import config
 from seqbench.commands import run
@@ -107,6 +108,42 @@ def test_a_trial_of_plugins_runs(
     assert record.status == "FINISHED"
     assert {"copy": {"error": 0.0}} == record.baselines
     assert record.backend == "cpu"
+
+
+FOLDS = """
+    pooling = "folds"
+
+    def folds(self):
+        return (2, 5)
+
+    def splits(self, fold=0):
+        generator = torch.Generator().manual_seed(fold)
+        parts = [[torch.rand(5, 2, generator=generator) for _ in range(6)] for _ in range(3)]
+        return Splits(*[[Example(v, v) for v in part] for part in parts])
+
+    def baselines(self, splits):
+        return {"zero": [0 * example.values for example in splits.test]}
+"""
+
+
+def test_a_model_is_trained_for_each_fold(trial: Callable[..., TrialRecord]) -> None:
+    """Test scores are the mean over folds, and each fold's stand beside it; so are baselines."""
+    record = trial("recipe.max_epochs=3", "recipe.patience=1", task=FOLDS)
+    assert [2, 5] == record.folds
+    by_fold = [record.metrics[f"fold-{fold}/error"] for fold in (2, 5)]
+    assert by_fold[0] != by_fold[1]
+    assert pytest.approx(sum(by_fold) / 2) == record.metrics["test/error"]
+    best = [
+        min(epoch["valid/error"] for epoch in record.history if epoch["fold"] == fold)
+        for fold in (2, 5)
+    ]
+    assert pytest.approx(sum(best) / 2) == record.metrics["valid/error"]
+    assert len(record.history) == record.epochs
+    assert 2 == len(record.best_epochs)
+    generators = [torch.Generator().manual_seed(fold) for fold in (2, 5)]
+    rolls = [torch.rand(18, 5, 2, generator=generator)[12:] for generator in generators]
+    squares = torch.cat(rolls).square().sum(-1).mean()
+    assert pytest.approx(float(squares), rel=1e-5) == record.baselines["zero"]["error"]
 
 
 def test_a_model_that_cheats_is_refused(trial: Callable[..., TrialRecord]) -> None:
