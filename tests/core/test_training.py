@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqbench.api import (
     Alignment,
+    Encoding,
     Example,
     InputSpec,
     MeanLoss,
@@ -300,6 +301,33 @@ def test_missingness_reaches_models_that_do_not_consume_it(
         assert inputs.__dict__[name] is not None
         changed = {**inputs.__dict__, name: inputs.__dict__[name] * 0}
         assert not torch.equal(expected, predictor(SequenceInput(**changed)))
+
+
+def test_a_model_that_consumes_missingness_is_given_it() -> None:
+    """Static features are columns that are always observed, now; observed and delta are its own."""
+
+    class Consumer(LSTM):
+        consumes_missingness = True
+
+        def encode(self, inputs: SequenceInput) -> Encoding:
+            self.seen = inputs
+            return super().encode(inputs)
+
+    inputs = SequenceInput(
+        torch.tensor([[[3.0], [5.0]]]),
+        torch.tensor([2]),
+        torch.tensor([[[True], [False]]]),
+        torch.tensor([[[0.0], [7.0]]]),
+        torch.tensor([[9.0]]),
+    )
+    spec = InputSpec(1, static_size=1, missing=True, mean=torch.ones(1), std=2 * torch.ones(1))
+    predictor = Predictor(Consumer, {}, spec, OutputSpec(1), Alignment.ONLINE)
+    predictor(inputs)
+    seen = predictor.model.seen
+    assert [[[1.0, 9.0], [2.0, 9.0]]] == seen.values.tolist()
+    assert [[[True, True], [False, True]]] == seen.observed.tolist()
+    assert [[[0.0, 0.0], [7.0, 0.0]]] == seen.delta.tolist()
+    assert seen.static is None
 
 
 def test_context_labels() -> None:
