@@ -77,6 +77,13 @@ SUBCOMMANDS = {
         "run=ID [task.source=PATH] [tracking.uri=URI]",
         "Score the model of a finished run again, on its own test data or on yours.",
     ),
+    "sample": Subcommand(
+        "sample",
+        "run=ID [piece=0] [given=16] [steps=64] [seed=0] [temperature=1] [out=STEM] "
+        "[tracking.uri=URI]",
+        "Continue a piece of the test split with a trained model of context=past: MIDI and a "
+        "picture.",
+    ),
     "doctor": Subcommand(
         "doctor",
         "",

@@ -80,5 +80,5 @@ def _packed(predictions: dict[str, list[Tensor]]) -> Arrays:
 def _unpacked(baseline: str, arrays: Arrays) -> Sequence[Tensor]:
     number = arrays["names"].tolist().index(baseline)
     values = torch.from_numpy(arrays[f"{number}/values"])
-    parts = values.split(arrays[f"{number}/lengths"].tolist())
+    parts = torch.split(values, arrays[f"{number}/lengths"].tolist())
     return parts if arrays[f"{number}/per_step"] else [part[0] for part in parts]

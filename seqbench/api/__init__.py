@@ -1,6 +1,7 @@
 """The contracts that tasks and models are written against."""
 
 from seqbench.api.batch import Batch, Example, SequenceInput, collate
+from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.recurrent import RecurrentModel
 from seqbench.api.task import (
@@ -22,6 +23,7 @@ __all__ = [
     "Context",
     "Encoding",
     "Example",
+    "GenerativeTask",
     "InputSpec",
     "MeanLoss",
     "Metric",

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     MeanLoss,
     Metric,
     MetricSet,
     OutputSpec,
+    Predictions,
     Splits,
-    Task,
 )
+from seqbench.api.generative import GenerativeTask
 from seqbench.errors import Refused, did_you_mean
-from seqbench.tasks._archive import cache_folder, load_arrays, save_arrays
+from seqbench.tasks._predictions import cached_predictions, digest
 from seqbench.tasks.music.baselines import (
     BASELINES_VERSION,
     Frames,
-    score_baselines,
+    fit_baselines,
+    frames_before,
     scored_frames,
 )
 from seqbench.tasks.music.chorales import load_chorales
-from seqbench.tasks.music.pianoroll import KEYS, Grid, split_by_group
+from seqbench.tasks.music.drawing import Layer, draw_notes
+from seqbench.tasks.music.midi import held_notes, write_midi
+from seqbench.tasks.music.pianoroll import KEYS, STEPS_PER_QUARTER, Grid, Roll, split_by_group
 from seqbench.tasks.music.sources import Piece, Pieces, load_source
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ScoredFrames = Literal["auto", "all", "from_second"]
+PICTURED_QUARTERS = 16
+"""How much of a piece a picture shows: a few bars, since the notes are not ours to republish."""
 
 
-class Music(Task):
+class Music(GenerativeTask):
     """Predict the next frame of Bach's four-part chorales: which of 88 piano keys sound.
 
     The data are the 365 chorales in four parts of music21's corpus, read from the pinned wheel
@@ -83,7 +88,6 @@ class Music(Task):
     """
 
     version = "1"
-    alignment = Alignment.NEXT
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
     citation = (
@@ -107,6 +111,11 @@ class Music(Task):
             "TP / (TP + FP + FN) over all keys and frames, a key being predicted where p > 0.5"
             " (Bay, Ehmann & Downie, ISMIR 2009)"
         ),
+    }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "unigram": 11.330,
+        "markov": 10.697,
+        "logistic_regression": 9.469,
     }
 
     def __init__(
@@ -141,7 +150,7 @@ class Music(Task):
         """
         self.splits()
 
-    def splits(self) -> Splits:
+    def splits(self, fold: int = 0) -> Splits:
         """Return the pieces; ``values`` and ``targets`` are the roll ``[T, 88]`` float32."""
         if self._splits is None:
             if self._source is None:
@@ -162,7 +171,7 @@ class Music(Task):
 
     def fingerprint(self) -> str:
         """Return the hash of every split's rolls, masks and names, 16 hexadecimal digits."""
-        return _fingerprint(self.splits())
+        return digest(self.splits())
 
     def input_spec(self, train: Sequence[Example]) -> InputSpec:
         """Return 88 features, left as they are: 0 or 1."""
@@ -187,30 +196,21 @@ class Music(Task):
         """Return ``nll`` and ``frame_accuracy``."""
         return _FrameMetrics(self)
 
-    def baselines(self, splits: Splits) -> dict[str, dict[str, float]]:
-        """Return ``unigram``, ``markov`` and ``logistic_regression`` on test's scored frames.
+    def baselines(self, splits: Splits) -> dict[str, Predictions]:
+        """Return the logits ``[T, 88]`` of ``unigram``, ``markov`` and ``logistic_regression``.
 
-        They see training pieces as they are, never transposed. The scores are cached by the data's
-        fingerprint; where the cache folder cannot be written they are computed each time.
+        They see training pieces as they are, never transposed.
         """
-        name = f"music-baselines-{BASELINES_VERSION}-{_fingerprint(splits)}.npz"
-        path = cache_folder() / name
-        cached = load_arrays(path)
-        if cached is not None:
-            return _nest({key: float(value) for key, value in cached.items()})
-        scores = score_baselines(
-            _frames_of(splits.train), _frames_of(splits.valid), _frames_of(splits.test)
-        )
-        with contextlib.suppress(Refused):
-            save_arrays(
-                path,
-                {
-                    f"{baseline}/{metric}": np.array(value)
-                    for baseline, metrics in scores.items()
-                    for metric, value in metrics.items()
-                },
-            )
-        return scores
+
+        def build() -> dict[str, list[Tensor]]:
+            fitted = fit_baselines(_frames_of(splits.train), _frames_of(splits.valid))
+            before = [frames_before(example.values.double().numpy()) for example in splits.test]
+            return {
+                name: [torch.from_numpy(predict(frames)) for frames in before]
+                for name, predict in fitted.items()
+            }
+
+        return cached_predictions(f"music-{BASELINES_VERSION}", splits, build)
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
         """Return the piece moved by a number of semitones drawn evenly from those that fit."""
@@ -224,6 +224,47 @@ class Music(Task):
         shift = int(torch.randint(low, high + 1, (), generator=generator))
         moved = example.values.roll(shift, dims=1)  # nothing wraps: low and high see to it
         return replace(example, values=moved, targets=moved)
+
+    def picture(self, figure: Figure) -> str:
+        """Draw the first bars of a training piece."""
+        piece = self.splits().train[0]
+        shown = piece.values[: PICTURED_QUARTERS * STEPS_PER_QUARTER[self._grid]]
+        notes = list(held_notes(_roll(shown)))
+        draw_notes(figure.subplots(), [Layer("", "#1f5fbf", notes)], STEPS_PER_QUARTER[self._grid])
+        return (
+            f"The first {len(shown)} frames of {piece.unit} of the training split, one each"
+            f" {self._grid} note: which keys of a piano sound. Frames in a row are drawn as one"
+            " note; a roll does not say whether a key was struck again."
+        )
+
+    def draw_step(
+        self, prediction: Tensor, generator: torch.Generator, temperature: float
+    ) -> Tensor:
+        """Return a frame ``[88]``: each key sounds or not, independently, as the model says."""
+        chances = torch.sigmoid(prediction.double() / temperature)
+        return torch.bernoulli(chances, generator=generator)
+
+    def write_sample(self, values: Tensor, given: int, stem: Path) -> list[Path]:
+        """Write a MIDI file ``<stem>.mid``, with a marker where the continuation begins."""
+        path = stem.with_name(f"{stem.name}.mid")
+        write_midi(_roll(values), self._grid, given, path)
+        return [path]
+
+    def picture_sample(self, figure: Figure, values: Tensor, given: int) -> str:
+        """Draw the roll, given notes in grey and the model's in blue, a line between them."""
+        steps = STEPS_PER_QUARTER[self._grid]
+        begun, drawn = values.clone(), values.clone()
+        begun[given:], drawn[:given] = 0, 0
+        axes = figure.subplots()
+        layers = [
+            Layer("given", "#8a8f98", list(held_notes(_roll(begun)))),
+            Layer("continued by the model", "#1f5fbf", list(held_notes(_roll(drawn)))),
+        ]
+        draw_notes(axes, layers, steps)
+        axes.axvline(given / steps, color="#c2410c", linewidth=1.5, zorder=3)
+        axes.set_xlim(0, len(values) / steps)
+        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+        return f"{given} frames given, {len(values) - given} drawn from the model's predictions."
 
     def _chorales(self) -> Pieces:
         corpus = load_chorales(self._grid)
@@ -242,9 +283,9 @@ class _FrameMetrics(MetricSet):
         self._hits = 0  # true positives
         self._union = 0  # true positives, false positives and false negatives
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
+    def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
         """Take logits and rolls, ``[N, 88]`` both."""
-        self._nll.update(predictions, targets)
+        self._nll.update(predictions, targets, sequences)
         predicted, sounding = predictions > 0, targets > 0  # logit 0 is p = 0.5
         self._hits += int((predicted & sounding).sum())
         self._union += int((predicted | sounding).sum())
@@ -284,25 +325,7 @@ def _frames_of(examples: Sequence[Example]) -> Frames:
     )
 
 
-def _fingerprint(splits: Splits) -> str:
-    digest = hashlib.sha256()
-    for name, examples in (
-        ("train", splits.train),
-        ("valid", splits.valid),
-        ("test", splits.test),
-    ):
-        digest.update(f"{name}\0{len(examples)}\0".encode())
-        for example in examples:
-            digest.update(f"{example.unit}\0{len(example.values)}\0".encode())
-            digest.update(example.values.to(torch.uint8).numpy().tobytes())
-            digest.update(_mask(example).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _nest(flat: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return ``{"a": {"b": x}}`` from ``{"a/b": x}``."""
-    nested: dict[str, dict[str, float]] = {}
-    for key, value in flat.items():
-        outer, inner = key.split("/")
-        nested.setdefault(outer, {})[inner] = value
-    return nested
+def _roll(values: Tensor) -> Roll:
+    """Return values ``[T, 88]`` as a roll."""
+    roll: Roll = values.to(torch.uint8).numpy()
+    return roll

@@ -1,7 +1,7 @@
 """Trivial next-frame predictors of piano rolls, fitted on the training split.
 
 Each predicts the 88 keys of a frame independently, from nothing or from the frame before; before a
-piece's first frame there is silence. Only frames that count are fitted on, chosen on and scored.
+piece's first frame there is silence. Only frames that count are fitted on and chosen on.
 
 Legend: N scored frames, x the frame before ``[N, 88]``, y the frame ``[N, 88]``.
 """
@@ -21,7 +21,7 @@ Predictor = Callable[[Floats], Floats]
 """From x to the logits ``[N, 88]`` of y."""
 
 BASELINES_VERSION = "1"
-"""Changes whenever the same rolls would give other scores."""
+"""Changes whenever the same rolls would give other predictions."""
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Inverse L2 penalties C of the logistic regression; validation chooses one for all keys."""
 
@@ -42,43 +42,36 @@ def scored_frames(rolls: Sequence[Floats], masks: Sequence[NDArray[np.bool_]]) -
         rolls: ``[T, 88]`` each.
         masks: ``[T]`` each, the frames that count.
     """
-    silence = np.zeros((1, KEYS))
-    before = [
-        np.concatenate([silence, roll[:-1]])[mask] for roll, mask in zip(rolls, masks, strict=True)
-    ]
+    before = [frames_before(roll)[mask] for roll, mask in zip(rolls, masks, strict=True)]
     now = [roll[mask] for roll, mask in zip(rolls, masks, strict=True)]
     return Frames(np.concatenate(before), np.concatenate(now))
 
 
-def score_baselines(train: Frames, valid: Frames, test: Frames) -> dict[str, dict[str, float]]:
-    """Return every baseline's ``nll`` (nats per frame) and ``frame_accuracy`` on test.
+def frames_before(roll: Floats) -> Floats:
+    """Return the frame before each of a roll's frames ``[T, 88]``; silence before the first."""
+    return np.concatenate([np.zeros((1, KEYS)), roll[:-1]])
 
-    The training split fits them; validation only chooses the logistic regression's penalty.
-    """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+def fit_baselines(train: Frames, valid: Frames) -> dict[str, Predictor]:
+    """Return every baseline; validation only chooses the logistic regression's penalty."""
+    from threadpoolctl import threadpool_limits
 
     # problems this small run ten times slower when threads fight over a busy machine's cores
     with threadpool_limits(limits=1):
         candidates = fit_logistic_regressions(train)
-    chosen = min(candidates, key=lambda predict: negative_log_likelihood(predict, valid))
-    predictors = {
+    return {
         "unigram": fit_unigram(train),
         "markov": fit_markov(train),
-        "logistic_regression": chosen,
-    }
-    return {
-        name: {
-            "nll": negative_log_likelihood(predict, test),
-            "frame_accuracy": frame_accuracy(predict, test),
-        }
-        for name, predict in predictors.items()
+        "logistic_regression": min(
+            candidates, key=lambda predict: negative_log_likelihood(predict, valid)
+        ),
     }
 
 
 def fit_unigram(train: Frames) -> Predictor:
     """Return the predictor ``p = (count + 1/2) / (N + 1)`` for each key."""
     logits = _log_odds(_marginals(train))
-    return lambda before: np.broadcast_to(logits, before.shape)
+    return lambda before: np.tile(logits, (len(before), 1))
 
 
 def fit_markov(train: Frames) -> Predictor:
@@ -133,14 +126,6 @@ def negative_log_likelihood(predict: Predictor, frames: Frames) -> float:
     """Return the mean over frames of the NLL summed over keys, in nats."""
     logits = predict(frames.before)
     return float((np.logaddexp(0, logits) - frames.now * logits).sum() / len(frames.now))
-
-
-def frame_accuracy(predict: Predictor, frames: Frames) -> float:
-    """Return TP / (TP + FP + FN) over all keys and frames, a key being predicted where p > 1/2."""
-    predicted = predict(frames.before) > 0
-    sounding = frames.now > 0
-    union = (predicted | sounding).sum()
-    return float((predicted & sounding).sum() / union) if union else float("nan")
 
 
 def _marginals(train: Frames) -> Floats:

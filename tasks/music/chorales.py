@@ -1,4 +1,4 @@
-"""The four-part chorales of J. S. Bach from music21's corpus: MusicXML to piano rolls."""
+"""The four-part chorales of J. S. Bach from music21's corpus: MusicXML to rolls and voices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqbench.errors import Refused
 from seqbench.tasks._archive import Archive, Arrays, cached_arrays, read_members
@@ -19,6 +20,7 @@ from seqbench.tasks.music.pianoroll import (
     Note,
     Roll,
     near_duplicate_groups,
+    to_line,
     to_roll,
 )
 
@@ -31,9 +33,10 @@ ARCHIVE = Archive(
     members=r"music21/corpus/bach/bwv[^/]*\.(mxl|xml)",
     members_sha256="47a5b6db7988e0dcc44a931db785876e361c7180041d0f9bacd6e74cfb6d3249",
 )
-PARSER_VERSION = "1"
-"""Changes whenever the same archive would give other rolls or groups."""
-PARTS = 4
+PARSER_VERSION = "2"
+"""Changes whenever the same archive would give other arrays."""
+VOICES = ("Soprano", "Alto", "Tenor", "Bass")
+"""The parts of every score in four parts, by their names in the scores, in order."""
 TICKS = 10_080
 """Ticks per quarter note; every ``<divisions>`` of the corpus divides it."""
 
@@ -51,7 +54,8 @@ _ELEMENT = re.compile(
           (?: <pitch>\s*<step>(?P<step>[A-G])</step>\s*
               (?:<alter>(?P<alter>-?\d+)</alter>\s*)?<octave>(?P<octave>\d)</octave>\s*</pitch>
             | <rest[^>]*>(?:\s*<display-\w+>\w+</display-\w+>)*(?:\s*</rest>)? )
-          \s*<duration>(?P<duration>\d+) )
+          \s*<duration>(?P<duration>\d+)</duration>
+          (?P<ties>(?:\s*<tie\s[^>]*>)*) )
     | <(?P<unreadable>note|backup|forward)[\s>]
     """,
     re.DOTALL | re.VERBOSE,
@@ -70,6 +74,10 @@ class Chorales(NamedTuple):
     """``[T, 88]`` each."""
     groups: list[int]
     """Near-duplicates share a number; the same on every grid."""
+    pitches: list[NDArray[np.uint8]]
+    """``[T, 4]`` each, what :data:`VOICES` sing: MIDI note numbers, 0 where a voice rests."""
+    begins: list[NDArray[np.bool_]]
+    """``[T, 4]`` each, true where a voice's note is another than the frame's before."""
     quarters: list[int]
     """Frames on the quarter grid: the weight in the split, so that every grid is split alike."""
 
@@ -82,9 +90,14 @@ def load_chorales(grid: Grid) -> Chorales:
     """
     arrays = cached_arrays(f"chorales-{PARSER_VERSION}-{grid}.npz", lambda: _build(grid))
     frames = np.unpackbits(arrays["rolls"], axis=1, count=KEYS)
-    rolls = np.split(frames, np.cumsum(arrays["lengths"])[:-1])
+    ends = np.cumsum(arrays["lengths"])[:-1]
     return Chorales(
-        arrays["names"].tolist(), rolls, arrays["groups"].tolist(), arrays["quarters"].tolist()
+        names=arrays["names"].tolist(),
+        rolls=np.split(frames, ends),
+        groups=arrays["groups"].tolist(),
+        pitches=np.split(arrays["pitches"], ends),
+        begins=np.split(arrays["begins"], ends),
+        quarters=arrays["quarters"].tolist(),
     )
 
 
@@ -112,19 +125,21 @@ def parse_corpus(members: Mapping[str, bytes]) -> dict[str, list[list[Note]]]:
 def parse_musicxml(document: bytes) -> list[list[Note]]:
     """Return the notes of each part of a partwise MusicXML score, at sounding pitch.
 
-    Repeats are not expanded, grace notes are left out, ``<transpose>`` is added, tied notes stay
-    apart.
+    Repeats are not expanded, grace notes are left out, ``<transpose>`` is added, tied notes are
+    one.
 
     Raises:
         ValueError: an element cannot be read, or ``<divisions>`` does not divide :data:`TICKS`.
     """
     parts: list[list[Note]] = []
+    ending: dict[tuple[int, int], int] = {}  # a part's notes by offset and pitch
     scale = transposition = now = chord_onset = furthest = 0
     for element in _ELEMENT.finditer(document):
         kind = element.lastgroup
         if kind == "opened":
             if element["opened"] == b"part":
                 parts.append([])
+                ending = {}
                 scale = transposition = now = furthest = 0
             now = furthest  # a measure begins where the longest voice of the last one ended
         elif kind == "divisions":
@@ -137,7 +152,7 @@ def parse_musicxml(document: bytes) -> list[list[Note]]:
         elif kind == "distance":
             distance = int(element["distance"]) * scale
             now += distance if element["move"] == b"forward" else -distance
-        elif kind == "duration":
+        elif kind == "ties":  # the last thing read of a note or rest
             duration = int(element["duration"]) * scale
             if not element["chord"]:
                 chord_onset = now
@@ -145,7 +160,13 @@ def parse_musicxml(document: bytes) -> list[list[Note]]:
             if element["step"]:
                 pitch = 12 * (int(element["octave"]) + 1) + _SEMITONES[element["step"][0]]
                 pitch += int(element["alter"] or 0) + transposition
-                parts[-1].append(Note(chord_onset, chord_onset + duration, pitch))
+                note = Note(chord_onset, chord_onset + duration, pitch)
+                place = len(parts[-1])
+                if b"stop" in element["ties"] and (note.onset, pitch) in ending:
+                    place = ending.pop((note.onset, pitch))
+                    note = note._replace(onset=parts[-1][place].onset)
+                parts[-1][place : place + 1] = [note]
+                ending[note.offset, pitch] = place
         elif kind == "unreadable":
             start = element.start()
             raise ValueError(f"unreadable element {document[start : start + 60]!r}")
@@ -155,17 +176,24 @@ def parse_musicxml(document: bytes) -> list[list[Note]]:
 
 def _build(grid: Grid) -> Arrays:
     pieces = {
-        name: [note for part in parts for note in part]
+        name: parts
         for name, parts in parse_corpus(read_members(ARCHIVE)).items()
-        if len(parts) == PARTS
+        if len(parts) == len(VOICES)
     }
-    on_quarters = [to_roll(notes, TICKS, "quarter") for notes in pieces.values()]
-    rolls = [to_roll(notes, TICKS, grid) for notes in pieces.values()]
+    together = [[note for part in parts for note in part] for parts in pieces.values()]
+    on_quarters = [to_roll(notes, TICKS, "quarter") for notes in together]
+    rolls = [to_roll(notes, TICKS, grid) for notes in together]
+    lines = [
+        [to_line(part, TICKS, grid, len(roll)) for part in parts]
+        for parts, roll in zip(pieces.values(), rolls, strict=True)
+    ]
     return {
         "names": np.array(list(pieces)),
         "rolls": np.packbits(np.concatenate(rolls), axis=1),
         "lengths": np.array([len(roll) for roll in rolls]),
         "groups": np.array(near_duplicate_groups(on_quarters)),
+        "pitches": np.concatenate([np.stack([x[0] for x in piece], axis=1) for piece in lines]),
+        "begins": np.concatenate([np.stack([x[1] for x in piece], axis=1) for piece in lines]),
         "quarters": np.array([len(roll) for roll in on_quarters]),
     }
 

@@ -29,6 +29,9 @@ OVERLAP = 0.3
 
 Grid = Literal["quarter", "sixteenth"]
 Roll = NDArray[np.uint8]
+Line = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""What a voice sings in each frame: MIDI note numbers ``[T]``, 0 where it rests; and ``[T]``, true
+where that note is another than the frame's before, be it of the same pitch."""
 Shingle = tuple[tuple[int, ...], ...]
 
 
@@ -49,18 +52,34 @@ def to_roll(notes: Iterable[Note], ticks_per_quarter: int, grid: Grid) -> Roll:
     Tied notes need no merging, since only what sounds counts. T covers the last note that sounds on
     the grid; notes off the keyboard are left out.
     """
-    steps = STEPS_PER_QUARTER[grid]
     spans = []
-    for onset, offset, pitch in notes:
-        # ceilings: the first instant not before the onset, and the first not before the offset
-        first = -(-onset * steps // ticks_per_quarter)
-        last = -(-offset * steps // ticks_per_quarter)
-        if first < last and LOWEST <= pitch < LOWEST + KEYS:
-            spans.append((first, last, pitch - LOWEST))
+    for note in notes:
+        first, last = _frames(note, ticks_per_quarter, grid)
+        if first < last and LOWEST <= note.pitch < LOWEST + KEYS:
+            spans.append((first, last, note.pitch - LOWEST))
     roll = np.zeros((max((last for _, last, _ in spans), default=0), KEYS), dtype=np.uint8)
     for first, last, key in spans:
         roll[first:last, key] = 1
     return roll
+
+
+def to_line(notes: Iterable[Note], ticks_per_quarter: int, grid: Grid, frames: int) -> Line:
+    """Return what a voice sings in each frame, see :func:`to_roll`.
+
+    Args:
+        notes: of the voice, one at a time, tied ones merged.
+        ticks_per_quarter: of the notes.
+        grid: frames per quarter note.
+        frames: T, the piece's.
+    """
+    pitches = np.zeros(frames, dtype=np.uint8)
+    begins = np.zeros(frames, dtype=np.bool_)
+    for note in notes:
+        first, last = _frames(note, ticks_per_quarter, grid)
+        pitches[first:last] = note.pitch
+        if first < last:
+            begins[first] = True
+    return pitches, begins
 
 
 def near_duplicate_groups(rolls: Sequence[Roll]) -> list[int]:
@@ -132,6 +151,15 @@ def split_by_group(
             chosen[piece] = split
             filled[split] += frames[piece]
     return chosen
+
+
+def _frames(note: Note, ticks_per_quarter: int, grid: Grid) -> tuple[int, int]:
+    """Return a note's first frame and the one after its last; they are equal if it has none."""
+    steps = STEPS_PER_QUARTER[grid]
+    # ceilings: the first instant not before the onset, and the first not before the offset
+    first = -(-note.onset * steps // ticks_per_quarter)
+    last = -(-note.offset * steps // ticks_per_quarter)
+    return first, last
 
 
 def _shingles(roll: Roll) -> set[Shingle]:

@@ -8,12 +8,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import pytest
 import scipy.io
 import scipy.optimize
 import scipy.special
 import torch
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +24,9 @@ from seqbench.errors import Refused
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
 from seqbench.tasks.music import baselines as baselines_module
+from seqbench.tasks.music.pianoroll import Grid, to_roll
+from seqbench.tasks.music.sources import read_midi
+from seqbench.training.scoring import score_baselines
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")
@@ -61,6 +66,12 @@ def papers_file(tmp_path: Path) -> str:
 
 def parts(splits: Splits) -> dict[str, list[Example]]:
     return {name: list(getattr(splits, name)) for name in SPLITS}
+
+
+def scores(task: Music, splits: Splits) -> dict[str, dict[str, float]]:
+    """Return the baselines' metrics, as the harness scores them."""
+    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    return {name: of_baseline.compute() for name, of_baseline in found.items()}
 
 
 def few(splits: Splits) -> Splits:
@@ -221,9 +232,9 @@ def test_metrics_do_not_depend_on_the_batches() -> None:
     logits[0, 10] = logits[3, 30] = logits[2, 5] = 1.0
     logits[1, 7] = 0.0  # p = 0.5 is not predicted
     whole, pieces = Music().metrics(), Music().metrics()
-    whole.update(logits, targets)
+    whole.update(logits, targets, torch.arange(4))
     for rows in (slice(0, 1), slice(1, 4)):
-        pieces.update(logits[rows], targets[rows])
+        pieces.update(logits[rows], targets[rows], torch.arange(4)[rows])
     nll = float(Music().loss(logits.double(), targets).mean())
     assert whole.compute() == pytest.approx({"nll": nll, "frame_accuracy": 0.5}, rel=1e-12)
     assert pieces.compute() == pytest.approx(whole.compute(), rel=1e-12)
@@ -292,7 +303,7 @@ def test_unigram_and_markov_equal_counting(
     task = Music(frames=frames)
     subset = few(task.splits())
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path))  # computed here, not read from a cache
-    found = task.baselines(subset)
+    found = scores(task, subset)
     x, y = pairs(list(subset.train), frames == "all")
     test_x, test_y = pairs(list(subset.test), frames == "all")
     unigram = np.array([(y[:, key].sum() + 0.5) / (len(y) + 1) for key in range(KEYS)])
@@ -327,16 +338,26 @@ def test_logistic_regression_equals_another_optimiser(
     hits = ((best[1] > 0.5) & (test_y > 0)).sum()
     union = ((best[1] > 0.5) | (test_y > 0)).sum()
     expected = {"nll": nll(best[1], test_y), "frame_accuracy": hits / union}
-    found = Music().baselines(subset)["logistic_regression"]
+    found = scores(Music(), subset)["logistic_regression"]
     assert found == pytest.approx(expected, abs=2e-3)
 
 
 def test_baselines_stand_in_their_order(task: Music, splits: Splits) -> None:
-    """On the whole data, in the order and about where published data put them."""
-    found = task.baselines(splits)
+    """The card's scores are those measured on the whole data, in the order of strength."""
+    found = {name: metrics["nll"] for name, metrics in scores(task, splits).items()}
     assert list(found) == ["unigram", "markov", "logistic_regression"]
-    scores = [metrics["nll"] for metrics in found.values()]
-    assert scores == pytest.approx([11.33, 10.70, 9.47], abs=0.01)
+    assert dict(Music.baseline_scores) == pytest.approx(found, abs=5e-4)
+    assert list(found.values()) == pytest.approx([11.329912, 10.696791, 9.468664], abs=1e-6)
+
+
+def test_baselines_predict_every_frame(papers_file: str) -> None:
+    """Frames that do not count are predicted too: the harness leaves them out."""
+    task = Music(source=papers_file)
+    splits = task.splits()
+    for predictions in task.baselines(splits).values():
+        for example, prediction in zip(splits.test, predictions, strict=True):
+            assert (len(example.values), KEYS) == prediction.shape
+            assert torch.float64 == prediction.dtype
 
 
 def test_baselines_know_a_key_that_always_or_never_sounds(own_cache: Path) -> None:
@@ -346,8 +367,7 @@ def test_baselines_know_a_key_that_always_or_never_sounds(own_cache: Path) -> No
     values[::2, 50] = 1
     surprise = values.clone()
     surprise[5, 3], surprise[6, 80] = 0, 1
-    splits = Splits(*([Example(v, v)] for v in (values, values, surprise)))
-    found = Music().baselines(splits)
+    found = scores(Music(), Splits(*([Example(v, v)] for v in (values, values, surprise))))
     assert all(math.isfinite(value) for metrics in found.values() for value in metrics.values())
     always = math.log(20.5 / 0.5)  # log odds of a key that always sounds; a silent one's are minus
     floor = 19 * math.log1p(math.exp(-always)) + math.log1p(math.exp(always))  # key 3
@@ -362,26 +382,26 @@ def test_baselines_are_cached_and_checked(
 ) -> None:
     """They are computed once for the same data, whatever ``transpose``, and again if damaged."""
     computed = []
-    score = music_module.score_baselines
+    fit = music_module.fit_baselines
 
-    def counted(*args: Any) -> dict[str, dict[str, float]]:
+    def counted(*args: Any) -> Any:
         computed.append(1)
-        return score(*args)
+        return fit(*args)
 
-    monkeypatch.setattr(music_module, "score_baselines", counted)
+    monkeypatch.setattr(music_module, "fit_baselines", counted)
 
-    def baselines(**parameters: Any) -> dict[str, dict[str, float]]:
+    def found(**parameters: Any) -> dict[str, dict[str, float]]:
         task = Music(source=papers_file, **parameters)
-        return task.baselines(task.splits())
+        return scores(task, task.splits())
 
-    first = baselines()
-    assert first == baselines() == baselines(transpose=4)
+    first = found()
+    assert first == found() == found(transpose=4)
     assert len(computed) == 1
     (path,) = own_cache.glob("*.npz")
     path.write_bytes(path.read_bytes()[:-40])
-    assert first == baselines()
+    assert first == found()
     assert len(computed) == 2
-    baselines(frames="all")
+    found(frames="all")
     assert len(computed) == 3
 
 
@@ -394,7 +414,92 @@ def test_baselines_need_no_cache_folder(
     assert set(task.baselines(task.splits())) == {"unigram", "markov", "logistic_regression"}
 
 
+# Samples
+
+
+def test_a_key_sounds_as_often_as_its_logit_says() -> None:
+    """Independently of the others; the temperature divides the logits."""
+    task, generator = Music(), torch.Generator().manual_seed(0)
+    logits = torch.full((KEYS,), -30.0)
+    logits[:3] = torch.tensor([0.0, 2.0, 30.0])
+    for temperature in (1.0, 0.5, 2.0):
+        drawn = torch.stack([task.draw_step(logits, generator, temperature) for _ in range(4000)])
+        expected = torch.sigmoid(logits.double() / temperature)
+        torch.testing.assert_close(expected, drawn.mean(dim=0).double(), rtol=0, atol=0.03)
+        both = float((drawn[:, 0] * drawn[:, 1]).mean())
+        assert float(expected[0] * expected[1]) == pytest.approx(both, abs=0.03)
+
+
+def test_the_smallest_temperature_takes_the_most_probable() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.linspace(-1, 1, KEYS)
+    drawn = Music().draw_step(logits, generator, 5e-324)
+    assert torch.equal((logits > 0).float(), drawn.float())
+
+
+@pytest.mark.parametrize("grid", ["quarter", "sixteenth"])
+def test_midi_is_the_roll(grid: Grid, tmp_path: Path) -> None:
+    """Read back, on either grid: notes in a row are one, silence at the end is time."""
+    values = (torch.rand(33, KEYS, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    values[20:22] = 0
+    (path,) = Music(grid=grid).write_sample(values, 12, tmp_path / "a.b")
+    assert tmp_path / "a.b.mid" == path
+    notes, ticks = read_midi(path)
+    np.testing.assert_array_equal(values.numpy(), to_roll(notes, ticks, grid))
+    rises = torch.diff(values, dim=0, prepend=torch.zeros(1, KEYS)) > 0
+    assert int(rises.sum()) == len(notes)
+    file = mido.MidiFile(path)
+    quarters = 33 if grid == "quarter" else 33 / 4
+    assert quarters * 60 / 80 == pytest.approx(file.length)
+    assert len(file.tracks) == 1
+    silent = torch.cat([values, torch.zeros(3, KEYS)])
+    (path,) = Music(grid=grid).write_sample(silent, 12, tmp_path / "longer")
+    assert quarters * 36 / 33 * 60 / 80 == pytest.approx(mido.MidiFile(path).length)
+
+
+@pytest.mark.parametrize("given", [0, 5, 12])
+def test_midi_marks_where_the_continuation_begins(given: int, tmp_path: Path) -> None:
+    (path,) = Music().write_sample(torch.ones(12, KEYS), given, tmp_path / "a")
+    file = mido.MidiFile(path)
+    now = 0
+    for message in file.tracks[0]:
+        now += message.time
+        if message.type == "marker":
+            assert "continuation" == message.text
+            break
+    assert given == now / file.ticks_per_beat
+
+
+def test_picture_of_a_sample_tells_the_parts_apart(splits: Splits) -> None:
+    """A note that is held over the border is cut there; a line marks it."""
+    values = torch.zeros(12, KEYS)
+    values[2:9, 40] = 1
+    values[8:, 44] = 1
+    figure = Figure()
+    assert "5 frames given, 7 drawn" in Music().picture_sample(figure, values, 5)
+    (axes,) = figure.axes
+    bars = [(bar.get_x(), bar.get_width()) for group in axes.containers for bar in group]
+    assert [(2, 3), (5, 4), (8, 4)] == bars
+    colours = [group[0].get_facecolor() for group in axes.containers]
+    assert 2 == len(set(colours))
+    assert [5, 5] == axes.lines[-1].get_xdata()
+    assert (0, 12) == axes.get_xlim()
+    assert "C4" in [label.get_text() for label in axes.get_yticklabels()]
+
+
 # The card and the configuration
+
+
+@pytest.mark.parametrize("grid", ["quarter", "sixteenth"])
+def test_picture_shows_a_few_bars(grid: Grid) -> None:
+    """Of a training piece, and no more of the notes, which are not ours to republish."""
+    task = Music(grid=grid)
+    figure = Figure()
+    caption = task.picture(figure)
+    assert task.splits().train[0].unit in caption
+    (axes,) = figure.axes
+    ends = [bar.get_x() + bar.get_width() for group in axes.containers for bar in group]
+    assert 10 < max(ends) <= 16
 
 
 @pytest.mark.parametrize(
@@ -439,7 +544,8 @@ def test_the_card_is_literal() -> None:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id not in ("alignment", "monitor", "primary"):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    assert set(card) == {"version", "citation", "licence", "sizes", "metric_help"}
+    expected = {"version", "citation", "licence", "sizes", "metric_help", "baseline_scores"}
+    assert expected == set(card)
     assert card["sizes"] == Music.sizes
     assert set(card["metric_help"]) == set(Music().metrics().compute())
     assert Music.alignment is Alignment.NEXT

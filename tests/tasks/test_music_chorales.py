@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -15,17 +16,27 @@ import numpy as np
 import pytest
 
 from seqbench.errors import Refused
+from seqbench.tasks._archive import read_members
 from seqbench.tasks.music import chorales as chorales_module
-from seqbench.tasks.music.chorales import Chorales, load_chorales, parse_corpus, parse_musicxml
+from seqbench.tasks.music.chorales import (
+    ARCHIVE,
+    VOICES,
+    Chorales,
+    load_chorales,
+    parse_corpus,
+    parse_musicxml,
+)
 from seqbench.tasks.music.pianoroll import (
     KEYS,
     LOWEST,
     OVERLAP,
     SHARES,
+    Grid,
     Note,
     Roll,
     near_duplicate_groups,
     split_by_group,
+    to_line,
     to_roll,
 )
 
@@ -92,6 +103,62 @@ def test_the_corpus_is_whole(corpus: Chorales) -> None:
     assert frames.sum(axis=1).max() == 4
     sounding = np.flatnonzero(frames.any(axis=0)) + LOWEST
     assert (midi("C2"), midi("A5")) == (sounding[0], sounding[-1])
+
+
+# The same, by voice from above; soprano and alto meet on the fifth beat of BWV 253.
+VOICES_OF_BARS = {
+    "bwv253": ["C#5 C#5 E5 C#5 A4", "A4 A4 B4 A4 A4", "E4 E4 E4 E4 E4", "A2 A3 G#3 A3 F#3"],
+    "bwv269": ["G4 G4 G4 D5 B4", "D4 D4 E4 D4 D4", "B3 B3 C4 A3 G3", "G2 G3 E3 F#3 G3"],
+}
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[str, bytes]:
+    """Every four-part score's text."""
+    found = {}
+    for path, document in read_members(ARCHIVE).items():
+        text = chorales_module._unzip(document) if path.endswith(".mxl") else document
+        if text.count(b"<part id=") == 4:
+            found[Path(path).stem] = text
+    return found
+
+
+def test_the_parts_are_a_choir(scores: dict[str, bytes], corpus: Chorales) -> None:
+    """In every score: named so, in this order, as listed, at sounding pitch, one note at a time."""
+    assert corpus.names == sorted(scores)
+    for text in scores.values():
+        parts = parse_musicxml(text)
+        names = re.findall(rb"<part-name[^>]*>\s*(\w+)\s*</part-name>", text)
+        assert list(VOICES) == [name.decode() for name in names]
+        listed = re.findall(rb'<score-part id="([^"]*)"', text)
+        assert listed == re.findall(rb'<part id="([^"]*)"', text)
+        assert b"<transpose" not in text
+        for part in parts:
+            ordered = sorted(part)
+            assert all(a.offset <= b.onset for a, b in itertools.pairwise(ordered))
+
+
+@pytest.mark.parametrize("grid", ["quarter", "sixteenth"])
+def test_voices_together_are_the_roll(grid: Grid) -> None:
+    """No note is lost or moved to another voice's frame."""
+    found = load_chorales(grid)
+    for roll, pitches, begins in zip(found.rolls, found.pitches, found.begins, strict=True):
+        together = np.zeros_like(roll)
+        frames, voices = np.nonzero(pitches)
+        together[frames, pitches[frames, voices] - LOWEST] = 1
+        np.testing.assert_array_equal(roll, together)
+        assert pitches.shape == begins.shape == (len(roll), len(VOICES))
+        changed = np.diff(pitches.astype(int), axis=0, prepend=0) != 0
+        # another pitch is another note, and none begins in a rest
+        assert not (changed & (pitches > 0) & ~begins).any()
+        assert not (begins & (pitches == 0)).any()
+
+
+@pytest.mark.parametrize("name", ["bwv253", "bwv269"])
+def test_each_voice_sings_its_own_line(name: str, corpus: Chorales) -> None:
+    pitches = corpus.pitches[corpus.names.index(name)]
+    for voice, line in enumerate(VOICES_OF_BARS[name]):
+        assert [midi(pitch) for pitch in line.split()] == pitches[:5, voice].tolist()
 
 
 # MusicXML
@@ -178,10 +245,31 @@ def test_parts_do_not_touch_each_other() -> None:
     assert quarters(document) == [[(0, 1, 60)], [(0, 1, 46)], [(0, 1, 60)]]
 
 
+TIE_FROM, TIE_TO = '<tie type="start"/>', '<tie type="stop" />'
+
+
 def test_tied_notes_are_heard_as_one() -> None:
-    tied = note("C4", 4, after="<tie type='start'/>"), note("C4", 4, after="<tie type='stop'/>")
+    """Through as many as are tied; a note of the same pitch that is struck again is another."""
+    tied = [
+        note("C4", 4, after=TIE_FROM),
+        note("C4", 4, after=TIE_TO + TIE_FROM),
+        note("C4", 4, after=TIE_TO) + note("C4", 4),
+    ]
+    assert [[(0, 3, 60), (3, 4, 60)]] == quarters(score(*tied))
     (part,) = parse_musicxml(score(*tied))
-    assert to_roll(part, chorales_module.TICKS, "quarter")[:, 60 - LOWEST].tolist() == [1, 1]
+    assert to_roll(part, chorales_module.TICKS, "quarter")[:, 60 - LOWEST].tolist() == [1] * 4
+
+
+def test_a_tie_ends_what_it_began() -> None:
+    """Among other voices of the part; one that nothing began is a note of its own."""
+    back = "<backup><duration>8</duration></backup>"
+    upper = note("E4", 4, after=TIE_FROM) + note("E4", 4, after=TIE_TO)
+    lower = note("C4", 4, after=TIE_TO) + note("D4", 4)
+    expected = [(0, 2, 64), (0, 1, 60), (1, 2, 62)]
+    assert [expected, [(0, 1, 60)]] == [
+        *quarters(score(upper + back + lower)),
+        *quarters(score(note("C4", 4, after=TIE_TO))),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +314,8 @@ def test_a_damaged_cache_is_parsed_again(tmp_path: Path, monkeypatch: pytest.Mon
         assert [len(roll) for roll in chorales.rolls] == [4, 4]
         assert chorales.quarters == [1, 1]
         assert chorales.groups == [0, 0]
+        assert [[60] * 4] * 4 == chorales.pitches[0].tolist()
+        assert [4, 0, 0, 0] == chorales.begins[1].sum(axis=1).tolist()
 
 
 # Rolls
@@ -246,6 +336,14 @@ def test_a_frame_holds_what_sounds_at_its_instant() -> None:
     fine = to_roll([Note(0, 10, 60), Note(5, 10, 21), Note(5, 10, 108)], 10, "sixteenth")
     assert [np.flatnonzero(f).tolist() for f in fine] == [[39], [39], [0, 39, 87], [0, 39, 87]]
     assert to_roll([], 10, "quarter").shape == (0, KEYS)
+
+
+def test_a_line_tells_notes_of_one_pitch_apart() -> None:
+    """A note begins in its first frame; one that no instant hears begins nowhere."""
+    notes = [Note(0, 20, 60), Note(20, 30, 60), Note(31, 39, 64), Note(45, 60, 62)]
+    pitches, begins = to_line(notes, 10, "quarter", 7)
+    assert [60, 60, 60, 0, 0, 62, 0] == pitches.tolist()
+    assert [True, False, True, False, False, True, False] == begins.tolist()
 
 
 # Near-duplicates and the split
