@@ -69,8 +69,8 @@ def main(arguments: argparse.Namespace) -> None:
         wanted = [trial for trial in trials() if not arguments.only or trial[0] in arguments.only]
         if arguments.keep:
             wanted = [trial for trial in wanted if trial not in by_trial(read())]
-        # Processes of their own: torch's threads are set once, and a crash costs one trial.
-        pool = ProcessPoolExecutor(arguments.jobs, get_context("spawn"), max_tasks_per_child=6)
+        # Started afresh, because a fork after torch's threads have run can hang.
+        pool = ProcessPoolExecutor(arguments.jobs, get_context("spawn"))
         with pool, Progress(disable=not sys.stderr.isatty()) as bar:
             shown = bar.add_task("trials", total=len(wanted))
             for done in as_completed(pool.submit(train, trial) for trial in wanted):
