@@ -20,6 +20,7 @@ from seqbench.tracking.mlflow_client import quiet
 
 pytestmark = pytest.mark.slow
 
+ALL_TASKS = registry().all("task")
 SMOKE = ("task=music", "experiment=smoke", "trainer.threads=1")
 BASELINES = ("unigram", "markov", "logistic_regression")
 
@@ -234,6 +235,27 @@ def test_every_model_trains_untracked(model: str, tmp_path: Path) -> None:
     assert (0, "") == (result.returncode, result.stderr)
     assert "nowhere (tracking=none)" in result.stdout
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("task", sorted({item.target: item.name for item in ALL_TASKS}.values()))
+def test_every_task_trains(task: str, tmp_path: Path) -> None:
+    """Every fold of it, with a model that reads both ways, and not a word on stderr."""
+    result = seqbench(tmp_path, f"task={task}", "model=bilstm", "experiment=smoke", "tracking=none")
+    assert (0, "") == (result.returncode, result.stderr)
+    assert f"{task}, bilstm, seed 0" in result.stdout
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_model_of_a_fold_is_evaluated_on_that_fold_alone(tmp_path: Path) -> None:
+    words = ("task=speech", "task.fold=1", "model=gru", "experiment=smoke")
+    result = seqbench(tmp_path, *words)
+    assert (0, "") == (result.returncode, result.stderr)
+    (run,) = runs(tmp_path)
+    assert (files(tmp_path, run) / "checkpoint" / "best.ckpt").is_file()
+    assert 0 == seqbench(tmp_path, "evaluate", f"run={run.info.run_id}").returncode
+    refused = seqbench(tmp_path, "evaluate", f"run={run.info.run_id}", "task.fold=all")
+    assert 2 == refused.returncode
+    assert "has no model for fold 0; it has: 1" in refused.stderr
 
 
 @pytest.mark.parametrize(
