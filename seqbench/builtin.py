@@ -4,8 +4,8 @@ A module ``peephole.py`` holds the class whose name, in lower case, is the modul
 underscores: ``Peephole``. Names that start with ``_`` are helpers. A module that needs more than
 seqbench's own dependencies says so in a literal constant, ``requires = ("package",)``.
 
-A folder may hold variants: a module ``anomaly/watch.py`` with a class ``Watch`` is
-``anomaly/watch``. ``anomaly`` is the class ``Anomaly`` of the folder itself, or the variant that
+A folder may hold variants: a module ``anomaly/watch.py`` with a configuration of the same name is
+``anomaly/watch``, and its class ``Watch``. ``anomaly`` is the class ``Anomaly`` of the folder itself, or the variant that
 its ``__init__.py`` names in a literal constant, ``default = "watch"``.
 """
 
@@ -23,13 +23,13 @@ from seqbench.modules import package_folders
 @hookimpl
 def seqbench_models() -> list[Entry]:
     """Return the models in ``plugins/``."""
-    return _entries("seqbench.plugins")
+    return _entries("seqbench.plugins", "model")
 
 
 @hookimpl
 def seqbench_tasks() -> list[Entry]:
     """Return the tasks in ``tasks/``."""
-    return _entries("seqbench.tasks")
+    return _entries("seqbench.tasks", "task")
 
 
 def class_named_like(stem: str, text: str) -> str | None:
@@ -39,7 +39,7 @@ def class_named_like(stem: str, text: str) -> str | None:
     return next((name for name in names if name.lower() == wanted), None)
 
 
-def _entries(package: str) -> list[Entry]:
+def _entries(package: str, kind: str) -> list[Entry]:
     found = []
     files = (path for folder in package_folders(package) for path in folder.iterdir())
     for path in sorted(files):
@@ -48,7 +48,7 @@ def _entries(package: str) -> list[Entry]:
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
         name = class_named_like(path.stem, text)
-        variants = _variants(path, f"{package}.{path.stem}") if path.is_dir() else {}
+        variants = _variants(path, f"{package}.{path.stem}", kind) if path.is_dir() else {}
         default = re.search(r'^default = "(\w+)"$', text, re.MULTILINE)
         if name is None and default and default.group(1) in variants:
             found.append(replace(variants[default.group(1)], name=path.stem))
@@ -59,13 +59,14 @@ def _entries(package: str) -> list[Entry]:
     return found
 
 
-def _variants(folder: Path, package: str) -> dict[str, Entry]:
+def _variants(folder: Path, package: str, kind: str) -> dict[str, Entry]:
     """Return the variants in a folder, by their module's stem."""
     found = {}
+    configurations = [path / kind / folder.name for path in package_folders("seqbench.conf")]
     for path in sorted(folder.glob("[!_.]*.py")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if name := class_named_like(path.stem, text):
-            target = f"{package}.{path.stem}:{name}"
+        if any((known / f"{path.stem}.yaml").is_file() for known in configurations):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            target = f"{package}.{path.stem}:{class_named_like(path.stem, text) or path.stem}"
             found[path.stem] = Entry(f"{folder.name}/{path.stem}", target, _requires(text))
     return found
 
