@@ -144,6 +144,13 @@ def page(records: Sequence[TrialRecord]) -> str:
         of_task = [record for record in records if record.task == task]
         if of_task:
             parts.append(section(task, of_task))
+    known = by_trial(records)
+    missing = [trial for trial in trials() if trial not in known]
+    if missing:
+        parts.append("## Not run yet")
+    for task in dict.fromkeys(task for task, _, _ in missing):
+        listed = [f"{model} seed {seed}" for name, model, seed in missing if name == task]
+        parts.append(f"{task}: {', '.join(listed)}.")
     return "\n\n".join(parts) + "\n"
 
 
