@@ -5,8 +5,8 @@ underscores: ``Peephole``. Names that start with ``_`` are helpers. A module tha
 seqbench's own dependencies says so in a literal constant, ``requires = ("package",)``.
 
 A folder may hold variants: a module ``anomaly/watch.py`` with a configuration of the same name is
-``anomaly/watch``, and its class ``Watch``. ``anomaly`` is the class ``Anomaly`` of the folder itself, or the variant that
-its ``__init__.py`` names in a literal constant, ``default = "watch"``.
+``anomaly/watch``, and its class ``Watch``. ``anomaly`` is the class ``Anomaly`` of the folder
+itself, or the variant that its ``__init__.py`` names in a literal constant, ``default = "watch"``.
 """
 
 from __future__ import annotations
