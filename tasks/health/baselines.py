@@ -144,6 +144,9 @@ def _gradient_boosting(features: list[Floats], train: Floats, valid: Floats) -> 
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     fitted = ~np.isnan(train)
+    # what no training patient ever had measured cannot be binned
+    seen = ~np.isnan(features[0][fitted]).all(axis=0)
+    features = [part[:, seen] for part in features]
     best, least = np.zeros(0), np.inf
     for rate, leaves in BOOSTERS:
         model = HistGradientBoostingClassifier(
