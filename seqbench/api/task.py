@@ -65,6 +65,9 @@ class InputSpec:
         missing: whether ``observed`` and ``delta`` are given.
         mean: ``[F]``, means over the training split, or None to leave the values as they are.
         std: ``[F]``, standard deviations over the training split, or None.
+        observed_rate: ``[F]``, the share of the training split's steps at which a feature was
+            observed; with it the flags ``observed`` are standardised as values are. None to leave
+            them 0 and 1.
     """
 
     size: int
@@ -72,6 +75,7 @@ class InputSpec:
     missing: bool = False
     mean: Tensor | None = None
     std: Tensor | None = None
+    observed_rate: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ from seqbench.api import (
 )
 
 
+RARE = 0.1
+"""Least standard deviation by which a flag is divided: that of one in a hundred."""
+
+
 class Predictor(nn.Module):
     """A model between the harness's input scaling and its linear head.
 
@@ -40,6 +44,8 @@ class Predictor(nn.Module):
 
     input_mean: Tensor
     input_std: Tensor
+    observed_mean: Tensor
+    observed_std: Tensor
 
     def __init__(
         self,
@@ -59,6 +65,13 @@ class Predictor(nn.Module):
         std = torch.ones(input_spec.size) if input_spec.std is None else input_spec.std
         self.register_buffer("input_mean", mean)
         self.register_buffer("input_std", torch.where(std > 0, std, 1.0))
+        rate = input_spec.observed_rate
+        if rate is None:
+            rate, spread = torch.zeros(input_spec.size), torch.ones(input_spec.size)
+        else:
+            spread = (rate * (1 - rate)).sqrt().clamp(min=RARE)
+        self.register_buffer("observed_mean", rate)
+        self.register_buffer("observed_std", spread)
         two_sided = self.model.backward_size > 0
         self._from_final = alignment is Alignment.SEQUENCE or (
             alignment is Alignment.ONLINE and two_sided
@@ -112,7 +125,7 @@ class Predictor(nn.Module):
         parts = [values]
         if not self.model.consumes_missingness:
             if observed is not None:
-                parts.append(observed.to(values.dtype))
+                parts.append((observed.to(values.dtype) - self.observed_mean) / self.observed_std)
             if delta is not None:
                 parts.append(torch.log1p(delta))
         if inputs.static is not None:

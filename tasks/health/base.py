@@ -107,7 +107,7 @@ class HealthTask(Task):
         return digest.hexdigest()[:16]
 
     def input_spec(self, train: Sequence[Example]) -> InputSpec:
-        """Return the variables, standardised by the measured values of the training patients."""
+        """Return the variables, standardised by what training patients had measured."""
         values = torch.cat([example.values for example in train]).double()
         observed = torch.cat([_present(example.observed) for example in train]).double()
         count = observed.sum(dim=0).clamp(min=1)
@@ -120,6 +120,7 @@ class HealthTask(Task):
             missing=True,
             mean=mean.float(),
             std=variance.sqrt().float(),
+            observed_rate=observed.mean(dim=0).float(),
         )
 
     def output_spec(self, train: Sequence[Example]) -> OutputSpec:

@@ -12,8 +12,15 @@ from seqbench.api import RecurrentModel
 from seqbench.nn import unroll
 from seqbench.registry import registry
 
+
+
+def has_cell(name: str) -> bool:
+    """Say whether a model is made of cells; others step by torch's own operations."""
+    return issubclass(registry().get("model", name).load(), RecurrentModel)
+
+
 MODELS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in registry().names("model")),
+    *((name, {}) for name in registry().names("model") if has_cell(name)),
     ("gru", {"reset": "before"}),
 ]
 

@@ -1,4 +1,4 @@
-"""The watch: fetched once into the user's cache, or read from it; and what anomaly tasks share."""
+"""The watch: fetched once into the user's cache, or read from it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.stats
-import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from seqbench.api import Splits
+from seqbench.commands.run import load
+from seqbench.config import compose, settings
 from seqbench.tasks.anomaly import recordings as recordings_module
-from seqbench.tasks.anomaly.detection import DetectionMetrics, detector_predictions
 from seqbench.tasks.anomaly.recordings import (
     APART,
     LONGEST,
@@ -31,26 +29,11 @@ from seqbench.tasks.anomaly.recordings import (
     splice,
     turned,
 )
-from seqbench.tasks.anomaly.series import (
-    LEAD_IN,
-    Parts,
-    Scale,
-    Series,
-    Steps,
-    make_splits,
-    step_features,
-    unpack,
-)
-from seqbench.tasks.anomaly.student import (
-    FREEDOM,
-    LIMIT,
-    residual_nll,
-    static_prediction,
-)
-from seqbench.tasks.anomaly.vus import label_ranges, vus_pr
-from seqbench.tasks.anomaly.watch import BUFFER, WATCH_STEPS, Watch
+from seqbench.tasks.anomaly.vus import label_ranges
+from seqbench.tasks.anomaly.watch import WATCH_STEPS, Watch
 from seqbench.testing import check_task
-from seqbench.training.scoring import score_baselines
+from seqbench.training.fit import fit
+from seqbench.training.scoring import FoldScores, model_rows, score_baselines
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")
@@ -249,7 +232,10 @@ def test_detectors_are_what_an_independent_computation_gives(task: Watch, splits
     def distances(train: list[np.ndarray], test: np.ndarray) -> np.ndarray:
         rows = np.concatenate(train)
         inverse = np.linalg.inv(np.cov(rows.T, ddof=0))
-        return np.einsum("ni,ij,nj->n", test - rows.mean(0), inverse, test - rows.mean(0))
+        found: np.ndarray = np.einsum(
+            "ni,ij,nj->n", test - rows.mean(0), inverse, test - rows.mean(0)
+        )
+        return found
 
     parts = task.parts(3)
     train, test = [series.values for series in parts.train], parts.test[0].values
@@ -262,239 +248,29 @@ def test_detectors_are_what_an_independent_computation_gives(task: Watch, splits
     assert expected[:count] == pytest.approx(window, rel=1e-6)
 
 
-# Steps
-
-
-def test_features_of_a_step_are_its_statistics() -> None:
-    values = np.arange(24.0).reshape(12, 2) ** 2
-    found = step_features(values, 5)
-    assert (2, 6) == found.shape
-    first = values[:5]
-    expected = [
-        *first.mean(axis=0),
-        *np.log(first.std(axis=0) + 0.01),
-        *np.log(np.diff(first, axis=0).std(axis=0) + 0.01),
-    ]
-    assert expected == pytest.approx(found[0].tolist())
-    assert step_features(values, 1) is values
-
-
-def make_parts(rng: np.random.Generator, lengths: tuple[int, int, int]) -> Parts:
-    parts = []
-    for number, length in enumerate(lengths):
-        labels = np.zeros(length, dtype=bool)
-        labels[length // 2 : length // 2 + 7] = True
-        parts.append([Series(rng.normal(size=(length, 2)), labels, str(number))])
-    return Parts(*parts)
-
-
-def test_every_step_of_every_reading_counts_once() -> None:
-    """In test also where a series is cut into pieces; in the others, the steps without a label."""
-    parts = make_parts(np.random.default_rng(0), (203, 107, 20_011))
-    splits = make_splits(parts, Steps(window=4, hop=2, train_hop=4, crop=8), 50)
-    assert 6 == len(splits.test)  # two readings of 5,002 steps, each in three pieces
-    firsts: list[int] = []
-    for example in splits.test:
-        kept = slice(None) if example.target_mask is None else example.target_mask
-        firsts += unpack(example.targets[kept], 4).first.tolist()
-    assert sorted([*range(0, 20_008, 4), *range(2, 20_010, 4)]) == sorted(firsts)
-    valid = [unpack(example.targets[example.target_mask], 4) for example in splits.valid]
-    labels = parts.valid[0].labels
-    expected = [
-        first for first in range(0, 104, 2) if first <= 103 and not labels[first : first + 4].any()
-    ]
-    assert expected == sorted(first for row in valid for first in row.first.tolist())
-    trained = {
-        first
-        for example in splits.train
-        for first in unpack(example.targets[example.target_mask], 4).first.tolist()
-    }
-    labels = parts.train[0].labels
-    assert {f for f in range(0, 200, 4) if not labels[f : f + 4].any()} == trained
-    assert all(len(example.values) == 8 for example in splits.train)
-    assert {50, 51, 52} == {
-        int(example.targets[0, -2]) for part in SPLITS for example in getattr(splits, part)
-    }
-
-
-def test_a_long_series_is_read_with_a_lead_in() -> None:
-    """Each further piece begins with steps that are read again and do not count."""
-    parts = make_parts(np.random.default_rng(0), (50, 50, 4500))
-    test = make_splits(parts, Steps(1, 1, 1, 8)).test
-    assert [2000, 2000, 900] == [len(example.values) for example in test]
-    assert test[0].target_mask is None
-    assert torch.equal(test[0].values[-LEAD_IN:], test[1].values[:LEAD_IN])
-    assert [False] * LEAD_IN + [True] * 1800 == test[1].target_mask.tolist()
-
-
-def test_scales_are_the_training_splits() -> None:
-    """What is in the other parts moves nothing in training; training's normal steps are scaled."""
-    rng = np.random.default_rng(0)
-    parts = make_parts(rng, (300, 100, 100))
-    steps = Steps(5, 5, 5, 10)
-    before = make_splits(parts, steps)
-    moved = Series(100 + 9 * parts.test[0].values, parts.test[0].labels, "2")
-    after = make_splits(parts._replace(test=[moved]), steps)
-    for one, other in zip(before.train, after.train, strict=True):
-        assert torch.equal(one.values, other.values)
-    rows: dict[int, torch.Tensor] = {}
-    for example in before.train:
-        row = unpack(example.targets[example.target_mask], 5)
-        rows |= dict(zip(row.first.tolist(), row.features, strict=True))
-    together = torch.stack(list(rows.values()))
-    assert together.mean(dim=0).tolist() == pytest.approx([0] * 6, abs=1e-6)
-    assert together.std(dim=0, correction=0).tolist() == pytest.approx([1] * 6, rel=1e-5)
-
-
-def test_a_constant_feature_has_the_scale_one() -> None:
-    scale = Scale.of([np.array([[1.0, 2.0], [3.0, 2.0]])])
-    assert [[1.0, 0.0]] == scale(np.array([[3.0, 2.0]])).tolist()
-
-
-def test_labels_are_no_input_and_no_part_of_the_loss(task: Watch, splits: Splits) -> None:
-    """Other labels of the test series change neither what models see nor the loss."""
-    parts = make_parts(np.random.default_rng(0), (200, 100, 100))
-    unlabelled = Series(parts.test[0].values, np.zeros(100, dtype=bool), "2")
-    steps = Steps(5, 1, 5, 10)
-    for one, other in zip(
-        make_splits(parts, steps).test,
-        make_splits(parts._replace(test=[unlabelled]), steps).test,
-        strict=True,
-    ):
-        assert torch.equal(one.values, other.values)
-    targets = splits.test[0].targets
-    features = splits.test[0].values.shape[1]
-    other = targets.clone()
-    other[:, features : features + WINDOW] = 1 - other[:, features : features + WINDOW]
-    predictions = torch.randn(len(targets), 2 * features)
-    assert torch.equal(task.loss(predictions, targets), task.loss(predictions, other))
-
-
-# The forecast
-
-
-def random_forecast(features: int, full: bool) -> tuple[torch.Tensor, np.ndarray]:
-    """Return a prediction ``[K]`` and the lower-triangular L that it stands for."""
-    generator = torch.Generator().manual_seed(features)
-    size = 2 * features + full * features * (features - 1) // 2
-    prediction = torch.randn(size, generator=generator, dtype=torch.float64)
-    diagonal = np.exp(LIMIT * np.tanh(prediction[features : 2 * features].numpy() / LIMIT))
-    lower = np.diag(diagonal)
-    if full:
-        lower[np.tril_indices(features, -1)] = prediction[2 * features :].numpy()
-    return prediction, lower
-
-
-@pytest.mark.parametrize("full", [True, False])
-@pytest.mark.parametrize("features", [1, 2, 5])
-def test_the_loss_is_the_nll_of_the_multivariate_t(features: int, full: bool) -> None:
-    """Against scipy, per feature."""
-    prediction, lower = random_forecast(features, full)
-    observed = np.random.default_rng(0).normal(size=(4, features))
-    reference = scipy.stats.multivariate_t(
-        prediction[:features].numpy(), np.linalg.inv(lower.T @ lower), df=FREEDOM
+@pytest.mark.slow
+def test_a_trained_model_beats_window_mahalanobis(tmp_path: Path) -> None:
+    """On one exercise, with the recipe that `seqbench task=anomaly` takes."""
+    overrides = ["task=anomaly", "model=lstm", "task.fold=3", "trainer.progress=false"]
+    trial = load(settings(compose(overrides)))
+    (data,) = trial.data()
+    predictor = trial.predictor(data)
+    fit(
+        trial.task,
+        predictor,
+        data,
+        recipe=trial.settings.recipe,
+        trainer=trial.settings.trainer,
+        seed=0,
+        title="test",
+        checkpoint=tmp_path / "best.ckpt",
+        listener=lambda epoch, metrics: None,
     )
-    found = residual_nll(prediction.expand(4, -1), torch.from_numpy(observed))
-    expected = -np.atleast_1d(reference.logpdf(observed)) / features
-    assert expected == pytest.approx(found.numpy())
-
-
-@pytest.mark.parametrize("full", [True, False])
-@pytest.mark.parametrize("features", [1, 3, 10])
-def test_static_is_the_most_likely_forecast(features: int, full: bool) -> None:
-    """No small step away from it in any parameter makes training more likely."""
-    rng = np.random.default_rng(1)
-    mix = rng.normal(size=(features, features)) / np.sqrt(features)
-    observed = rng.standard_t(4, size=(500, features)) @ (np.eye(features) + mix) + 3
-    static = static_prediction(observed, full, iterations=300).double().requires_grad_()
-    nll = residual_nll(static.expand(500, -1), torch.from_numpy(observed)).mean()
-    (gradient,) = torch.autograd.grad(nll, static)
-    assert gradient.abs().max() < 1e-3
-    gaussian = torch.zeros(len(static), dtype=torch.float64)
-    gaussian[:features] = torch.from_numpy(observed.mean(axis=0))
-    assert nll < residual_nll(gaussian.expand(500, -1), torch.from_numpy(observed)).mean()
-
-
-def test_static_bears_constant_and_doubled_features() -> None:
-    rng = np.random.default_rng(0)
-    column = rng.normal(size=100)
-    observed = np.stack([column, column, np.ones(100)], axis=1)
-    assert static_prediction(observed, True).isfinite().all()
-
-
-def test_the_head_starts_at_static(task: Watch, splits: Splits) -> None:
-    spec = task.output_spec(splits.train)
-    assert 18 + 18 + 18 * 17 // 2 == spec.size
-    assert spec.bias is not None
-    assert torch.equal(spec.bias, task.baselines(splits)["static"][0][0])
-
-
-# Scores
-
-
-def test_a_samples_score_is_the_mean_over_the_steps_that_hold_it() -> None:
-    """Two series, one read twice; what a detector says of its samples and what a forecast does."""
-    window, features = 2, 1
-    labels = [[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]
-    where = [[7, 0], [7, 2], [7, 1], [7, 3], [9, 0]]
-    values = [0.0, 3.0, 1.0, 0.0, 0.5]
-    targets = torch.tensor(
-        [[value, *row, *at] for value, row, at in zip(values, labels, where, strict=True)]
-    )
-    metrics = DetectionMetrics(window, 2)
-    forecast = torch.zeros(5, 2 * features)
-    sequences = torch.tensor([0, 0, 1, 1, 2])
-    metrics.update(forecast[:2], targets[:2], sequences[:2])
-    metrics.update(forecast[2:], targets[2:], sequences[2:])
-    nll = residual_nll(forecast, targets[:, :1]).tolist()
-    expected = [
-        [nll[0], (nll[0] + nll[2]) / 2, (nll[1] + nll[2]) / 2, (nll[1] + nll[3]) / 2, nll[3]],
-        [nll[4], nll[4]],
-    ]
-    scores, anomalous = metrics.samples()
-    assert [pytest.approx(series) for series in expected] == [list(series) for series in scores]
-    assert [[0, 0, 1, 1, 0], [0, 0]] == [series.tolist() for series in anomalous]
-    together, flat = np.concatenate(scores), np.concatenate(anomalous)
-    assert metrics.compute() == pytest.approx(
-        {
-            "vus_pr": vus_pr(scores, anomalous, 2),
-            "auprc": average_precision_score(flat, together),
-            "auroc": roc_auc_score(flat, together),
-            "nll": (nll[0] + nll[4]) / 2,
-        }
-    )
-    detector = DetectionMetrics(window, 2)
-    given = torch.tensor([[1.0, 2.0], [3.0, 4.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]])
-    detector.update(detector_predictions(given), targets, sequences)
-    assert [[1, 2, 3, 4, 5], [6, 7]] == [list(series) for series in detector.samples()[0]]
-    assert math.isnan(detector.compute()["nll"])
-
-
-def test_a_forecast_that_is_not_finite_has_no_score() -> None:
-    targets = torch.tensor([[0.0, 1, 0, 0], [0.0, 0, 0, 1]])
-    metrics = DetectionMetrics(1, 2)
-    metrics.update(torch.full((2, 2), math.nan), targets, torch.zeros(2, dtype=torch.long))
-    assert all(math.isnan(value) for value in metrics.compute().values())
-
-
-def test_validation_without_anomalies_has_an_nll_alone(task: Watch, splits: Splits) -> None:
-    metrics = task.metrics()
-    static = task.output_spec(splits.train).bias
-    assert static is not None
-    for number, example in enumerate(splits.valid):
-        count = len(example.values)
-        metrics.update(static.expand(count, -1), example.targets, torch.full((count,), number))
-    scores = metrics.compute()
-    assert math.isfinite(scores["nll"])
-    assert all(math.isnan(scores[name]) for name in ("vus_pr", "auprc", "auroc"))
-
-
-def test_the_buffer_is_as_wide_as_the_shortest_splice() -> None:
-    assert SHORTEST == BUFFER
-
-
-def test_rows_are_what_targets_say(splits: Splits) -> None:
-    example = splits.test[0]
-    row = unpack(example.targets, WINDOW)
-    assert torch.equal(example.values, row.features)
-    assert list(range(0, WINDOW * len(example.values), WINDOW)) == row.first.tolist()
+    data.unseal()
+    model = FoldScores(trial.task, "folds")
+    model.add(model_rows(predictor, data.test()), len(data.splits.test))
+    baselines = trial.task.baselines(data.splits)
+    detectors = score_baselines(trial.task, [baselines], [data.splits.test])
+    window = detectors["window_mahalanobis"].compute()
+    assert model.compute()["vus_pr"] > window["vus_pr"]
+    assert model.compute()["auprc"] > window["auprc"]
