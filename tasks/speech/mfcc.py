@@ -24,6 +24,9 @@ WINDOW_SECONDS = 0.05
 HOP_SECONDS = 0.025
 DELTA_REACH = 2
 """Frames on each side that a delta coefficient looks at."""
+RANGE_DECIBELS = 50.0
+SPEECH_DECIBELS = 25.0
+VOWEL_DECIBELS = 10.0
 WARP_KNEE = 0.8
 """Share of the band that is warped evenly; above it the warp bends back to the band's edge."""
 
@@ -43,18 +46,32 @@ def envelope(cepstra: Tensor) -> Tensor:
     return cepstra @ _cosines(torch.arange(BANDS)).to(cepstra.dtype)
 
 
+def spoken(cepstra: Tensor) -> Tensor:
+    """Return the part of a recording in which someone speaks ``[T', 13]``, of cepstra ``[T, 13]``.
+
+    The envelope is raised to at least 50 dB below its peak, so that digital silence and a quiet
+    room look alike; then the frames before the first and after the last that comes within 25 dB of
+    the loudest are cut off, all but one at each end (endpoints by energy, Rabiner & Sambur 1975).
+    """
+    spectrum = envelope(cepstra)
+    raised = torch.maximum(spectrum, spectrum.max() - RANGE_DECIBELS)
+    cepstra = raised @ _cosines(torch.arange(BANDS)).T.to(cepstra.dtype)
+    heard = _within(cepstra, SPEECH_DECIBELS).nonzero()
+    return cepstra[max(0, int(heard[0]) - 1) : int(heard[-1]) + 2]
+
+
 def features(cepstra: Tensor, deltas: int) -> Tensor:
     """Return what a model sees ``[T, 13 (1 + deltas)]`` of cepstra ``[T, 13]``.
 
-    Each coefficient's mean over the recording is subtracted: that takes out the microphone and the
-    voice's long-term spectrum (cepstral mean subtraction, Atal 1974). Then come deltas, and deltas
-    of deltas (Furui 1986)::
+    Each coefficient's mean over the frames within 10 dB of the loudest, the vowels, is subtracted:
+    that takes out the microphone and the voice's long-term spectrum (cepstral mean subtraction,
+    Atal 1974). Then come deltas, and deltas of deltas (Furui 1986)::
 
         d_t = sum_{r=1..2} r (c_{t+r} - c_{t-r}) / 10
 
     where frames beyond either end equal the last one.
     """
-    parts = [cepstra - cepstra.mean(dim=0)]
+    parts = [cepstra - cepstra[_within(cepstra, VOWEL_DECIBELS)].mean(dim=0)]
     for _ in range(deltas):
         parts.append(_delta(parts[-1]))
     return torch.cat(parts, dim=1)
@@ -65,7 +82,7 @@ def warped(cepstra: Tensor, factor: float, sample_rate: int) -> Tensor:
 
     The envelope at frequency f becomes what it was at ``factor * f``, up to a knee at 0.8 of the
     band; above, a straight line leads to the band's edge (vocal tract length perturbation, Jaitly &
-    Hinton 2013; a linear map of cepstra, Pitz & Ney 2005). It commutes with subtracting means.
+    Hinton 2013; a linear map of cepstra, Pitz & Ney 2005).
 
     Args:
         cepstra: of any number of frames.
@@ -85,6 +102,12 @@ def _warp(factor: float, sample_rate: int) -> Tensor:
     above = edge - (edge - knee * factor) / (edge - knee) * (edge - centre)
     moved = torch.where(centre <= knee, centre * factor, above)
     return _cosines(mel(moved) / step - 1) @ _cosines(torch.arange(BANDS)).T
+
+
+def _within(cepstra: Tensor, decibels: float) -> Tensor:
+    """Return ``[T]`` bool: frames whose mean level is this near to the loudest frame's."""
+    level = cepstra[:, 0] / math.sqrt(BANDS)
+    return level >= level.max() - decibels
 
 
 def _delta(values: Tensor) -> Tensor:

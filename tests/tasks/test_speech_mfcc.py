@@ -10,7 +10,15 @@ import pytest
 import scipy.fft
 import torch
 
-from seqbench.tasks.speech.mfcc import BANDS, envelope, features, hertz, mel, warped
+from seqbench.tasks.speech.mfcc import (
+    BANDS,
+    envelope,
+    features,
+    hertz,
+    mel,
+    spoken,
+    warped,
+)
 from seqbench.tasks.speech.variations import WARP_STEPS, Variation
 
 RATE = 8000
@@ -48,9 +56,12 @@ def test_the_envelope_is_the_inverse_transform() -> None:
 @pytest.mark.parametrize("deltas", [0, 1, 2])
 @pytest.mark.parametrize("frames", [1, 2, 9])
 def test_features_are_their_equations(frames: int, deltas: int) -> None:
-    """Means are subtracted; each delta is a sum over two frames on each side, ends repeated."""
-    c = cepstra(frames).numpy()
-    parts = [c - c.mean(axis=0)]
+    """Loud frames' means are subtracted; a delta sums two frames on each side, ends repeated."""
+    given = cepstra(frames)
+    given[1::3, 0] -= 400  # some frames are quiet: 400 / sqrt(128) = 35 dB
+    c = given.numpy()
+    level = c[:, 0] / math.sqrt(BANDS)
+    parts = [c - c[level >= level.max() - 10].mean(axis=0)]
     for _ in range(deltas):
         last = parts[-1]
         delta = np.zeros_like(last)
@@ -59,8 +70,28 @@ def test_features_are_their_equations(frames: int, deltas: int) -> None:
                 after, before = min(t + r, frames - 1), max(t - r, 0)
                 delta[t] += r * (last[after] - last[before]) / 10
         parts.append(delta)
-    found = features(cepstra(frames), deltas)
+    found = features(given, deltas)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), found.numpy(), atol=1e-12)
+
+
+def test_silence_is_cut_off_and_raised() -> None:
+    """Frames within 25 dB of the loudest and what lies between, one more at each end.
+
+    Levels are of flat spectra, so cepstra above the first are zero; none is below -50 dB.
+    """
+    levels = torch.tensor([-90.0, -60, -30, -20, -80, 0, -10, -26, -70], dtype=torch.float64)
+    given = torch.zeros(9, 13, dtype=torch.float64)
+    given[:, 0] = levels * math.sqrt(BANDS)
+    found = spoken(given)
+    expected = torch.zeros(6, 13, dtype=torch.float64)
+    expected[:, 0] = torch.tensor([-30.0, -20, -50, 0, -10, -26]) * math.sqrt(BANDS)
+    torch.testing.assert_close(expected, found)
+
+
+def test_a_recording_without_silence_is_left_as_it_is() -> None:
+    """So is digital silence from end to end, and a single frame."""
+    for given in (cepstra(), torch.zeros(4, 13).double(), cepstra(1)):
+        torch.testing.assert_close(given, spoken(given))
 
 
 def test_features_do_not_know_the_microphone() -> None:
@@ -95,13 +126,6 @@ def test_a_warp_bends_back_to_the_edge_of_the_band() -> None:
         assert low - 0.3 <= found.min()
         assert found.max() <= high + 0.3
         assert float(found[-1]) == pytest.approx(float(low), abs=0.3)
-
-
-def test_warping_commutes_with_subtracting_means() -> None:
-    """So features may be made before or after: the mean of warped frames is the warped mean."""
-    one = features(warped(cepstra(), 1.1, RATE), 1)
-    other = features(warped(cepstra() - cepstra().mean(dim=0), 1.1, RATE), 1)
-    torch.testing.assert_close(one, other)
 
 
 # Variation
