@@ -73,16 +73,12 @@ class Reloaded:
         Raises:
             Refused: the weights are damaged, or do not fit the data.
         """
-        import torch
+        from seqbench.training.fit import selected_weights
 
         predictor = self.trial.predictor(data)
         path = self.stored.checkpoint_path(data.fold)
         try:
-            checkpoint = torch.load(path, weights_only=True, map_location="cpu")
-            weights = {
-                key.removeprefix("predictor."): value
-                for key, value in checkpoint["state_dict"].items()
-            }
+            weights = selected_weights(path)
         except Exception as error:  # zip, pickle and torch each have errors of their own
             raise Refused(f"{self.name}: its checkpoint {path} is damaged") from error
         try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,10 +27,24 @@ class DropoutSeed(Callback):
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self._resumed = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reseed torch's generators."""
         torch.manual_seed(derive(self._seed, "dropout", trainer.current_epoch))
+        if self._resumed:
+            # Lightning makes the loader's iterator, which draws a number, after this, but before
+            # it where training goes on from a checkpoint.
+            torch.empty((), dtype=torch.int64).random_()
+            self._resumed = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps; without it none is loaded."""
+        return {"seed": self._seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._resumed = True
 
 
 class History(Callback):
@@ -40,6 +57,11 @@ class History(Callback):
         self._listener = listener
         self._began = time.perf_counter()
         self._epoch_began = self._began
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since training began, without what passed between being killed and going on."""
+        return time.perf_counter() - self._began
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
@@ -55,9 +77,88 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the epoch's metrics and hand them on."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        metrics["seconds"] = time.perf_counter() - self._began
+        metrics["seconds"] = self.seconds
         self.epochs.append(metrics)
         self._listener(trainer.current_epoch, metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the epochs, the steps, and the time they took."""
+        return {
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "train_seconds": self.train_seconds,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; its epochs are handed on once more."""
+        self.epochs = state_dict["epochs"]
+        self.steps = state_dict["steps"]
+        self.train_seconds = state_dict["train_seconds"]
+        self._began = time.perf_counter() - state_dict["seconds"]
+        for epoch, metrics in enumerate(self.epochs):
+            self._listener(epoch, dict(metrics))
+
+
+class Checkpoints(Checkpoint):
+    """Keeps the selected epoch's weights, and the state from which training can go on.
+
+    Both are written between epochs, each in one move, so that a process that dies leaves what
+    was there before. Every epoch sets its seeds anew: training that goes on from a state gives the
+    bits of one that was never stopped, and an epoch that was cut short is done again.
+
+    Args:
+        best: file for the selected epoch's weights.
+        state: file for the state.
+        monitor: name of the validation metric that selects the epoch.
+        direction: which way it is better, ``min`` or ``max``.
+    """
+
+    SECONDS_BETWEEN_STATES = 1.0
+
+    def __init__(self, best: Path, state: Path, monitor: str, direction: str) -> None:
+        self._best = best
+        self._state = state
+        self._monitor = monitor
+        self._sign = 1 if direction == "min" else -1
+        self._least = math.inf
+        self._value = math.nan
+        self._resumed = False
+        self._written = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the plateau schedule see the state's epoch: Lightning does so after it was written."""
+        if self._resumed:
+            for config in trainer.lr_scheduler_configs:
+                if config.reduce_on_plateau:
+                    config.scheduler.step(self._value)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is due. After the last epoch, whose results follow, no state is."""
+        self._value = float(trainer.callback_metrics[f"valid/{self._monitor}"])
+        if self._sign * self._value < self._least:
+            self._least = self._sign * self._value
+            self._write(trainer, self._best, weights_only=True)
+        ended = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        now = time.monotonic()
+        if not ended and now - self._written > self.SECONDS_BETWEEN_STATES:
+            self._write(trainer, self._state, weights_only=False)
+            self._written = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a state keeps of this: the best value so far, and the latest."""
+        return {"least": self._least, "value": self._value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._least, self._value = state_dict["least"], state_dict["value"]
+        self._resumed = True
+
+    @staticmethod
+    def _write(trainer: Trainer, path: Path, weights_only: bool) -> None:
+        draft = path.with_suffix(".draft")
+        trainer.save_checkpoint(draft, weights_only)
+        draft.replace(path)
 
 
 class EpochProgress(Callback):
@@ -91,8 +192,10 @@ class EpochProgress(Callback):
         self._bar = self._progress.add_task(title, scores="")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar."""
-        self._progress.update(self._bar, total=trainer.max_epochs)
+        """Show the bar, from where training goes on."""
+        self._progress.update(
+            self._bar, total=trainer.max_epochs, completed=trainer.current_epoch
+        )
         self._progress.start()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

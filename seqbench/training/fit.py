@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from seqbench.api import Model, Task
 from seqbench.errors import Refused, TrialFailed
 from seqbench.settings import Recipe, TrainerSettings
-from seqbench.training.callbacks import DropoutSeed, EpochListener, EpochProgress, History
+from seqbench.training.callbacks import (
+    Checkpoints,
+    DropoutSeed,
+    EpochListener,
+    EpochProgress,
+    History,
+)
 from seqbench.training.data import TrialData
 from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
@@ -103,6 +110,10 @@ def fit(
 ) -> Fitted:
     """Train until the validation monitor stops improving, and select the best epoch.
 
+    Beside the checkpoint stand the state from which training goes on after it was killed, and the
+    result once it has ended: training again with the same file goes on from there, to the same
+    bits, and the listener hears of the epochs before once more.
+
     Args:
         task: prepared.
         predictor: with its initial weights; holds the selected epoch's weights afterwards.
@@ -111,28 +122,30 @@ def fit(
         trainer: where to compute.
         seed: of the trial.
         title: what the progress bar says.
-        checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``.
+        checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``; its folder is
+            made, and is this training's own.
         listener: called after every epoch.
 
     Raises:
         TrialFailed: the loss is no longer finite.
         KeyboardInterrupt: the user stopped it.
     """
-    began = time.perf_counter()
+    result, state = checkpoint.with_suffix(".json"), checkpoint.with_suffix(".state")
+    if result.exists():
+        fitted = Fitted(**json.loads(result.read_text(encoding="utf-8")))
+        for epoch, metrics in enumerate(fitted.history):
+            listener(epoch, metrics)
+        predictor.load_state_dict(selected_weights(checkpoint))
+        return fitted
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     monitor = task.monitor
     loader = data.train()
     module = TrialModule(predictor, task, recipe, len(loader))
     history = History(listener)
-    keeper = ModelCheckpoint(
-        dirpath=checkpoint.parent,
-        filename=checkpoint.stem,
-        monitor=f"valid/{monitor.name}",
-        mode=monitor.direction,
-        save_weights_only=True,
-    )
     stopping = EarlyStopping(
         f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
     )
+    keeper = Checkpoints(checkpoint, state, monitor.name, monitor.direction)
     callbacks: list[Callback] = [DropoutSeed(seed), history, stopping, keeper]
     if trainer.progress:
         callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
@@ -156,21 +169,33 @@ def fit(
             use_distributed_sampler=False,
         )
         try:
-            lightning.fit(module, loader, data.valid())
+            lightning.fit(
+                module, loader, data.valid(), ckpt_path=state if state.exists() else None
+            )
         except SystemExit as exit_request:
             # Lightning turns Ctrl-C and SIGTERM into an exit.
             stopped = isinstance(exit_request, SIGTERMException)
             if stopped or isinstance(exit_request.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from exit_request
             raise TrialFailed(f"something called sys.exit({exit_request.code})") from exit_request
-    weights = torch.load(keeper.best_model_path, weights_only=True)["state_dict"]
-    module.load_state_dict(weights)
+    predictor.load_state_dict(selected_weights(checkpoint))
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
-    return Fitted(
+    fitted = Fitted(
         history=history.epochs,
         best_epoch=values.index(best(values)),
         steps=history.steps,
         steps_per_second=history.steps / history.train_seconds,
-        seconds=time.perf_counter() - began,
+        seconds=history.seconds,
     )
+    draft = result.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(fitted)), encoding="utf-8")
+    draft.replace(result)
+    state.unlink(missing_ok=True)
+    return fitted
+
+
+def selected_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """Return a predictor's weights as :func:`fit` left them in a file."""
+    found = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    return {key.removeprefix("predictor."): value for key, value in found.items()}

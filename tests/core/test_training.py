@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from seqbench.plugins.peephole import Peephole
 from seqbench.settings import Recipe, TrainerSettings
 from seqbench.testing import check_alignment, make_predictor
 from seqbench.training.backend import observe_backend
+from seqbench.training.callbacks import Checkpoints, EpochListener
 from seqbench.training.data import BucketSampler, TrialData
 from seqbench.training.fit import Fitted, build_predictor, fit
 from seqbench.training.predictor import Predictor
@@ -90,7 +92,12 @@ class Echo(Task):
 
 
 def train_echo(
-    folder: Path, task: Task | None = None, model: Any = LSTM, seed: int = 0, **recipe: Any
+    folder: Path,
+    task: Task | None = None,
+    model: Any = LSTM,
+    seed: int = 0,
+    listener: EpochListener = lambda epoch, metrics: None,
+    **recipe: Any,
 ) -> tuple[Fitted, Predictor, TrialData]:
     task = task or Echo()
     settings = Recipe(**{"max_epochs": 3, "batch_size": 4, **recipe})
@@ -105,7 +112,7 @@ def train_echo(
         seed=seed,
         title="echo",
         checkpoint=folder / "best.ckpt",
-        listener=lambda epoch, metrics: None,
+        listener=listener,
     )
     return fitted, predictor, data
 
@@ -123,6 +130,59 @@ def test_same_seed_same_numbers(tmp_path: Path) -> None:
     torch.rand(17)
     second, two, _ = train_echo(tmp_path / "b")
     assert without_time(first) == without_time(second)
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name])
+
+
+class Killed(BaseException):
+    """What ends a process, for a test that goes on living."""
+
+
+class Mortal(Echo):
+    """Dies when the given number of sequences was augmented, 20 in an epoch."""
+
+    def __init__(self, sequences: int) -> None:
+        super().__init__()
+        self.left = sequences
+
+    def augment(self, example: Example, generator: torch.Generator) -> Example:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+        return super().augment(example, generator)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
+def test_goes_on_where_it_was_killed(
+    schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed again and again, in mid-epoch and between, it ends with the bits of one go."""
+    recipe = {"max_epochs": 12, "schedule": schedule, "patience": 3, "lr": 0.3}
+    whole, one, _ = train_echo(tmp_path / "whole", **recipe)
+    monkeypatch.setattr(Checkpoints, "SECONDS_BETWEEN_STATES", 0)
+    epochs = []
+    for sequences in (7, 20, 21, 45, 39, 1, 61):
+        with contextlib.suppress(Killed):
+            train_echo(tmp_path / "cut", Mortal(sequences), **recipe)
+        state = tmp_path / "cut" / "best.state"
+        epochs.append(torch.load(state, weights_only=True)["epoch"] if state.exists() else None)
+    assert [None, None, 0, 2, 3, 3, 6] == epochs
+    rest = Echo()
+    cut, two, _ = train_echo(tmp_path / "cut", rest, **recipe)
+    assert 20 * (len(whole.history) - 7) == len(rest.augmented)
+    assert without_time(whole) == without_time(cut)
+    assert (whole.best_epoch, whole.steps) == (cut.best_epoch, cut.steps)
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name])
+
+
+def test_is_not_trained_again(tmp_path: Path) -> None:
+    """What has ended is read; the listener hears of every epoch all the same."""
+    first, one, _ = train_echo(tmp_path)
+    heard: list[int] = []
+    second, two, _ = train_echo(tmp_path, Mortal(1), listener=lambda epoch, _: heard.append(epoch))
+    assert [0, 1, 2] == heard
+    assert first == second
     for name, weight in one.state_dict().items():
         assert torch.equal(weight, two.state_dict()[name])
 
