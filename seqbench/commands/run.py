@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import traceback
@@ -28,6 +29,7 @@ from seqbench.settings import Settings
 if TYPE_CHECKING:
     from seqbench.api import Model, Task
     from seqbench.tracking.runlog import RunLog
+    from seqbench.tracking.store import Store
     from seqbench.training.data import TrialData
     from seqbench.training.fit import Fitted
     from seqbench.training.predictor import Predictor
@@ -133,7 +135,6 @@ def run(settings: Settings) -> TrialRecord:
         KeyboardInterrupt: the user stopped it; that is logged.
     """
     from seqbench.reporting.terminal import print_result
-    from seqbench.tracking.runlog import NullRun
     from seqbench.tracking.store import open_store
 
     trial = load(settings)
@@ -142,11 +143,69 @@ def run(settings: Settings) -> TrialRecord:
     check_plugin(trial, folds[0])
     record = new_record(trial, predictor)
     store = open_store(settings.tracking) if settings.tracking.enabled else None
+    with _workspace(record, store is not None) as folder:
+        _run(record, trial, folds, store, folder)
+    kept = [f"+plugin={path}" for path in plugin_files()]
+    if source := settings.task_parameters.get("source"):
+        kept.append(f"task.source={source}")
+    print_result(record, kept=kept)
+    if record.status != "FINISHED":
+        raise TrialFailed(record.reason)
+    return record
+
+
+@contextmanager
+def _workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
+    """Give the folder for a trial's checkpoints, which stays until the trial has finished.
+
+    Args:
+        record: of the trial; its key names the folder.
+        is_kept: False gives a folder that does not outlive the trial.
+
+    Raises:
+        Refused: another process runs the same trial, or the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    from seqbench.tracking.address import RUNS_FOLDER
+
+    if not is_kept:
+        with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
+            yield Path(scratch)
+        return
+    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / record.key
+    lock = FileLock(folder.with_suffix(".lock"), timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise Refused("this very trial is being run by another process; wait for it") from error
+    except OSError as error:
+        raise Refused(f"cannot keep checkpoints in {folder}: {error.strerror}") from error
+    try:
+        yield folder
+        if record.status == "FINISHED":
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _run(
+    record: TrialRecord,
+    trial: Trial,
+    folds: Sequence[TrialData],
+    store: Store | None,
+    folder: Path,
+) -> None:
+    """Train and test, and log whatever comes of it."""
+    from seqbench.tracking.runlog import NullRun
+
     log: RunLog = NullRun()
     about: dict[str, object] = {}
     try:
         if store is not None:
-            log = store.start(record, settings.to_dict(), provenance(trial))
+            log = store.start(record, trial.settings.to_dict(), provenance(trial))
         about = {
             "key": record.key,
             "task": record.task,
@@ -155,7 +214,7 @@ def run(settings: Settings) -> TrialRecord:
             "run_id": log.run_id,
         }
         registry().notify("seqbench_run_started", trial=about)
-        _fill(record, trial, folds, log, about)
+        _fill(record, trial, folds, log, about, folder)
     except KeyboardInterrupt:
         record.status, record.reason = "KILLED", "interrupted"
         raise
@@ -171,13 +230,6 @@ def run(settings: Settings) -> TrialRecord:
         registry().notify(
             "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
         )
-    kept = [f"+plugin={path}" for path in plugin_files()]
-    if source := settings.task_parameters.get("source"):
-        kept.append(f"task.source={source}")
-    print_result(record, kept=kept)
-    if record.status != "FINISHED":
-        raise TrialFailed(record.reason)
-    return record
 
 
 @contextmanager
@@ -303,6 +355,7 @@ def _fill(
     folds: Sequence[TrialData],
     log: RunLog,
     about: dict[str, object],
+    folder: Path,
 ) -> None:
     """Compute baselines, train, test, and log, into the record."""
     from seqbench.training.backend import observe_backend
@@ -313,35 +366,33 @@ def _fill(
         baselines = trial.baselines(folds)
     valid, test = FoldScores(task, "folds"), FoldScores(task, task.pooling)
     train_seconds = 0.0
-    with tempfile.TemporaryDirectory(prefix="seqbench-") as folder:
-        for data in folds:
-            # A folder of its own: Lightning warns of one that is not empty.
-            checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
-            predictor = trial.predictor(data)
-            fitted = _fit(record, trial, data, predictor, checkpoint, log, about)
-            data.unseal()
-            valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
-            test.add(model_rows(predictor, data.test()), len(data.splits.test))
-            record.best_epochs.append(fitted.best_epoch)
-            record.steps += fitted.steps
-            record.seconds += fitted.seconds
-            train_seconds += fitted.steps / fitted.steps_per_second
-            log.log_artifact(checkpoint, "checkpoint")
-        record.steps_per_second = record.steps / train_seconds
-        record.metrics = fold_metrics(record.folds, test)
-        record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
-        compare(record, test, baselines)
-        record.status, record.reason = "FINISHED", ""
-        try:
-            record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
-            if log.run_id:
-                from seqbench.reporting.curves import learning_curve
+    for data in folds:
+        checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
+        predictor = trial.predictor(data)
+        fitted = _fit(record, trial, data, predictor, checkpoint, log, about)
+        data.unseal()
+        valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+        test.add(model_rows(predictor, data.test()), len(data.splits.test))
+        record.best_epochs.append(fitted.best_epoch)
+        record.steps += fitted.steps
+        record.seconds += fitted.seconds
+        train_seconds += fitted.steps / fitted.steps_per_second
+        log.log_artifact(checkpoint, "checkpoint")
+    record.steps_per_second = record.steps / train_seconds
+    record.metrics = fold_metrics(record.folds, test)
+    record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
+    compare(record, test, baselines)
+    record.status, record.reason = "FINISHED", ""
+    try:
+        record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
+        if log.run_id:
+            from seqbench.reporting.curves import learning_curve
 
-                picture = Path(folder) / "learning_curve.png"
-                learning_curve(record, picture)
-                log.log_artifact(picture)
-        except Exception as error:  # the trial has its result; a picture must not cost it
-            sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
+            picture = Path(folder) / "learning_curve.png"
+            learning_curve(record, picture)
+            log.log_artifact(picture)
+    except Exception as error:  # the trial has its result; a picture must not cost it
+        sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
 
 
 def _fit(

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seqbench.training.module import TrialModule
 from seqbench.training.seeds import derive
@@ -127,10 +128,10 @@ class Checkpoints(Checkpoint):
         self._written = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the plateau schedule see the state's epoch: Lightning does so after it was written."""
+        """Let the plateau schedule see the state's epoch: Lightning does so once it is written."""
         if self._resumed:
             for config in trainer.lr_scheduler_configs:
-                if config.reduce_on_plateau:
+                if isinstance(config.scheduler, ReduceLROnPlateau):
                     config.scheduler.step(self._value)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -193,9 +194,7 @@ class EpochProgress(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar, from where training goes on."""
-        self._progress.update(
-            self._bar, total=trainer.max_epochs, completed=trainer.current_epoch
-        )
+        self._progress.update(self._bar, total=trainer.max_epochs, completed=trainer.current_epoch)
         self._progress.start()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

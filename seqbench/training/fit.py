@@ -131,7 +131,7 @@ def fit(
         KeyboardInterrupt: the user stopped it.
     """
     result, state = checkpoint.with_suffix(".json"), checkpoint.with_suffix(".state")
-    if result.exists():
+    if result.exists() and _is_sound(checkpoint):
         fitted = Fitted(**json.loads(result.read_text(encoding="utf-8")))
         for epoch, metrics in enumerate(fitted.history):
             listener(epoch, metrics)
@@ -170,7 +170,7 @@ def fit(
         )
         try:
             lightning.fit(
-                module, loader, data.valid(), ckpt_path=state if state.exists() else None
+                module, loader, data.valid(), ckpt_path=state if goes_on(checkpoint) else None
             )
         except SystemExit as exit_request:
             # Lightning turns Ctrl-C and SIGTERM into an exit.
@@ -193,6 +193,20 @@ def fit(
     draft.replace(result)
     state.unlink(missing_ok=True)
     return fitted
+
+
+def goes_on(checkpoint: Path) -> bool:
+    """Return whether :func:`fit` with this file has a state to go on from."""
+    return _is_sound(checkpoint.with_suffix(".state")) and _is_sound(checkpoint)
+
+
+def _is_sound(file: Path) -> bool:
+    """Return whether a file can be loaded: a machine that goes down can leave one empty."""
+    try:
+        torch.load(file, weights_only=True, map_location="cpu")
+    except Exception:  # zip, pickle and torch each have errors of their own
+        return False
+    return True
 
 
 def selected_weights(checkpoint: Path) -> dict[str, Tensor]:
