@@ -45,8 +45,8 @@ TRIALS: dict[str, list[tuple[Sequence[str], Sequence[int]]]] = {
     "anomaly/holidays": [(SIX, SEEDS)],
     "speech/japanese_vowels": [(SIX, SEEDS)],
 }
-"""Models and seeds of each task, as the command line names it. On the costly variants one seed of each shows which model
-validation prefers, and more seeds are spent on that one or on a pair to be compared."""
+"""Models and seeds of each task, as the command line names it. On the costly variants one seed of
+each shows which model validation prefers, and more seeds are spent on that one or on a pair."""
 PAIRS = {"music/harmonize": ("bilstm", "lstm")}
 """Two models whose difference over paired seeds is tested."""
 

@@ -23,7 +23,6 @@ from seqbench.api import (
     Task,
 )
 
-
 RARE = 0.1
 """Least standard deviation by which a flag is divided: that of one in a hundred."""
 

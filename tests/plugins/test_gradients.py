@@ -13,7 +13,6 @@ from seqbench.nn import unroll
 from seqbench.registry import registry
 
 
-
 def has_cell(name: str) -> bool:
     """Say whether a model is made of cells; others step by torch's own operations."""
     return issubclass(registry().get("model", name).load(), RecurrentModel)
