@@ -192,10 +192,12 @@ def _hydra(args: list[str]) -> int:
     import tempfile
 
     import hydra
-
     from seqbench import config
     from seqbench.registry import CONFIGS
+    from seqbench.sweeps import sweeper
+    from seqbench.sweeps.members import sweep_members
 
+    sweeper.register()
     config.enable(import_plugins=runs_trials)
     jobs = _Jobs(sweep=flags.multirun or "hydra.mode=MULTIRUN" in args)
 
@@ -215,7 +217,7 @@ def _hydra(args: list[str]) -> int:
     commands = [[*options, *flags.overrides]]
     if flags.multirun and flags.cfg:  # Hydra refuses the two together
         options = [word for word in options if word not in ("-m", "--multirun")]
-        commands = [[*options, *words] for words in config.sweep_members(flags.overrides)]
+        commands = [[*options, *words] for words in sweep_members(flags.overrides)]
     before = sys.argv
     try:
         if runs_trials and not flags.config_path:

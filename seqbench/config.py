@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
@@ -33,7 +32,7 @@ from seqbench import source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
 from seqbench.modules import package_folders
 from seqbench.registry import CONFIGS, KINDS, Kind, Registration, installed, readable, registry
-from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
+from seqbench.settings import Recipe, Rerun, Settings, TrackingSettings, TrainerSettings
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
@@ -120,7 +119,7 @@ def check_choices(overrides: Sequence[str]) -> None:
     Raises:
         Refused: a choice names several options or an unknown one.
     """
-    with _hydra() as loader:
+    with hydra() as loader:
         _Search(loader, overrides).choices()
 
 
@@ -132,21 +131,11 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     enable()
     try:
-        with _hydra() as loader:
+        with hydra() as loader:
             _Search(loader, overrides).choices()
             return hydra_compose(CONFIG_NAME, list(overrides))
     except Exception as error:  # a plugin's YAML can be wrong in any way
         raise explain(error, overrides) from error
-
-
-def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each trial of a sweep, for example of ``model=lstm,gru``.
-
-    Raises:
-        Refused: an override cannot be read.
-    """
-    parsed = [_parse(text) for text in overrides]
-    return BasicSweeper.split_arguments(parsed, None)[0]
 
 
 def settings(config: DictConfig) -> Settings:
@@ -161,13 +150,14 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*_NEEDED, "seed"])
+    _refuse_unknown("", data, [*_NEEDED, "seed", "rerun"])
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
     recipe = _section("recipe", Recipe, data)
     trainer = _section("trainer", TrainerSettings, data)
     tracking = _section("tracking", TrackingSettings, data)
     seed = _fit("seed", "int", data.get("seed"))
+    rerun(config)
     try:
         return Settings(
             task=task,
@@ -183,11 +173,24 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(str(error)) from error
 
 
+def rerun(config: DictConfig) -> Rerun:
+    """Return which trials of a sweep are run although they were before.
+
+    Raises:
+        Refused: the value is unknown.
+    """
+    found = str(config.rerun)
+    for known in get_args(Rerun):
+        if known == found:
+            return cast(Rerun, known)
+    raise unknown("rerun", found, get_args(Rerun))
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
     """Turn what Hydra or OmegaConf raised into one line with the nearest thing that exists."""
     if isinstance(error, SeqbenchError):
         return error
-    with _hydra() as loader:
+    with hydra() as loader:
         try:
             _Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
         except SeqbenchError as refusal:
@@ -211,7 +214,7 @@ class _Search:
         Args:
             ambiguous: whether Hydra took several values for a sweep that was not asked for.
         """
-        parsed = [_parse(text) for text in self._texts]
+        parsed = [parse(text) for text in self._texts]
         sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
         if ambiguous and sweeps:
             raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
@@ -235,7 +238,7 @@ class _Search:
             Refused: one of them names none, several, or one that is unknown.
         """
         groups = self._options("", ObjectType.GROUP)
-        parsed = [_parse(text) for text in self._texts]
+        parsed = [parse(text) for text in self._texts]
         found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
         for item in found:
             self._check_choice(item)
@@ -278,7 +281,18 @@ class _Search:
         return sorted(name for name in found if name != "hydra")
 
 
-def _parse(text: str) -> Override:
+def group_names(loader: ConfigLoader) -> list[str]:
+    """Return the groups of which a trial chooses an option: ``task``, ``model``, ..."""
+    found = loader.get_group_options("", ObjectType.GROUP, CONFIG_NAME, [])
+    return sorted(name for name in found if name != "hydra")
+
+
+def parse(text: str) -> Override:
+    """Read an override.
+
+    Raises:
+        Refused: it is no ``key=value``, or its value cannot be read.
+    """
     key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):
         for kind in KINDS:
@@ -403,11 +417,17 @@ def _config_folders() -> list[Path]:
 
 
 @contextmanager
-def _hydra() -> Iterator[ConfigLoader]:
-    with initialize_config_module(CONFIGS, "seqbench", VERSION_BASE):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield hydra.config_loader
+def hydra() -> Iterator[ConfigLoader]:
+    """Give Hydra's loader of this project's configuration; whatever ran before goes on after."""
+    shared = GlobalHydra.instance()
+    before = shared.hydra
+    shared.clear()
+    try:
+        with initialize_config_module(CONFIGS, "seqbench", VERSION_BASE):
+            assert shared.hydra is not None
+            yield shared.hydra.config_loader
+    finally:
+        shared.hydra = before
 
 
 def _one_line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seqbench import __version__
 from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError, TrialFailed
+from seqbench.identity import identity
 from seqbench.records import (
     PROTOCOL_VERSION,
     MetricInfo,
@@ -312,7 +314,10 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return where a trial's code and data come from."""
+    asked = identity(trial.settings)
     return {
+        "seqbench.configuration": asked.configuration,
+        "seqbench.parts": json.dumps(asked.parts, sort_keys=True),
         "seqbench.protocol": PROTOCOL_VERSION,
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,

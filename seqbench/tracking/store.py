@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
+_RUNS_PER_PAGE = 1000
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
 
 
@@ -70,6 +72,51 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
         except Exception as error:
             raise _unusable(address, error) from error
     return store
+
+
+def stored_trials(settings: TrackingSettings) -> list[StoredTrial]:
+    """Return every trial that an experiment's runs tell of, the latest first; none are made.
+
+    Raises:
+        Refused: the address is wrong, or the store cannot be used or does not answer.
+    """
+    if not settings.enabled:
+        return []
+    address = locate(settings.uri)
+    if address.database is not None and not is_ready(address.database):
+        return []
+    with mlflow_client.quiet():
+        try:
+            client = mlflow_client.connect(address)
+            experiment = client.get_experiment_by_name(settings.experiment)
+            if experiment is None:
+                return []
+            store = Store(client, [experiment.experiment_id], address)
+            store.repair()
+            return store.trials()
+        except Exception as error:
+            raise _unusable(address, error) from error
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """What a run's tags tell of its trial.
+
+    Args:
+        run_id: of the run.
+        status: ``FINISHED``, ``FAILED``, ``KILLED`` or ``RUNNING``.
+        configuration: see :class:`seqbench.identity.Identity`.
+        parts: see there.
+        reason: why it did not finish.
+        seconds: from its start to its end, as far as it has one.
+    """
+
+    run_id: str
+    status: str
+    configuration: str
+    parts: Mapping[str, str]
+    reason: str
+    seconds: float | None
 
 
 def no_store_yet(address: Address) -> Refused:
@@ -187,6 +234,22 @@ class Store:
             runs = self._client.search_runs(self._experiments, max_results=COUNT_LIMIT)
         return Counter(run.info.status for run in runs)
 
+    def trials(self) -> list[StoredTrial]:
+        """Return what the runs that say which trial they are tell of it, the latest first."""
+        found: list[StoredTrial] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                self._experiments,
+                "tags.`seqbench.configuration` != ''",
+                max_results=_RUNS_PER_PAGE,
+                page_token=token,
+            )
+            found += [_trial_of(run) for run in page]
+            token = page.token
+            if not token:
+                return found
+
     def repair(self) -> int:
         """End as KILLED the runs that the store holds for RUNNING and whose process here is gone.
 
@@ -220,6 +283,19 @@ class Store:
         return Refused(
             f"unknown run '{run}' in {self.address.shown}: {known}`seqbench ui` shows them all"
         )
+
+
+def _trial_of(run: Run) -> StoredTrial:
+    tags, info = run.data.tags, run.info
+    seconds = None if info.end_time is None else (info.end_time - info.start_time) / 1000
+    return StoredTrial(
+        run_id=info.run_id,
+        status=info.status,
+        configuration=tags["seqbench.configuration"],
+        parts=json.loads(tags.get("seqbench.parts", "{}")),
+        reason=tags.get("seqbench.reason", ""),
+        seconds=seconds,
+    )
 
 
 def _create(address: Address, experiment: str) -> None:

@@ -1,0 +1,86 @@
+"""Which trial is asked for, as far as it is known before data and torch are loaded.
+
+A trial's key needs the data; this does not, so that a sweep can tell in no time what it has done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from seqbench import __version__
+from seqbench.codehash import harness_hash
+from seqbench.records import PROTOCOL_VERSION
+from seqbench.registry import registry
+from seqbench.settings import Settings
+
+_version = lru_cache(version)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A trial as it is asked for.
+
+    Args:
+        configuration: hash of task, model, their parameters, recipe, trainer and seed.
+        parts: version or hash of what else decides the result, by name: ``task``, ``model``,
+            ``harness``, ``protocol``, ``seqbench``, ``torch``, ``lightning``, and ``source``, the
+            user's own data.
+    """
+
+    configuration: str
+    parts: Mapping[str, str]
+
+    def changed(self, then: Mapping[str, str]) -> list[str]:
+        """Return the names of the parts that were others then."""
+        return sorted(
+            name
+            for name in {*self.parts, *then}
+            if self.parts.get(name) != then.get(name)
+        )
+
+
+def identity(settings: Settings) -> Identity:
+    """Return what settings ask for.
+
+    Where it is logged and what is shown do not belong to it; of a task's ``source`` its files'
+    names, sizes and times do, and not where it lies.
+
+    Raises:
+        Refused: the code of the task or model cannot be read.
+    """
+    config = settings.to_dict()
+    del config["tracking"]
+    del config["trainer"]["progress"]
+    source = config["task"].pop("source", None)
+    parts = {
+        "task": registry().get("task", settings.task).code_hash,
+        "model": registry().get("model", settings.model).code_hash,
+        "harness": harness_hash(),
+        "protocol": PROTOCOL_VERSION,
+        "seqbench": __version__,
+        "torch": _version("torch"),
+        "lightning": _version("lightning"),
+    }
+    if source is not None:
+        parts["source"] = _digest(list(_files(Path(str(source)).expanduser())))
+    return Identity(_digest(config), parts)
+
+
+def _files(source: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield name, size and time of change of a file, or of every file in a folder."""
+    found = sorted(source.rglob("*")) if source.is_dir() else [source]
+    for path in found:
+        if path.is_file():
+            about = path.stat()
+            yield path.relative_to(source.parent).as_posix(), about.st_size, about.st_mtime_ns
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,55 @@
+"""A sweep's trials, each with its configuration; thousands of them in seconds."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from seqbench import config
+
+
+def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of each trial of a sweep, for example of ``model=lstm,gru``.
+
+    Raises:
+        Refused: an override cannot be read.
+    """
+    parsed = [config.parse(text) for text in overrides]
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
+    """Compose the configuration of each trial.
+
+    What chooses an option of a group (``model=lstm``) is composed once for all trials that choose
+    alike; what changes a value is applied to copies, as Hydra itself does it.
+
+    Raises:
+        Refused: an override is wrong; one line that says how.
+    """
+    config.enable()
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    found = []
+    with config.hydra() as loader:
+        groups = config.group_names(loader)
+        parser = OverridesParser.create()
+        for member in members:
+            try:
+                parsed = parser.parse_overrides(list(member))
+                choices = [item for item in parsed if item.key_or_group.split("/")[0] in groups]
+                words = tuple(str(item.input_line) for item in choices)
+                if words not in composed:
+                    composed[words] = hydra_compose(config.CONFIG_NAME, list(words))
+                changed = copy.deepcopy(composed[words])
+                changes = [item for item in parsed if item not in choices]
+                ConfigLoaderImpl._apply_overrides_to_config(changes, changed)
+            except Exception as error:  # a plugin's YAML can be wrong in any way
+                raise config.explain(error, member) from error
+            found.append(changed)
+    return found

@@ -1,0 +1,114 @@
+"""What a sweep has done and what is left of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from seqbench import config
+from seqbench.errors import Refused
+from seqbench.identity import Identity, identity
+from seqbench.settings import Rerun, Settings, TrackingSettings
+from seqbench.sweeps.members import compose_each, sweep_members
+from seqbench.tracking.store import StoredTrial, stored_trials
+
+State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
+"""How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
+has changed since. ``unfinished``: it was stopped, and goes on from its last checkpoint."""
+
+RUNS: dict[Rerun, tuple[State, ...]] = {
+    "never": ("new", "unfinished"),
+    "failed": ("new", "unfinished", "failed"),
+    "stale": ("new", "unfinished", "failed", "stale"),
+    "always": ("new", "unfinished", "failed", "stale", "finished"),
+}
+"""Which states are run; the impossible is too, so that its mistake is told."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial of a sweep.
+
+    Args:
+        overrides: what the sweep says of it.
+        settings: what that means; None if it is impossible.
+        state: how it stands.
+        reason: of a state that has one, in one line.
+        run_id: of the run that the state was read from; empty without one.
+        seconds: that this trial took when it finished; None if it has not.
+    """
+
+    overrides: list[str]
+    settings: Settings | None
+    state: State
+    reason: str = ""
+    run_id: str = ""
+    seconds: float | None = None
+
+    def runs(self, rerun: Rerun) -> bool:
+        """Return whether it is to run."""
+        return self.state == "impossible" or self.state in RUNS[rerun]
+
+
+def plan(overrides: Sequence[str]) -> list[Planned]:
+    """Return every trial of a sweep, and how it stands.
+
+    Neither data nor torch are loaded.
+
+    Raises:
+        Refused: an override is wrong, or the tracking store cannot be used.
+    """
+    stored: dict[TrackingSettings, dict[str, list[StoredTrial]]] = {}
+    planned = []
+    members = sweep_members(overrides)
+    for words, composed in zip(members, compose_each(members), strict=True):
+        try:
+            settings = config.settings(composed)
+            asked = identity(settings)
+        except Refused as refusal:
+            planned.append(Planned(words, None, "impossible", str(refusal)))
+            continue
+        if settings.tracking not in stored:
+            stored[settings.tracking] = _by_configuration(stored_trials(settings.tracking))
+        before = stored[settings.tracking].get(asked.configuration, [])
+        planned.append(_planned(words, settings, asked, before))
+    return planned
+
+
+def summary(planned: Sequence[Planned]) -> str:
+    """Return how many trials are in which state: ``24 trials: 20 finished, 4 new``."""
+    counts = Counter(item.state for item in planned)
+    parts = [f"{counts[state]} {state}" for state in get_args(State) if counts[state]]
+    return f"{len(planned)} trial{'s' * (len(planned) != 1)}: {', '.join(parts)}"
+
+
+def _by_configuration(trials: Iterable[StoredTrial]) -> dict[str, list[StoredTrial]]:
+    found: dict[str, list[StoredTrial]] = {}
+    for trial in trials:
+        found.setdefault(trial.configuration, []).append(trial)
+    return found
+
+
+def _planned(
+    words: list[str], settings: Settings, asked: Identity, before: Sequence[StoredTrial]
+) -> Planned:
+    """Return how a trial stands, from its runs, the latest first."""
+    same = [trial for trial in before if not asked.changed(trial.parts)]
+    for trial in same:
+        if trial.status == "FINISHED":
+            return Planned(words, settings, "finished", "", trial.run_id, trial.seconds)
+    for trial in same:
+        if trial.status == "RUNNING":
+            return Planned(words, settings, "running", "", trial.run_id)
+    for trial in same:
+        if trial.status == "FAILED":
+            return Planned(words, settings, "failed", trial.reason, trial.run_id)
+        return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
+    finished = [trial for trial in before if trial.status == "FINISHED"]
+    if finished:
+        nearest = min(finished, key=lambda trial: len(asked.changed(trial.parts)))
+        reason = f"changed since: {', '.join(asked.changed(nearest.parts))}"
+        return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
+    return Planned(words, settings, "new")
