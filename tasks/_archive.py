@@ -277,6 +277,10 @@ def _pip_download(archive: Archive, folder: Path) -> str:
                 raise
         if process.returncode == 0:
             return ""
+        free = shutil.disk_usage(folder).free + _bytes_below(folder)
+        needed = 2 * archive.size  # pip keeps a copy while it works
+        if free < needed:  # its own words may not have found room either
+            return f"it needs {needed:,} bytes, and '{folder.parent}' has {free:,} free"
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()
     if "after connection broken by" in text:  # pip's last line would blame the package's name

@@ -147,6 +147,14 @@ def test_without_network(cache: Path, archive: Archive, monkeypatch: pytest.Monk
     assert left_in(cache) == set()
 
 
+def test_without_room(cache: Path, archive: Archive) -> None:
+    """A disk that cannot hold the wheel is named, with what it has; an exabyte is too much."""
+    with pytest.raises(Refused) as refusal:
+        read_members(replace(archive, size=5 * 10**17))
+    assert f"it needs 1,000,000,000,000,000,000 bytes, and '{cache}' has " in str(refusal.value)
+    assert left_in(cache) == set()
+
+
 def test_the_command_by_hand_works(cache: Path, published: Archive, tmp_path: Path) -> None:
     subprocess.run(by_hand(published).split(), check=True, capture_output=True)
     (tmp_path / "index" / WHEEL).unlink()
