@@ -192,6 +192,7 @@ def _hydra(args: list[str]) -> int:
     import tempfile
 
     import hydra
+
     from seqbench import config
     from seqbench.registry import CONFIGS
     from seqbench.sweeps import sweeper

@@ -39,9 +39,7 @@ class Identity:
     def changed(self, then: Mapping[str, str]) -> list[str]:
         """Return the names of the parts that were others then."""
         return sorted(
-            name
-            for name in {*self.parts, *then}
-            if self.parts.get(name) != then.get(name)
+            name for name in {*self.parts, *then} if self.parts.get(name) != then.get(name)
         )
 
 

@@ -10,7 +10,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-
 Rerun = Literal["never", "failed", "stale", "always"]
 """Which trials a sweep runs beside those that were never tried or were stopped: ``failed`` ones;
 ``stale`` ones too, of which something that decides the result has changed; or ``always`` all."""

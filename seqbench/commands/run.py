@@ -313,11 +313,13 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 
 def provenance(trial: Trial) -> dict[str, str]:
-    """Return where a trial's code and data come from."""
+    """Return which trial it is, and where its code and data come from."""
+    from seqbench.tracking.store import CONFIGURATION, PARTS
+
     asked = identity(trial.settings)
     return {
-        "seqbench.configuration": asked.configuration,
-        "seqbench.parts": json.dumps(asked.parts, sort_keys=True),
+        CONFIGURATION: asked.configuration,
+        PARTS: json.dumps(asked.parts, sort_keys=True),
         "seqbench.protocol": PROTOCOL_VERSION,
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,

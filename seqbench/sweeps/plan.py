@@ -12,7 +12,7 @@ from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.settings import Rerun, Settings, TrackingSettings
 from seqbench.sweeps.members import compose_each, sweep_members
-from seqbench.tracking.store import StoredTrial, stored_trials
+from seqbench.tracking.trials import StoredTrial, stored_trials
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result

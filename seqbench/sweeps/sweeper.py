@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from seqbench import config as settings_of
 from seqbench.sweeps.plan import plan, summary
 
-
 TARGET = "hydra_plugins.seqbench.SeqbenchSweeper"
 """What ``conf/hydra/sweeper`` calls it: Hydra takes plugins of that package alone, which would be
 seen by every Hydra application here."""
@@ -55,10 +54,11 @@ class SeqbenchSweeper(Sweeper):
             Refused: an override is wrong, or the tracking store cannot be used.
         """
         assert self._launcher is not None  # Hydra calls setup first
+        assert self.config is not None
         rerun = settings_of.rerun(self.config)
         planned = plan(arguments)
         left = [item.overrides for item in planned if item.runs(rerun)]
-        if len(left) < len(planned):
+        if any(item.state != "new" for item in planned):
             sys.stderr.write(f"seqbench: {summary(planned)}; {len(left)} to run (rerun={rerun})\n")
         if not left:
             return []

@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
+CONFIGURATION, PARTS = "seqbench.configuration", "seqbench.parts"
+"""Tags that say which trial a run is of, see :class:`seqbench.identity.Identity`."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
-_RUNS_PER_PAGE = 1000
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
 
 
@@ -70,53 +70,8 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
             store = Store(client, experiments, address)
             store.repaired = store.repair()
         except Exception as error:
-            raise _unusable(address, error) from error
+            raise unusable(address, error) from error
     return store
-
-
-def stored_trials(settings: TrackingSettings) -> list[StoredTrial]:
-    """Return every trial that an experiment's runs tell of, the latest first; none are made.
-
-    Raises:
-        Refused: the address is wrong, or the store cannot be used or does not answer.
-    """
-    if not settings.enabled:
-        return []
-    address = locate(settings.uri)
-    if address.database is not None and not is_ready(address.database):
-        return []
-    with mlflow_client.quiet():
-        try:
-            client = mlflow_client.connect(address)
-            experiment = client.get_experiment_by_name(settings.experiment)
-            if experiment is None:
-                return []
-            store = Store(client, [experiment.experiment_id], address)
-            store.repair()
-            return store.trials()
-        except Exception as error:
-            raise _unusable(address, error) from error
-
-
-@dataclass(frozen=True)
-class StoredTrial:
-    """What a run's tags tell of its trial.
-
-    Args:
-        run_id: of the run.
-        status: ``FINISHED``, ``FAILED``, ``KILLED`` or ``RUNNING``.
-        configuration: see :class:`seqbench.identity.Identity`.
-        parts: see there.
-        reason: why it did not finish.
-        seconds: from its start to its end, as far as it has one.
-    """
-
-    run_id: str
-    status: str
-    configuration: str
-    parts: Mapping[str, str]
-    reason: str
-    seconds: float | None
 
 
 def no_store_yet(address: Address) -> Refused:
@@ -184,7 +139,7 @@ class Store:
                 if run_id:
                     self._abandon(run_id, error)
                 if isinstance(error, Exception):
-                    raise _unusable(self.address, error) from error
+                    raise unusable(self.address, error) from error
                 raise
         return TrackedRun(self._client, run_id, self.location(run_id))
 
@@ -219,7 +174,7 @@ class Store:
             except Refused:
                 raise
             except Exception as error:
-                raise _unusable(self.address, error) from error
+                raise unusable(self.address, error) from error
 
     def location(self, run_id: str) -> str:
         """Return where a run is, as a person reads it: the store and the short run, or its page."""
@@ -233,22 +188,6 @@ class Store:
         with mlflow_client.quiet():
             runs = self._client.search_runs(self._experiments, max_results=COUNT_LIMIT)
         return Counter(run.info.status for run in runs)
-
-    def trials(self) -> list[StoredTrial]:
-        """Return what the runs that say which trial they are tell of it, the latest first."""
-        found: list[StoredTrial] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                self._experiments,
-                "tags.`seqbench.configuration` != ''",
-                max_results=_RUNS_PER_PAGE,
-                page_token=token,
-            )
-            found += [_trial_of(run) for run in page]
-            token = page.token
-            if not token:
-                return found
 
     def repair(self) -> int:
         """End as KILLED the runs that the store holds for RUNNING and whose process here is gone.
@@ -285,19 +224,6 @@ class Store:
         )
 
 
-def _trial_of(run: Run) -> StoredTrial:
-    tags, info = run.data.tags, run.info
-    seconds = None if info.end_time is None else (info.end_time - info.start_time) / 1000
-    return StoredTrial(
-        run_id=info.run_id,
-        status=info.status,
-        configuration=tags["seqbench.configuration"],
-        parts=json.loads(tags.get("seqbench.parts", "{}")),
-        reason=tags.get("seqbench.reason", ""),
-        seconds=seconds,
-    )
-
-
 def _create(address: Address, experiment: str) -> None:
     """Make an embedded store, by one process, and by none if another one was faster."""
     database, artifacts = address.database, address.artifacts
@@ -330,7 +256,7 @@ def _create(address: Address, experiment: str) -> None:
     except Refused:
         raise
     except Exception as error:
-        raise _unusable(address, error) from error
+        raise unusable(address, error) from error
 
 
 def _all_experiments(client: MlflowClient) -> list[str]:
@@ -360,7 +286,7 @@ def _experiment_id(client: MlflowClient, name: str, address: Address) -> str:
     return experiment.experiment_id
 
 
-def _unusable(address: Address, error: Exception) -> Refused:
+def unusable(address: Address, error: Exception) -> Refused:
     """Return the refusal for a store that raised; a refusal stays what it says."""
     if isinstance(error, Refused):
         return error
