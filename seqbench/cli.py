@@ -84,6 +84,11 @@ SUBCOMMANDS = {
         "Continue a piece of the test split with a trained model of context=past: MIDI and a "
         "picture.",
     ),
+    "plan": Subcommand(
+        "plan",
+        "[-m] key=value,value ...",
+        "Say what a sweep has finished, what it would run, and how long that may take.",
+    ),
     "doctor": Subcommand(
         "doctor",
         "",

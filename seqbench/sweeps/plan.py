@@ -47,12 +47,42 @@ class Planned:
     run_id: str = ""
     seconds: float | None = None
 
+    @property
+    def task(self) -> str:
+        """Registered name; what the overrides say where the trial is impossible."""
+        return self._chosen("task") if self.settings is None else self.settings.task
+
+    @property
+    def model(self) -> str:
+        """Registered name; what the overrides say where the trial is impossible."""
+        return self._chosen("model") if self.settings is None else self.settings.model
+
+    def _chosen(self, group: str) -> str:
+        return next(
+            (word[len(group) + 1 :] for word in self.overrides if word.startswith(f"{group}=")), ""
+        )
+
     def runs(self, rerun: Rerun) -> bool:
         """Return whether it is to run."""
         return self.state == "impossible" or self.state in RUNS[rerun]
 
 
-def plan(overrides: Sequence[str]) -> list[Planned]:
+@dataclass(frozen=True)
+class Plan:
+    """A sweep.
+
+    Args:
+        trials: in the order in which they run.
+        rerun: what runs beside what was never tried or was stopped.
+        seconds: that finished trials of the store took, by task and model.
+    """
+
+    trials: list[Planned]
+    rerun: Rerun
+    seconds: dict[tuple[str, str], list[float]]
+
+
+def plan(overrides: Sequence[str]) -> Plan:
     """Return every trial of a sweep, and how it stands.
 
     Neither data nor torch are loaded.
@@ -62,9 +92,11 @@ def plan(overrides: Sequence[str]) -> list[Planned]:
     """
     stored: dict[TrackingSettings, dict[str, list[StoredTrial]]] = {}
     planned = []
+    rerun: Rerun = "stale"
     members = sweep_members(overrides)
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
+            rerun = config.rerun(composed)
             settings = config.settings(composed)
             asked = identity(settings)
         except Refused as refusal:
@@ -74,7 +106,12 @@ def plan(overrides: Sequence[str]) -> list[Planned]:
             stored[settings.tracking] = _by_configuration(stored_trials(settings.tracking))
         before = stored[settings.tracking].get(asked.configuration, [])
         planned.append(_planned(words, settings, asked, before))
-    return planned
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for of_store in stored.values():
+        for trial in (trial for trials in of_store.values() for trial in trials):
+            if trial.status == "FINISHED" and trial.seconds is not None:
+                seconds.setdefault((trial.task, trial.model), []).append(trial.seconds)
+    return Plan(planned, rerun, seconds)
 
 
 def summary(planned: Sequence[Planned]) -> str:

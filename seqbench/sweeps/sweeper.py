@@ -11,7 +11,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from seqbench import config as settings_of
 from seqbench.sweeps.plan import plan, summary
 
 TARGET = "hydra_plugins.seqbench.SeqbenchSweeper"
@@ -54,12 +53,12 @@ class SeqbenchSweeper(Sweeper):
             Refused: an override is wrong, or the tracking store cannot be used.
         """
         assert self._launcher is not None  # Hydra calls setup first
-        assert self.config is not None
-        rerun = settings_of.rerun(self.config)
-        planned = plan(arguments)
-        left = [item.overrides for item in planned if item.runs(rerun)]
-        if any(item.state != "new" for item in planned):
-            sys.stderr.write(f"seqbench: {summary(planned)}; {len(left)} to run (rerun={rerun})\n")
+        found = plan(arguments)
+        left = [item.overrides for item in found.trials if item.runs(found.rerun)]
+        if any(item.state != "new" for item in found.trials):
+            sys.stderr.write(
+                f"seqbench: {summary(found.trials)}; {len(left)} to run (rerun={found.rerun})\n"
+            )
         if not left:
             return []
         results = self._launcher.launch(left, initial_job_idx=0)

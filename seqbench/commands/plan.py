@@ -1,0 +1,117 @@
+"""``seqbench plan ...``: what a sweep would run, what it has, and how long the rest may take."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seqbench.errors import EXIT_DONE, Refused
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seqbench.sweeps.plan import Plan, Planned, State
+
+FLAGS = ("-m", "--multirun")
+"""Words of a sweep's command that may stay when it becomes a plan."""
+
+
+def command(args: list[str]) -> int:
+    """Print the plan of a sweep; nothing is run.
+
+    Args:
+        args: the sweep's own words.
+    """
+    from rich.console import Console
+
+    from seqbench import config
+    from seqbench.sweeps.plan import plan, summary
+
+    words = [word for word in args if word not in FLAGS]
+    for word in words:
+        if word.startswith("-"):
+            raise Refused(
+                f"seqbench plan: '{word}' is of no use here; it takes a sweep's overrides"
+            )
+    config.enable()
+    config.check_choices(words)
+    found = plan(words)
+    console = Console(highlight=False, emoji=False)
+    console.print()
+    console.print(_table(found), crop=False)
+    left = [item for item in found.trials if item.runs(found.rerun)]
+    console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
+    for line in _reasons(found.trials):
+        console.print(line, crop=False, soft_wrap=True)
+    if left:
+        console.print(_time_left(found, left))
+    return EXIT_DONE
+
+
+def _table(found: Plan) -> Table:
+    from typing import get_args
+
+    from rich import box
+    from rich.table import Table
+
+    from seqbench.sweeps.plan import State
+
+    groups: dict[tuple[str, str], list[Planned]] = {}
+    for item in found.trials:
+        groups.setdefault((item.task, item.model), []).append(item)
+    states = [
+        state for state in get_args(State) if any(item.state == state for item in found.trials)
+    ]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("task", "model"):
+        table.add_column(name)
+    for state in states:
+        table.add_column(state, justify="right")
+    table.add_column("a trial takes", justify="right")
+    for (task, model), items in groups.items():
+        counts = Counter(item.state for item in items)
+        seconds = _seconds(found, task, model)
+        table.add_row(
+            task,
+            model,
+            *(str(counts[state] or "") for state in states),
+            "" if seconds is None else _duration(seconds),
+        )
+    return table
+
+
+def _reasons(trials: Sequence[Planned]) -> list[str]:
+    """Return a line for each reason that something failed, is stale or impossible."""
+    counts: Counter[tuple[State, str]] = Counter(
+        (item.state, item.reason)
+        for item in trials
+        if item.reason and item.state in ("failed", "stale", "impossible")
+    )
+    return [f"{number} {state}: {reason}" for (state, reason), number in counts.items()]
+
+
+def _time_left(found: Plan, left: Sequence[Planned]) -> str:
+    """Return how long trials may take one after the other, going by those that have finished."""
+    known = [_seconds(found, item.task, item.model) for item in left]
+    total = sum(seconds for seconds in known if seconds is not None)
+    unknown = known.count(None)
+    if unknown == len(left):
+        return "no trial of these has finished yet, so nothing is known of the time they take"
+    text = f"about {_duration(total)}, one trial after the other"
+    return f"{text}; {unknown} trials of unknown length not counted" if unknown else text
+
+
+def _seconds(found: Plan, task: str, model: str) -> float | None:
+    """Return the median time of a model's finished trials on a task; None without any."""
+    seconds = found.seconds.get((task, model))
+    return statistics.median(seconds) if seconds else None
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
