@@ -1,0 +1,160 @@
+"""Which trials of a sweep have finished, and which are to run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from omegaconf import OmegaConf
+
+from seqbench.config import compose, settings
+from seqbench.errors import Refused
+from seqbench.identity import Identity, identity
+from seqbench.records import TrialRecord
+from seqbench.settings import Rerun, TrackingSettings
+from seqbench.sweeps.members import compose_each, sweep_members
+from seqbench.sweeps.plan import Planned, State, plan, summary
+from seqbench.tracking import trials
+from seqbench.tracking.store import CONFIGURATION, PARTS, Store, open_store
+from seqbench.tracking.trials import stored_trials
+
+SWEEP = ["experiment=smoke", "model=lstm,gru", "seed=0,1,2"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store, where a sweep without tracking.uri finds it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return open_store(TrackingSettings())
+
+
+def asked(*overrides: str) -> Identity:
+    return identity(settings(compose(["experiment=smoke", *overrides])))
+
+
+def log(store: Store, identity: Identity, status: str, **changed: str) -> str:
+    """Log a run of a trial, some parts of which may have been others then."""
+    record = TrialRecord("key", "music", "lstm", 0, status=status, reason="so it is")  # type: ignore[arg-type]
+    parts = json.dumps({**identity.parts, **changed})
+    run = store.start(record, {}, {CONFIGURATION: identity.configuration, PARTS: parts})
+    if status != "RUNNING":
+        run.finish(record)
+    return run.run_id
+
+
+def states(*overrides: str) -> list[State]:
+    return [item.state for item in plan(["experiment=smoke", *overrides]).trials]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        SWEEP,
+        ["task=music,health", "recipe.lr=1e-3,2e-3", "trainer.threads=null", "model.dropout=0.5"],
+        ["model=bilstm", "model.hidden_size=8,16", "~model.dropout", "recipe=sgd,adamw"],
+    ],
+)
+def test_configurations_are_those_that_hydra_composes(overrides: list[str]) -> None:
+    members = sweep_members(overrides)
+    assert len(members) == len({tuple(member) for member in members}) > 3
+    for member, composed in zip(members, compose_each(members), strict=True):
+        expected = OmegaConf.to_container(compose(member), resolve=True)
+        assert expected == OmegaConf.to_container(composed, resolve=True)
+
+
+def test_a_wrong_override_is_refused() -> None:
+    with pytest.raises(Refused, match=r"unknown key 'model\.hiden_size' .*hidden_size"):
+        compose_each(sweep_members(["model=lstm,gru", "model.hiden_size=3"]))
+
+
+def test_nothing_is_known_of_a_new_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one made, nor looked for with tracking=none."""
+    monkeypatch.chdir(tmp_path)
+    assert ["new"] * 6 == [item.state for item in plan(SWEEP).trials]
+    assert ["new"] == states("tracking=none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_how_trials_stand(store: Store) -> None:
+    """The latest run counts, but one that has finished is never forgotten."""
+    finished = log(store, asked("seed=0"), "FINISHED")
+    log(store, asked("seed=0"), "FAILED")
+    log(store, asked("seed=1"), "KILLED")
+    log(store, asked("seed=1"), "FAILED")
+    log(store, asked("seed=2"), "FAILED")
+    log(store, asked("seed=2"), "KILLED")
+    log(store, asked("seed=3"), "RUNNING")
+    log(store, asked("seed=4"), "FINISHED", model="another", torch="another")
+    log(store, asked("seed=4"), "FINISHED", torch="another")
+    found = plan(["experiment=smoke", "seed=0,1,2,3,4,5,-1"])
+    expected = ["finished", "failed", "unfinished", "running", "stale", "new", "impossible"]
+    assert expected == [item.state for item in found.trials]
+    assert finished == found.trials[0].run_id
+    assert "so it is" == found.trials[1].reason
+    assert "changed since: torch" == found.trials[4].reason
+    assert "seed must be in 0..4294967295, not -1" == found.trials[6].reason
+    assert summary(found.trials).startswith("7 trials: 1 finished, 1 stale, 1 failed, 1 running")
+    assert 3 == len(found.seconds["music", "lstm"])
+
+
+def test_only_what_decides_a_result_makes_another_trial(store: Store) -> None:
+    log(store, asked("seed=0"), "FINISHED")
+    assert ["finished"] == states("seed=0", "trainer.progress=false", "rerun=never")
+    assert ["new"] == states("seed=0", "recipe.lr=0.01")
+    assert ["new"] == states("seed=0", "tracking.experiment=another")
+
+
+def test_a_process_that_died_left_its_trial_unfinished(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as other:
+        other.setattr(os, "getpid", lambda: 2**22 + 1)
+        other.setattr("seqbench.tracking.processes.started", lambda pid: "boot/1/2")
+        log(store, asked("seed=0"), "RUNNING")
+    assert ["unfinished"] == states("seed=0")
+
+
+def test_tables_are_read_as_the_client_reads_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client takes over where the tables are not those that are known."""
+    log(store, asked("seed=0"), "FINISHED")
+    log(store, asked("seed=1"), "FAILED")
+    store.start(TrialRecord("key", "music", "lstm", 0), {}, {})  # of a version that told less
+    direct = stored_trials(TrackingSettings())
+    assert ["FAILED", "FINISHED"] == [trial.status for trial in direct]
+    monkeypatch.setattr(
+        trials.sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(trials.sqlite3.Error)
+    )
+    monkeypatch.setattr(trials, "is_ready", lambda database: True)
+    assert direct == stored_trials(TrackingSettings())
+
+
+def test_own_data_are_known_by_their_files(tmp_path: Path) -> None:
+    """Not by where they lie."""
+    found = []
+    for folder, text in (("one", "a"), ("two", "a"), ("one", "ab")):
+        path = tmp_path / folder / "data.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (1, 1))
+        found.append(asked("task=anomaly", f"task.source={path.parent}/data.csv"))
+    assert found[0] == found[1]
+    assert ["source"] == found[2].changed(found[0].parts)
+
+
+def test_which_states_run() -> None:
+    order: list[Rerun] = ["never", "failed", "stale", "always"]
+    assert set(order) == set(get_args(Rerun))
+    left = [
+        {state for state in get_args(State) if Planned([], None, state).runs(rerun)}
+        for rerun in order
+    ]
+    assert {"new", "unfinished", "impossible"} == left[0]
+    assert {"failed"} == left[1] - left[0]
+    assert {"stale"} == left[2] - left[1]
+    assert {"finished"} == left[3] - left[2]
