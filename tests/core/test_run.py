@@ -99,9 +99,7 @@ def test_a_trial_of_plugins_runs(
     trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also with a unit that is no valid mathematics; what to try next can be typed as it is."""
-    record = trial(
-        "task.source=here", "task.lead=0.5", "recipe.max_examples=4", model="    pass\n"
-    )
+    record = trial("task.source=here", "task.lead=0.5", "recipe.max_examples=4", model="    pass\n")
     shown = capsys.readouterr().out
     assert "first 4 sequences of each split" in shown
     (following,) = [line for line in shown.splitlines() if line.startswith("next")]
