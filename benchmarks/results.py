@@ -14,7 +14,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -198,7 +198,7 @@ def section(task: str, records: Sequence[TrialRecord]) -> str:
     for record in records:
         if record.status != "FINISHED":
             lines += ["", f"{record.model}, seed {record.seed}: {record.status}, {record.reason}"]
-    lines += list(remarks(models, best))
+    lines += list(remarks(models, best, {reference, "logistic_regression"}, names[:2]))
     if task in PAIRS:
         lines += ["", paired(models, *PAIRS[task])]
     return "\n".join(lines)
@@ -216,13 +216,26 @@ def best_by_validation(models: Mapping[str, Sequence[TrialRecord]]) -> list[str]
     return [model for _, model in chosen.values()]
 
 
-def remarks(models: Mapping[str, Sequence[TrialRecord]], best: Sequence[str]) -> Iterator[str]:
-    """Yield, for the models chosen by validation, the intervals of their differences."""
+def remarks(
+    models: Mapping[str, Sequence[TrialRecord]],
+    best: Sequence[str],
+    baselines: Collection[str | None],
+    names: Sequence[str],
+) -> Iterator[str]:
+    """Yield, for the models chosen by validation, the intervals of their differences.
+
+    Args:
+        models: records by model.
+        best: chosen by validation.
+        baselines: from which differences are shown.
+        names: of the metrics.
+    """
     for model in best:
         for record in models[model]:
-            for baseline, metrics in record.differences.items():
+            for baseline in (name for name in record.differences if name in baselines):
+                found = record.differences[baseline]
                 text = ", ".join(
-                    f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in metrics.items()
+                    f"{name} {found[name][0]:+.3f} to {found[name][1]:+.3f}" for name in names
                 )
                 yield ""
                 yield f"{model}, seed {record.seed}, minus {baseline}, 95% interval: {text}."

@@ -32,7 +32,7 @@ class GRUD(Model):
         h_t = (1 - z_t) * s_t + z_t * n_t
 
     w and c are ``[F]``, each W and V ``[H, F]``, each U ``[H, H]``, each b ``[H]``; ``*`` is
-    elementwise. These are equations 10 to 17 of Che et al.: a value that is missing decays from the
+    elementwise. These are Che et al.'s equations of GRU-D: a value that is missing decays from the
     last one known to the training mean, which is 0, for the harness standardises what it carries
     forward. The update gate lets the candidate in, so its bias starts at -1, which keeps the state
     as the GRU's +1 does in its own form.

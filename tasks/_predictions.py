@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ _FIELDS = ("values", "targets", "target_mask", "observed", "delta", "static")
 def digest(*splits: Splits) -> str:
     """Return a hash of everything in some splits' examples, 16 hexadecimal digits."""
     found = hashlib.sha256()
+    told: dict[int, bytes] = {}  # an example is in a split of every fold
     for split in splits:
         for name, examples in (
             ("train", split.train),
@@ -29,7 +29,9 @@ def digest(*splits: Splits) -> str:
         ):
             found.update(f"{name}\0{len(examples)}\0".encode())
             for example in examples:
-                _add(found, example)
+                if id(example) not in told:
+                    told[id(example)] = _bytes_of(example)
+                found.update(told[id(example)])
     return found.hexdigest()[:16]
 
 
@@ -55,16 +57,17 @@ def cached_predictions(
     return {baseline: _unpacked(baseline, arrays) for baseline in arrays["names"].tolist()}
 
 
-def _add(found: Any, example: Example) -> None:
-    found.update(f"{example.unit}\0".encode())
+def _bytes_of(example: Example) -> bytes:
+    parts = [f"{example.unit}\0".encode()]
     for field in _FIELDS:
         tensor = getattr(example, field)
         if tensor is None:
-            found.update(b"none\0")
+            parts.append(b"none\0")
             continue
         array = tensor.contiguous().numpy()
-        found.update(f"{field}\0{array.dtype.str}\0{array.shape}\0".encode())
-        found.update(array.tobytes())
+        parts.append(f"{field}\0{array.dtype.str}\0{array.shape}\0".encode())
+        parts.append(array.tobytes())
+    return b"".join(parts)
 
 
 def _packed(predictions: dict[str, list[Tensor]]) -> Arrays:

@@ -27,6 +27,7 @@ from seqbench.records import (
 )
 from seqbench.registry import BUILT_IN, Registration, plugin_files, registry
 from seqbench.settings import Settings
+from seqbench.values import show
 
 if TYPE_CHECKING:
     from seqbench.api import Model, Task
@@ -147,10 +148,7 @@ def run(settings: Settings) -> TrialRecord:
     store = open_store(settings.tracking) if settings.tracking.enabled else None
     with _workspace(record, store is not None) as folder:
         _run(record, trial, folds, store, folder)
-    kept = [f"+plugin={path}" for path in plugin_files()]
-    if source := settings.task_parameters.get("source"):
-        kept.append(f"task.source={source}")
-    print_result(record, kept=kept)
+    print_result(record, kept=_words_to_keep(trial))
     if record.status != "FINISHED":
         raise TrialFailed(record.reason)
     return record
@@ -232,6 +230,18 @@ def _run(
         registry().notify(
             "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
         )
+
+
+def _words_to_keep(trial: Trial) -> list[str]:
+    """Return what of a trial's command its comparison needs too: plugins, the task's parameters."""
+    words = [f"+plugin={path}" for path in plugin_files()]
+    chosen = trial.settings.task_parameters
+    for parameter in trial.task_registration.source().parameters:
+        value = chosen.get(parameter.name, parameter.default)
+        if value != parameter.default:
+            text = value if isinstance(value, str) else show(value)
+            words.append(f"task.{parameter.name}={text}")
+    return words
 
 
 @contextmanager

@@ -29,15 +29,16 @@ def draw_series(
     Args:
         figure: empty.
         series: ``[T, C]``.
-        times: ``[T]``, numbers or dates.
+        times: ``[T]``, numbers, or dates with a unit of which two make a step or more.
         unit: what the time axis says.
         channels: names of the channels that are drawn.
     """
     axes = figure.subplots(len(channels), 1, sharex=True, squeeze=False)[:, 0]
-    step = times[1] - times[0]
+    half = (times[1] - times[0]) / 2
     for number, (axis, name) in enumerate(zip(axes, channels, strict=True)):
         for first, last in label_ranges(series.labels):
-            axis.axvspan(times[first], times[last] + step, color="#fca5a5", alpha=0.6, linewidth=0)
+            shaded = times[first] - half, times[last] + half
+            axis.axvspan(*shaded, color="#fca5a5", alpha=0.6, linewidth=0)
         axis.plot(times, series.values[:, number], color=COLOURS[number], linewidth=0.8)
         axis.set_ylabel(name)
         axis.set_xlim(times[0], times[-1])

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ FEWEST_STEPS = 10
 MOST_FILES = 1600
 MOST_ROWS = 2**24
 """Rows of a file: a row's number stands among the targets, exact in float32."""
+LARGEST = 1e30
+"""Of values, either side of 0: variances of larger ones leave the range of numbers."""
+MOST_LISTED = 20
+"""Names in a message."""
+BACKWARD = 0.25
+"""Share of rows that may be earlier than the row before them: a clock was set back, or a column
+``time`` is the hour of the day. More are rows from last to first, or shuffled."""
 
 Windows = Mapping[str, list[tuple[datetime, datetime]]]
 Table = dict[str, list[str]]
@@ -39,10 +47,12 @@ Table = dict[str, list[str]]
 class Folder:
     """Series of CSV files, read when they are asked for.
 
-    A file has a header; commas, semicolons or tabs between columns; and a row for each sample, at
-    equal intervals. Columns named as times are left out, one is the label, all others are values. A
-    missing value is carried forward. Instead of a label column there may be NAB's
-    ``combined_windows.json`` in the folder, below it, or in ``labels`` beside it.
+    A file is UTF-8 text and has a header; commas, semicolons or tabs between columns; and a row for
+    each sample, in the order of time, at intervals that are taken to be equal. Columns named as
+    times (:data:`TIME_COLUMNS`) or as labels are left out, all others are values. A value that is
+    empty, ``nan`` or ``inf`` is missing: the one before it is carried forward. Instead of a label
+    column there may be NAB's ``combined_windows.json`` in the folder, below it, or in ``labels``
+    beside it; times that say their zone are compared as UTC, others as they stand.
 
     The leading rows train, up to the last quarter of them, which validates; the rest is for test.
     How many lead: n where the file's name has ``_tr_n_`` in it (as in TSB-AD), else ``lead``.
@@ -78,8 +88,8 @@ class Folder:
         self._windows = self._find_windows()
         if fold is not None and fold >= len(self._files):
             raise Refused(
-                f"task.fold={fold}: task.source '{self._path}' holds {len(self._files)} CSV files,"
-                " numbered from 0 in the order of their names"
+                f"task.fold={fold}: task.source '{self._path}' has the files"
+                f" 0..{len(self._files) - 1}, in the order of their names"
             )
         wanted = range(len(self._files)) if fold is None else [fold]
         reasons = []
@@ -91,7 +101,8 @@ class Folder:
             else:
                 self._parts[number] = found
         if not self._parts:
-            raise Refused(f"task.source '{self._path}': no file can be scored; {reasons[0]}")
+            none = "no file can be scored" if fold is None else f"task.fold={fold} cannot be scored"
+            raise Refused(f"task.source '{self._path}': {none}; {reasons[0]}")
 
     def folds(self) -> tuple[int, ...]:
         """Return the numbers of the files that can be scored; others are left out."""
@@ -106,7 +117,8 @@ class Folder:
             return [self._path]
         if not self._path.is_dir():
             raise Refused(f"task.source '{self._path}' does not exist")
-        files = sorted(path for path in self._path.rglob("*.csv") if path.is_file())
+        below = self._path.rglob("*")
+        files = sorted(path for path in below if path.suffix.lower() == ".csv" and path.is_file())
         if not files:
             raise Refused(f"task.source '{self._path}' holds no CSV files (.csv)")
         if len(files) > MOST_FILES:
@@ -122,12 +134,12 @@ class Folder:
         if not found:
             return None
         try:
-            contents = json.loads(found[0].read_text(encoding="utf-8"))
+            contents = json.loads(found[0].read_text(encoding="utf-8-sig"))
             return {
-                name: [(_time(first), _time(last)) for first, last in windows]
+                name: [_window(first, last) for first, last in windows]
                 for name, windows in contents.items()
             }
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise Refused(
                 f"label windows '{found[0]}' cannot be read: {_one_line(error)}; expected is"
                 ' {"folder/file.csv": [["first time", "last time"], ...], ...}'
@@ -138,24 +150,32 @@ class Folder:
         table = _read_table(path)
         by_lower = {name.lower(): name for name in table}
         times = [by_lower[name] for name in TIME_COLUMNS if name in by_lower]
+        if times:
+            _check_order(path, times[0], table[times[0]])
         label = self._label_column(path, table)
         if label is not None:
             labels = _labels(path, label, table[label])
         elif self._windows is None:
             return (
                 f"has no label column ({', '.join(LABEL_COLUMNS)}) and there is no {WINDOWS_FILE};"
-                f" its columns are {', '.join(table)}; say which with task.label"
+                f" its columns are {_listed(table)}; say which with task.label"
             )
         else:
             windows = _windows_of(path, self._windows)
-            if windows is None or not times:
-                return f"is not named in {WINDOWS_FILE}, or has no column of times"
+            if windows is None:
+                known = {Path(name).name for name in self._windows}
+                return f"is not named in {WINDOWS_FILE}{did_you_mean(path.name, known)}"
+            if not times:
+                return (
+                    "has label windows and no column of times (timestamp, datetime, date, time);"
+                    f" its columns are {_listed(table)}"
+                )
             labels = _labels_of_windows(path, table[times[0]], windows)
         left_out = {*times, label, *(name for name in table if name.lower() in OTHER_LABELS)}
         left_out |= {name for name in table if name.lower() in LABEL_COLUMNS}
         columns = [name for name in table if name not in left_out]
         if not columns:
-            raise Refused(f"'{path}' has no column of values; its columns are {', '.join(table)}")
+            raise Refused(f"'{path}' has no column of values; its columns are {_listed(table)}")
         values = np.stack([_numbers(path, name, table[name]) for name in columns], axis=1)
         return values, labels
 
@@ -165,7 +185,7 @@ class Folder:
                 raise Refused(
                     f"task.label '{self._label}' is not a column of"
                     f" '{path}'{did_you_mean(self._label, table)}; its columns are"
-                    f" {', '.join(table)}"
+                    f" {_listed(table)}"
                 )
             return self._label
         by_lower = {name.lower(): name for name in table}
@@ -186,9 +206,10 @@ class Folder:
         train, valid, test = parts
         for part, series in (("trains", train), ("validates", valid)):
             if _normal_steps(series.labels, self._window) < FEWEST_STEPS:
+                advice = "its name says how many rows lead" if named else "change task.lead"
                 return (
                     f"has, in the part that {part} ({len(series.labels)} of {rows} rows), fewer"
-                    f" than {FEWEST_STEPS} steps without a label; change task.lead"
+                    f" than {FEWEST_STEPS} steps without a label; {advice}"
                 )
         scored = test.labels[: len(test.labels) // self._window * self._window]
         if scored.all() or not scored.any():
@@ -200,16 +221,16 @@ def _read_table(path: Path) -> Table:
     """Return a CSV file's columns by name, as text."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        header, _, _ = text.partition("\n")
+        delimiter = max(",;\t", key=header.count)
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Refused(f"'{path}' cannot be read: {_one_line(error)}") from error
-    header, _, _ = text.partition("\n")
-    delimiter = max(",;\t", key=header.count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     if len(rows) < 2:
         raise Refused(f"'{path}' has no rows below its header")
-    names = [name.strip() for name in rows[0]]
+    names = [" ".join(name.split()) for name in rows[0]]
     if len(set(names)) < len(names):
-        raise Refused(f"'{path}' has two columns of one name: {', '.join(names)}")
+        raise Refused(f"'{path}' has two columns of one name: {_listed(names)}")
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise Refused(
@@ -230,9 +251,14 @@ def _numbers(path: Path, name: str, cells: list[str]) -> Samples:
             values[row] = float(cell) if cell.strip() else np.nan
         except ValueError:
             raise Refused(
-                f"'{path}', row {row + 1}: '{cell}' in column {name} is not a number"
+                f"'{path}', row {row + 1}: {_shown(cell)} in column {name} is not a number"
             ) from None
     known = np.isfinite(values)
+    for row in np.flatnonzero(known & (np.abs(values) > LARGEST))[:1].tolist():
+        raise Refused(
+            f"'{path}', row {row + 1}: {_shown(cells[row])} in column {name} is too large a number;"
+            f" {LARGEST:g} is the largest"
+        )
     if not known.any():
         return np.zeros(len(cells))
     latest = np.maximum.accumulate(np.where(known, np.arange(len(cells)), np.argmax(known)))
@@ -246,7 +272,7 @@ def _labels(path: Path, name: str, cells: list[str]) -> Labels:
         label = meaning.get(cell.strip().lower())
         if label is None:
             raise Refused(
-                f"'{path}', row {row + 1}: the label '{cell}' in column {name} is not 0 or 1"
+                f"'{path}', row {row + 1}: the label {_shown(cell)} in column {name} is not 0 or 1"
             )
         labels[row] = label
     return labels
@@ -265,7 +291,7 @@ def _labels_of_windows(
         try:
             time = _time(cell)
         except ValueError:
-            raise Refused(f"'{path}', row {row + 1}: '{cell}' is not an ISO time") from None
+            raise Refused(f"'{path}', row {row + 1}: {_shown(cell)} is not an ISO time") from None
         labels[row] = any(first <= time <= last for first, last in windows)
     return labels
 
@@ -275,8 +301,48 @@ def _normal_steps(labels: Labels, window: int) -> int:
     return int((~labels[: steps * window].reshape(steps, window).any(axis=1)).sum())
 
 
+def _check_order(path: Path, name: str, cells: list[str]) -> None:
+    """Refuse rows that are not in the order of time; what is neither number nor time may be so."""
+    times: list[Any]
+    try:
+        times = [float(cell) for cell in cells]
+    except ValueError:
+        try:
+            times = [_time(cell) for cell in cells]
+        except ValueError:
+            return
+    pairs = enumerate(pairwise(times), start=2)
+    backward = [row for row, (before, time) in pairs if time < before]
+    if len(backward) > BACKWARD * len(cells):
+        raise Refused(
+            f"'{path}': rows are not in the order of time: {len(backward)} of {len(cells)} are"
+            f" earlier in column {name} than the row before, the first of them row {backward[0]}"
+        )
+
+
+def _window(first: Any, last: Any) -> tuple[datetime, datetime]:
+    window = _time(first), _time(last)
+    if window[1] < window[0]:
+        raise ValueError(f"the window from {first} to {last} ends before it begins")
+    return window
+
+
 def _time(text: Any) -> datetime:
-    return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    """Return a time without a zone: UTC where the text says a zone."""
+    time = datetime.fromisoformat(text.strip())
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _shown(cell: str) -> str:
+    """Return a cell as a message shows it: quoted, on one line, its beginning if it is long."""
+    return repr(cell if len(cell) <= 40 else f"{cell[:40]}...")
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return names as a message shows them, the first ones of many."""
+    found = list(names)
+    more = f", ... ({len(found)} in all)" if len(found) > MOST_LISTED else ""
+    return ", ".join(found[:MOST_LISTED]) + more
 
 
 def _one_line(error: Exception) -> str:

@@ -127,10 +127,9 @@ class ForecastTask(Task):
 
     def _detect(self, splits: Splits) -> dict[str, list[Tensor]]:
         window = self._steps.window
-        first = splits.train[0].targets
-        parts = self.parts(int(unpack(first, window).series[0]) // MAX_SERIES)
-        number = int(unpack(first, window).series[0]) // MAX_SERIES * MAX_SERIES
-        number += len(parts.train) + len(parts.valid)
+        fold = int(unpack(splits.train[0].targets, window).series[0]) // MAX_SERIES
+        parts = self.parts(fold)
+        number = fold * MAX_SERIES + len(parts.train) + len(parts.valid)
         scores = score_samples(parts.train, parts.test, self._span, window)
         scores |= self.more_detectors(parts)
         found = {

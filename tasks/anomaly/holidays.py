@@ -135,7 +135,8 @@ class Holidays(ForecastTask):
         shown = [STATIONS.index("Clark_Lake"), STATIONS.index("Addison")]
         entries, labels = self._arrays["values"], self._arrays["labels"]
         drawn = Series(entries[window][:, shown], labels[window], "2012")
-        draw_series(figure, drawn, days[window], "day", ["Clark/Lake", "Addison"])
+        hours = days[window].astype("datetime64[h]")  # shading begins half a day before
+        draw_series(figure, drawn, hours, "day", ["Clark/Lake", "Addison"])
         return (
             "Entries to two stations, day by day, in thousands, June 2012 to January 2013; holidays"
             " are shaded."

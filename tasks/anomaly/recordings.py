@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import pickle
@@ -189,8 +190,6 @@ class _Unpickler(pickle.Unpickler):
         Raises:
             pickle.UnpicklingError: it is not allowed.
         """
-        import codecs
-
         known = {
             "numpy.core.multiarray _reconstruct": np.empty(0).__reduce__()[0],
             "numpy ndarray": np.ndarray,

@@ -95,7 +95,11 @@ def unpack(targets: Tensor, window: int) -> Row:
 
 
 class Scale(NamedTuple):
-    """Means and standard deviations ``[F]``; of what is constant the deviation is 1."""
+    """Means and standard deviations ``[F]``; of what is constant the deviation is 1.
+
+    A constant column is told by its values: their standard deviation may come out a rounding error
+    above 0, and would blow up every later change.
+    """
 
     mean: Samples
     std: Samples
@@ -104,8 +108,12 @@ class Scale(NamedTuple):
     def of(rows: Sequence[Samples]) -> Scale:
         """Return those over the rows of arrays ``[N, F]``."""
         together = np.concatenate(rows)
-        std = together.std(axis=0)
-        return Scale(together.mean(axis=0), np.where(std > 0, std, 1.0))
+        low, std = together.min(axis=0), together.std(axis=0)
+        constant = together.max(axis=0) == low
+        return Scale(
+            np.where(constant, low, together.mean(axis=0)),
+            np.where(constant | (std == 0), 1.0, std),
+        )
 
     def __call__(self, rows: Samples) -> Samples:
         """Return rows in standard deviations from the mean."""

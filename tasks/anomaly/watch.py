@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -32,6 +33,8 @@ SPAN = 100
 """Samples that the detector window_mahalanobis looks at."""
 SOURCE_CROP = 50
 """Steps of a training sequence of a user's series."""
+LEAD = 0.3
+"""Share of a user's rows that lead, unless told otherwise."""
 
 
 class Watch(ForecastTask):
@@ -49,11 +52,12 @@ class Watch(ForecastTask):
     sample. A model forecasts a step's features from the steps before it (a two-sided one: and from
     those after it) as a multivariate Student-t distribution; the loss and the monitor are its NLL,
     in nats per feature. A recording is read five times, from samples 0, 10, ..., 40 on, and a
-    sample's score is the mean NLL of the five seconds that hold it: no other smoothing, and no
-    threshold. A training recording is used five times too, turned by some 8 degrees as if the watch
-    sat differently; detectors are fitted to the same. There is a model for each exercise
-    (``fold``), and scores are the mean over the seven. VUS-PR's buffer is at most 100 samples wide,
-    the length of the shortest splice.
+    sample's score is the mean NLL of the five seconds that hold it (at a recording's ends, of those
+    that do; at most nine last samples are in none and do not count): no other smoothing, and no
+    threshold. A training recording is used five times too, as it is and four times turned by some 8
+    degrees as if the watch sat differently; detectors are fitted to the same. There is a model for
+    each exercise (``fold``), and scores are the mean over the seven. VUS-PR's buffer is at most 100
+    samples wide, the length of the shortest splice.
 
     Split. Subjects 1 to 5 train and subject 6 validates, without splices; subjects 7 to 10 are for
     test. Window, features, distribution and turns were chosen on splices among subjects 1 to 6
@@ -69,14 +73,16 @@ class Watch(ForecastTask):
 
     Args:
         source: None for the watch, or a folder of CSV files, or one: columns of values, a column of
-            labels 0 or 1, perhaps one of times (TSB-AD, SKAB and the like); or without labels, with
-            NAB's ``combined_windows.json`` in the folder, below it, or in ``labels`` beside it.
-            Each file is a fold, in the order of names, with a model of its own. Its leading rows
-            train, the last quarter of them validates, and labelled rows among them do not count;
-            the rest is for test. Files in whose rest there is no anomaly are left out.
+            labels 0 or 1, perhaps one of times named timestamp, datetime, date or time (TSB-AD,
+            SKAB and the like); or without labels, with NAB's ``combined_windows.json`` in the
+            folder, below it, or in ``labels`` beside it. Rows are in the order of time. Each file
+            is a fold, in the order of names, with a model of its own. Its leading rows train, the
+            last quarter of them validates, and labelled rows among them do not count; the rest is
+            for test. Files without labels, with too few leading rows, or in whose rest there is no
+            anomaly are left out; a file that cannot be read stops the trial.
         fold: of the watch, the exercise 0 to 6; of a source, the file; ``all``: each in turn.
         window: samples of a step, of a source: 1 forecasts the values themselves, more their
-            statistics as above, read from five samples of the first step on. The watch's is fixed.
+            statistics as above, of steps that begin every fifth of a step. The watch's is fixed.
         buffer: largest width of VUS-PR's buffer, of a source, in samples. TSB-AD uses each series'
             period. The watch's is fixed.
         lead: leading rows of a file, of a source: a share below 1, or a number of rows. NAB's is
@@ -115,7 +121,7 @@ class Watch(ForecastTask):
         fold: int | Literal["all"] = "all",
         window: int | None = None,
         buffer: int | None = None,
-        lead: float = 0.3,
+        lead: float = LEAD,
         label: str | None = None,
     ) -> None:
         if source is not None and not source.strip():
@@ -124,7 +130,8 @@ class Watch(ForecastTask):
         if fold != "all" and (isinstance(fold, bool) or fold not in range(last + 1)):
             raise ValueError(f"task.fold must be 0..{last} or all, not {fold}")
         if source is None:
-            given = {"window": window, "buffer": buffer, "label": label}
+            changed = None if lead == LEAD else lead
+            given = {"window": window, "buffer": buffer, "lead": changed, "label": label}
             for name, value in given.items():
                 if value is not None:
                     raise ValueError(
@@ -138,8 +145,8 @@ class Watch(ForecastTask):
             )
         if buffer is not None and buffer < 0:
             raise ValueError(f"task.buffer must be at least 0 samples, not {buffer}")
-        if lead <= 0:
-            raise ValueError(f"task.lead must be above 0, not {lead:g}")
+        if not 0 < lead < math.inf:
+            raise ValueError(f"task.lead must be a share above 0 or a number of rows, not {lead:g}")
         size = 1 if window is None else window
         hop = max(1, size // 5)
         steps = WATCH_STEPS if source is None else Steps(size, hop, hop, SOURCE_CROP)

@@ -28,7 +28,7 @@ from seqbench.tasks._predictions import cached_predictions
 from seqbench.tasks.health.baselines import BASELINES_VERSION, fit_baselines
 from seqbench.tasks.health.drawing import draw_groups
 from seqbench.tasks.health.longformat import read_folder
-from seqbench.tasks.health.records import FOLDS, Records, assign_parts, make_splits
+from seqbench.tasks.health.records import FOLDS, Records, assign_parts, check_parts, make_splits
 from seqbench.tasks.health.risk import HELP, RiskMetrics
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class HealthTask(Task):
         """Fetch, parse and cache the built-in records, or read ``source``.
 
         Raises:
-            Refused: the data are missing or damaged, or the cache folder cannot be written.
+            Refused: the data are missing or damaged, the cache folder cannot be written, or a part
+                of a fold has one class only.
         """
         self._prepared()
 
@@ -107,7 +108,10 @@ class HealthTask(Task):
         return digest.hexdigest()[:16]
 
     def input_spec(self, train: Sequence[Example]) -> InputSpec:
-        """Return the variables, standardised by what training patients had measured."""
+        """Return the variables, standardised by what training patients had measured, and how often.
+
+        How often is the share of their steps.
+        """
         values = torch.cat([example.values for example in train]).double()
         observed = torch.cat([_present(example.observed) for example in train]).double()
         count = observed.sum(dim=0).clamp(min=1)
@@ -165,7 +169,10 @@ class HealthTask(Task):
             if self._source is None:
                 self._records = self.built_in()
             else:
-                self._records = read_folder(self._source, self.alignment is Alignment.ONLINE)
+                records = read_folder(self._source, self.alignment is Alignment.ONLINE)
+                for fold in self._folds:
+                    check_parts(records, assign_parts(records, fold, self._split_seed), fold)
+                self._records = records
         return self._records
 
 

@@ -54,6 +54,9 @@ def fit_baselines(
 ) -> dict[str, list[Tensor]]:
     """Return every baseline's logits of the test patients: ``[T, 1]`` each if online, else ``[1]``.
 
+    Where the training patients have one class alone, as the few of a smoke run may, or features in
+    which they do not differ, a baseline is the prevalence.
+
     Args:
         splits: a fold's.
         online: whether steps have labels; else patients have, and are predicted at the last step.
@@ -66,7 +69,9 @@ def fit_baselines(
     )
     labels = train.labels[~np.isnan(train.labels)]
     risk = (labels.sum() + 0.5) / (len(labels) + 1)
-    found = {"prevalence": np.full(len(test.labels), np.log(risk / (1 - risk)))}
+    prevalence = np.full(len(test.labels), np.log(risk / (1 - risk)))
+    found = {"prevalence": prevalence}
+    both = len(np.unique(labels)) == 2
     name, columns = demographics
     sets = {
         name: [rows.static[:, columns] for rows in (train, valid, test)],
@@ -75,10 +80,18 @@ def fit_baselines(
     }
     with threadpool_limits(limits=1):  # threads fight over a busy machine's cores
         for name, features in sets.items():
-            if features[0].shape[1]:
-                found[name] = _logistic_regression(features, train.labels, valid.labels)
+            if not features[0].shape[1]:
+                continue
+            varies = np.ptp(features[0][~np.isnan(train.labels)], axis=0).any()
+            found[name] = (
+                _logistic_regression(features, train.labels, valid.labels)
+                if both and varies
+                else prevalence
+            )
         features = [_trees_inputs(rows) for rows in (train, valid, test)]
-        found["gradient_boosting"] = _gradient_boosting(features, train.labels, valid.labels)
+        found["gradient_boosting"] = (
+            _gradient_boosting(features, train.labels, valid.labels) if both else prevalence
+        )
     lengths = [len(example.values) if online else 1 for example in splits.test]
     return {name: _by_patient(logits, lengths, online) for name, logits in found.items()}
 
@@ -128,7 +141,7 @@ def _logistic_regression(features: list[Floats], train: Floats, valid: Floats) -
 
     fitted = ~np.isnan(train)
     mean, std = features[0][fitted].mean(axis=0), features[0][fitted].std(axis=0)
-    varies = std > 0
+    varies = np.ptp(features[0][fitted], axis=0) > 0  # the std of equal numbers may not be 0
     scaled = [((part - mean)[:, varies] / std[varies]) for part in features]
     candidates = []
     for strength in STRENGTHS:

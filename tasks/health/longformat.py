@@ -24,6 +24,8 @@ LEAST_PATIENTS = 2 * FOLDS
 """With a positive label, and with a negative one: test and validation need both in each fold."""
 MOST_VARIABLES = 500
 """More are taken for a column that is not the one that was meant."""
+LARGEST = 1e15
+"""Of any number: squares and differences of these are far from the limits of 32-bit floats."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +46,7 @@ class _Table:
             if column not in self.columns:
                 raise Refused(
                     f"task.source: {self.name} has no column {column}; its first line must name"
-                    f" the columns {', '.join(columns)}"
+                    f" the columns {', '.join(columns)}{self._hint(column)}"
                 )
         for column in ("patient", "variable"):
             if column in columns and "" in self.columns[column]:
@@ -56,8 +58,15 @@ class _Table:
             )
         return self
 
+    def _hint(self, column: str) -> str:
+        """Return what may be wrong with a first line that lacks a column."""
+        if len(self.columns) == 1 and any(mark in name for name in self.columns for mark in ";\t"):
+            return ", with commas between them"
+        # no near match but in case: a first line that is no header would be quoted
+        return ", in small letters" if column in map(str.lower, self.columns) else ""
+
     def numbers(self, column: str, empty: bool = False) -> Floats:
-        """Return a column's finite numbers; NaN for an empty cell, if there may be one."""
+        """Return a column's numbers; NaN for an empty cell, if there may be one."""
         cells = self.columns[column]
         numbers = np.full(len(cells), np.nan)
         for row, cell in enumerate(cells):
@@ -67,6 +76,8 @@ class _Table:
                 numbers[row] = float(cell)
             if not math.isfinite(numbers[row]):
                 raise self.refusal(row, f"column {column} must be a number")
+            if abs(numbers[row]) > LARGEST:
+                raise self.refusal(row, f"column {column} must be a number up to {LARGEST:g}")
         return numbers
 
     def labels(self, empty: bool) -> Floats:
@@ -186,6 +197,10 @@ def _read_static(path: Path, known: dict[str, int]) -> tuple[Floats, NDArray[np.
     if not path.exists():
         return np.zeros((len(known), 0)), np.array([], dtype=np.str_)
     table = _read(path).require("patient", others=True)
+    if "label" in table.columns:
+        raise Refused(
+            f"task.source: {PATIENTS} has a column label, which would be an input; leave it out"
+        )
     codes = table.codes(known)
     table.refuse_repeats(codes.tolist(), "patient")
     names = [name for name in table.columns if name != "patient"]

@@ -61,7 +61,8 @@ class NAFLD(HealthTask):
     are sorted by their deaths, their size and a hash, and dealt out in turn, so that folds are
     alike; a fifth is for test, a fifth of the others, dealt the same way, for validation. With
     ``fold=all`` each person is predicted by the model that has not seen them, and the metrics are
-    of all these predictions together; intervals come of resampling people.
+    of all these predictions together; intervals come of resampling people. A baseline that says the
+    same of everybody says it for each fold, so that its pooled AUROC is near .5 and not .5.
 
     Leaks. The end of follow-up, the status, ids and row order are never inputs, and nothing that
     was recorded after the index date, which is 40% of the laboratory rows. Leaving out who was lost

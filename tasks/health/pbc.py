@@ -50,7 +50,8 @@ class PBC(HealthTask):
     visits and a hash, and dealt out in turn, so that folds are alike; a fifth is for test, a fifth
     of the others, dealt the same way, for validation. With ``fold=all`` each patient is predicted
     by the model that has not seen them, and the metrics are of all these predictions together;
-    intervals come of resampling patients with all their visits, not visits.
+    intervals come of resampling patients with all their visits, not visits. A baseline that says
+    the same of everybody says it for each fold, so that its pooled AUROC is near .5 and not .5.
 
     Leaks. The end of follow-up, the status, ids and row order are never inputs, nor is the time to
     the next visit. One leak is in the records and cannot be taken out of them: 57 visits lack

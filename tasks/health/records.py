@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqbench.api import Example, Splits
+from seqbench.errors import Refused
 from seqbench.tasks._archive import Arrays
 
 Floats = NDArray[np.float64]
@@ -179,6 +180,22 @@ def assign_parts(records: Records, fold: int, split_seed: int) -> Integers:
     return of_patients
 
 
+def check_parts(records: Records, parts: Integers, fold: int) -> None:
+    """Refuse parts, from :func:`assign_parts`, of which one lacks positive or negative labels.
+
+    Raises:
+        Refused: there is such a part.
+    """
+    of_step = parts[records.patients]
+    for part, name in ((TRAIN, "training"), (VALID, "validation"), (TEST, "test")):
+        for label, word in ((1, "positive"), (0, "negative")):
+            if not (records.labels[of_step == part] == label).any():
+                raise Refused(
+                    f"task.source: fold {fold} has no {word} label for {name};"
+                    " try another task.split_seed, or more patients"
+                )
+
+
 def carried_forward(records: Records) -> tuple[Floats, Floats]:
     """Return the last known values and the time since they were measured, ``[N, F]`` both.
 
@@ -201,10 +218,11 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
     """Return the examples of a fold; whatever is estimated comes from the training patients.
 
     Values are the last known ones, and before the first measurement the mean of the training
-    patients' measurements. ``delta`` is counted in the training patients' median time between two
-    steps, so that it is about 1 whatever the unit of time. Static features are standardised; where
-    some patient's are unknown they are 0, and a column of their own, 0 or 1, says which. Patients
-    without a label are left out.
+    patients' measurements. A variable that these never have, or in which they do not differ, is 0
+    throughout: nothing can be learnt of it, and its scale is not known. ``delta`` is counted in the
+    training patients' median time between two steps, so that it is about 1 whatever the unit of
+    time. Static features are standardised, and 0 likewise; where some patient's are unknown they
+    are 0, and a column of their own, 0 or 1, says which. Patients without a label are left out.
 
     Args:
         records: of all patients.
@@ -216,6 +234,7 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
     filled, delta = carried_forward(records)
     means = known_mean(records.values[train_steps])
     values = np.where(np.isnan(filled), means, filled)
+    values[:, ~_varies(records.values[train_steps])] = 0
     delta /= _median_gap(records, train_steps)
     ends = records.starts + records.lengths - 1
     labels = records.labels if online else records.labels[ends]
@@ -257,6 +276,14 @@ def known_mean(values: Floats) -> Floats:
     return means
 
 
+def _varies(values: Floats) -> NDArray[np.bool_]:
+    """Return which columns have two numbers that differ."""
+    known = ~np.isnan(values)
+    low = values.min(axis=0, initial=np.inf, where=known)
+    varies: NDArray[np.bool_] = values.max(axis=0, initial=-np.inf, where=known) > low
+    return varies
+
+
 def _median_gap(records: Records, chosen: NDArray[np.bool_]) -> float:
     """Return the median time between two steps in a row of some patients, 1 if there are none."""
     follows = np.ones(len(records.times), dtype=bool)
@@ -269,7 +296,8 @@ def _standardised(static: Floats, in_train: NDArray[np.bool_]) -> Floats:
     unknown = np.isnan(static)
     means = known_mean(static[in_train])
     spread = np.sqrt(known_mean((static[in_train] - means) ** 2))
-    scaled = np.where(unknown, 0.0, (static - means) / np.where(spread > 0, spread, 1.0))
+    varies = _varies(static[in_train])  # of equal numbers the spread may not come out as 0
+    scaled = np.where(unknown | ~varies, 0.0, (static - means) / np.where(varies, spread, 1.0))
     return np.concatenate([scaled, unknown[:, unknown.any(axis=0)]], axis=1)
 
 

@@ -43,7 +43,7 @@ def hertz(mels: Tensor) -> Tensor:
 
 def envelope(cepstra: Tensor) -> Tensor:
     """Return the smooth log mel spectrum ``[T, 128]`` in decibels of cepstra ``[T, 13]``."""
-    return cepstra @ _cosines(torch.arange(BANDS)).to(cepstra.dtype)
+    return cepstra @ _band_cosines().to(cepstra.dtype)
 
 
 def spoken(cepstra: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def spoken(cepstra: Tensor) -> Tensor:
     """
     spectrum = envelope(cepstra)
     raised = torch.maximum(spectrum, spectrum.max() - RANGE_DECIBELS)
-    cepstra = raised @ _cosines(torch.arange(BANDS)).T.to(cepstra.dtype)
+    cepstra = raised @ _band_cosines().T.to(cepstra.dtype)
     heard = _within(cepstra, SPEECH_DECIBELS).nonzero()
     return cepstra[max(0, int(heard[0]) - 1) : int(heard[-1]) + 2]
 
@@ -101,7 +101,13 @@ def _warp(factor: float, sample_rate: int) -> Tensor:
     knee = edge * WARP_KNEE * min(factor, 1) / factor
     above = edge - (edge - knee * factor) / (edge - knee) * (edge - centre)
     moved = torch.where(centre <= knee, centre * factor, above)
-    return _cosines(mel(moved) / step - 1) @ _cosines(torch.arange(BANDS)).T
+    return _cosines(mel(moved) / step - 1) @ _band_cosines().T
+
+
+@lru_cache(maxsize=1)
+def _band_cosines() -> Tensor:
+    """Return the cosines ``[13, 128]`` of all bands."""
+    return _cosines(torch.arange(BANDS))
 
 
 def _within(cepstra: Tensor, decibels: float) -> Tensor:

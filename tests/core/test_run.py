@@ -31,7 +31,7 @@ class Toy(Task):
     sizes = {}
     metric_help = {}
 
-    def __init__(self, *, source: str | None = None) -> None:
+    def __init__(self, *, source: str | None = None, lead: float = 0.3, flag: bool = True) -> None:
         pass
 
     def prepare(self):
@@ -99,12 +99,12 @@ def test_a_trial_of_plugins_runs(
     trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also with a unit that is no valid mathematics; what to try next can be typed as it is."""
-    record = trial("task.source=here", "recipe.max_examples=4", model="    pass\n")
+    record = trial("task.source=here", "task.lead=0.5", "recipe.max_examples=4", model="    pass\n")
     shown = capsys.readouterr().out
     assert "first 4 sequences of each split" in shown
     (following,) = [line for line in shown.splitlines() if line.startswith("next")]
     assert "odd.py" in following
-    assert "task.source=here" in following
+    assert "task.source=here task.lead=0.5 model=" in following
     assert record.status == "FINISHED"
     assert {"copy": {"error": 0.0}} == record.baselines
     assert record.backend == "cpu"

@@ -186,11 +186,23 @@ def test_an_archive_that_names_something_else_is_refused(monkeypatch: pytest.Mon
         ({"source": " "}, "task.source must be a path or null, not empty"),
         ({"window": 10}, "task.window=10 needs a task.source: the watch's protocol is fixed"),
         ({"buffer": 10}, "task.buffer=10 needs a task.source: the watch's protocol is fixed"),
+        ({"lead": 0.5}, "task.lead=0.5 needs a task.source: the watch's protocol is fixed"),
         ({"label": "x"}, "task.label=x needs a task.source: the watch's protocol is fixed"),
         ({"source": "x", "window": 0}, "task.window must be at least 1 sample, not 0"),
         ({"source": "x", "window": 3}, "task.window=3 is too short for statistics"),
         ({"source": "x", "buffer": -1}, "task.buffer must be at least 0 samples, not -1"),
-        ({"source": "x", "lead": 0}, "task.lead must be above 0, not 0"),
+        (
+            {"source": "x", "lead": 0},
+            "task.lead must be a share above 0 or a number of rows, not 0",
+        ),
+        (
+            {"source": "x", "lead": math.nan},
+            "task.lead must be a share above 0 or a number of rows, not nan",
+        ),
+        (
+            {"source": "x", "lead": math.inf},
+            "task.lead must be a share above 0 or a number of rows, not inf",
+        ),
     ],
 )
 def test_impossible_parameters_are_refused(parameters: dict[str, Any], expected: str) -> None:

@@ -197,6 +197,37 @@ def test_labelled_rows_do_not_train(tmp_path: Path) -> None:
     assert set(range(93)) - set(range(80, 90)) == counted
 
 
+def test_rows_may_be_late_where_a_clock_was_set_back(tmp_path: Path) -> None:
+    """Nor is an hour of the day out of order."""
+    lines = [f"{row % 24},{wave(row, 0)},{int(row > 90)}" for row in range(ROWS)]
+    (tmp_path / "a.csv").write_text("time,x,label\n" + "\n".join(lines))
+    task = Watch(source=str(tmp_path), lead=0.5)
+    task.prepare()
+    assert (0,) == task.folds()
+
+
+def test_windows_and_times_of_other_zones_meet(tmp_path: Path) -> None:
+    """20 past one in UTC is 20 past three two hours east of it."""
+    write_nab(tmp_path)
+    path = tmp_path / "labels" / "combined_windows.json"
+    path.write_text(path.read_text().replace(":00.000000", ":00Z"))
+    for data in (tmp_path / "data").rglob("*.csv"):
+        text = data.read_text()
+        for hour in ("01", "00"):
+            text = text.replace(f"2014-07-01 {hour}:", f"2014-07-01 0{int(hour) + 2}:")
+        data.write_text(text.replace(":00,", ":00+02:00,"))
+    task = Watch(source=str(tmp_path), lead=0.5)
+    task.prepare()
+    assert list(range(20, 30)) == np.flatnonzero(task.parts(1).test[0].labels).tolist()
+
+
+def test_an_ending_may_be_in_capitals(tmp_path: Path) -> None:
+    write_tsb_ad(tmp_path, "A_tr_60_x.CSV")
+    task = Watch(source=str(tmp_path))
+    task.prepare()
+    assert (0,) == task.folds()
+
+
 def test_a_picture_of_the_test_part(tmp_path: Path) -> None:
     write_skab(tmp_path)
     task = Watch(source=str(tmp_path), lead=0.5)
@@ -222,6 +253,13 @@ def test_a_fold_that_is_not_there(tmp_path: Path) -> None:
     assert "task.fold=4" in refusal(tmp_path, fold=4)
 
 
+def test_a_fold_that_cannot_be_scored(tmp_path: Path) -> None:
+    """It is named, although another file could be scored."""
+    write_tsb_ad(tmp_path)
+    write_tsb_ad(tmp_path, "z_tr_100_x.csv")
+    assert "task.fold=1 cannot be scored; 'z_tr_100_x.csv'" in refusal(tmp_path, fold=1)
+
+
 def test_a_file_without_labels(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("time,x\n" + "1,2\n" * 50)
     message = refusal(tmp_path)
@@ -240,8 +278,12 @@ def test_a_file_whose_anomalies_all_train(tmp_path: Path) -> None:
 
 
 def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
-    write_tsb_ad(tmp_path, "a_tr_20_x.csv")
-    assert "fewer than 10 steps without a label; change task.lead" in refusal(tmp_path)
+    """Where its name says how many rows train, ``lead`` would change nothing."""
+    path = write_tsb_ad(tmp_path, "a_tr_20_x.csv")
+    reason = "fewer than 10 steps without a label; "
+    assert f"{reason}its name says how many rows lead" in refusal(tmp_path)
+    path.rename(tmp_path / "a.csv")
+    assert f"{reason}change task.lead" in refusal(tmp_path, lead=20)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +293,17 @@ def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
         ("x,x,label\n1,2,0\n", "two columns of one name"),
         ("x,label\n1,0\n1\n", "row 2: 1 fields where the header has 2"),
         ("x,label\n1,0\nred,0\n", "row 2: 'red' in column x is not a number"),
+        ('"x\n1",label\nred,0\n', "row 1: 'red' in column x 1 is not a number"),
         ("x,label\n1,0\n1,maybe\n", "row 2: the label 'maybe' in column label is not 0 or 1"),
         ("time,label\n1,0\n", "has no column of values"),
+        ('x,label\n"red\nor blue",0\n', r"row 1: 'red\nor blue' in column x is not a number"),
+        (f"x,label\n{'red' * 99},0\n", f"'{'red' * 13}r...' in column x is not a number"),
+        (f"x,label\n{'1' * 200_000},0\n", "cannot be read: field larger than field limit"),
+        ("x,label\n1,0\n-1e200,0\n", "row 2: '-1e200' in column x is too large a number; 1e+30"),
+        (
+            ",".join(f"c{number}" for number in range(99)) + ",c0\n" + "0," * 99 + "0\n",
+            "c18, c19, ... (100 in all)",
+        ),
         (b"\xff\xfe\x00x", "cannot be read"),
     ],
 )
@@ -265,7 +316,15 @@ def test_a_damaged_file(tmp_path: Path, contents: str | bytes, expected: str) ->
 
 
 @pytest.mark.parametrize(
-    "windows", ["{", '{"a.csv": [["2014-07-01"]]}', '["a"]', '{"a": [[1, 2]]}']
+    "windows",
+    [
+        "{",
+        '{"a.csv": [["2014-07-01"]]}',
+        '["a"]',
+        '{"a": [[1, 2]]}',
+        '{"a": [["2014-07-02", "2014-07-01"]]}',
+        "[" * 100_000,
+    ],
 )
 def test_damaged_windows(tmp_path: Path, windows: str) -> None:
     write_nab(tmp_path)
@@ -278,3 +337,31 @@ def test_a_time_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "data" / "realKnownCause" / "machine.csv"
     path.write_text(path.read_text().replace("2014-07-01 00:03:00", "yesterday"))
     assert "row 4: 'yesterday' is not an ISO time" in refusal(tmp_path)
+
+
+def test_windows_of_another_file(tmp_path: Path) -> None:
+    write_nab(tmp_path)
+    path = tmp_path / "labels" / "combined_windows.json"
+    path.write_text(path.read_text().replace("machine.csv", "machines.csv").replace("flat", "f"))
+    message = refusal(tmp_path, fold=1)
+    assert "is not named in combined_windows.json (did you mean 'machines.csv'?)" in message
+
+
+def test_windows_without_times(tmp_path: Path) -> None:
+    write_nab(tmp_path)
+    for path in (tmp_path / "data").rglob("*.csv"):
+        path.write_text(path.read_text().replace("timestamp", "when"))
+    assert "no column of times (timestamp, datetime, date, time)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("order", [-1, 37])
+@pytest.mark.parametrize("dates", [True, False])
+def test_rows_that_are_not_in_the_order_of_time(tmp_path: Path, order: int, dates: bool) -> None:
+    """From last to first, or shuffled; times are numbers or dates."""
+    lines = []
+    for row in range(ROWS):
+        number = row * order % ROWS
+        when = f"2014-07-01 {number // 60:02}:{number % 60:02}" if dates else number
+        lines.append(f"{when},{wave(row, 0)},{int(row > 90)}")
+    (tmp_path / "a.csv").write_text("time,x,label\n" + "\n".join(lines))
+    assert "rows are not in the order of time" in refusal(tmp_path)

@@ -129,9 +129,13 @@ def test_scales_are_the_training_splits() -> None:
     assert together.std(dim=0, correction=0).tolist() == pytest.approx([1] * 6, rel=1e-5)
 
 
-def test_a_constant_feature_has_the_scale_one() -> None:
-    scale = Scale.of([np.array([[1.0, 2.0], [3.0, 2.0]])])
-    assert [[1.0, 0.0]] == scale(np.array([[3.0, 2.0]])).tolist()
+@pytest.mark.parametrize("value", [2.0, 36.6])
+def test_a_constant_feature_has_the_scale_one(value: float) -> None:
+    """Also where its standard deviation comes out as 5e-14, as that of 77 times 36.6 does."""
+    rows = np.stack([np.arange(77.0), np.full(77, value)], axis=1)
+    scale = Scale.of([rows])
+    assert [rows[:, 0].std(), 1.0] == pytest.approx(scale.std.tolist())
+    assert [0.0, 5.0] == pytest.approx(scale(np.array([[38.0, value + 5]]))[0].tolist())
 
 
 def test_labels_are_no_input_and_no_part_of_the_loss(task: Watch, splits: Splits) -> None:

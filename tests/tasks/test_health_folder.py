@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
@@ -126,6 +127,47 @@ def test_static_features_may_be_absent(tmp_path: Path) -> None:
     assert "static" not in task.baselines(splits)
 
 
+@pytest.mark.parametrize("age", ["", "36.6"])
+def test_static_features_that_say_nothing_leave_the_prevalence(age: str, tmp_path: Path) -> None:
+    files = make_files(online=False)
+    files["patients"] = [row[:2] for row in files["patients"]]
+    for row in files["patients"][1:]:
+        row[1] = age
+    task = NAFLD(source=str(write(tmp_path / "own", files)), fold=0)
+    task.prepare()
+    found = task.baselines(task.splits(0))
+    assert torch.equal(torch.cat([*found["prevalence"]]), torch.cat([*found["static"]]))
+    assert not torch.equal(
+        torch.cat([*found["prevalence"]]), torch.cat([*found["logistic_regression"]])
+    )
+
+
+def test_one_class_in_training_leaves_the_prevalence(tmp_path: Path) -> None:
+    """A smoke run cuts the splits to a few patients, who may all have one outcome."""
+    task = NAFLD(source=str(write(tmp_path / "own", make_files(online=False))), fold=0)
+    task.prepare()
+    splits = task.splits(0)
+    negative = [example for example in splits.train if not example.targets]
+    found = task.baselines(Splits(negative, splits.valid, splits.test))
+    expected = torch.cat([*found["prevalence"]])
+    assert "gradient_boosting" in found
+    for parts in found.values():
+        assert torch.equal(expected, torch.cat([*parts]))
+
+
+def test_a_part_of_a_fold_with_one_class_is_refused(tmp_path: Path) -> None:
+    """Patients are dealt by their positive labels: here every fifth is the only one negative."""
+    events, outcomes = [["patient", "time", "variable", "value"]], [["patient", "time", "label"]]
+    for number in range(50):
+        name = f"{SECRET}-{number:02}"
+        events += [[name, str(time), "pulse", str(time)] for time in range(50)]
+        outcomes += [[name, str(time), "1"] for time in range(50 - number)]
+        outcomes += [[name, "99", "0"]] if number % 5 == 0 else []
+    folder = write(tmp_path / "own", {"events": events, "outcomes": outcomes})
+    with pytest.raises(Refused, match="fold 0 has no negative label for training; try another"):
+        PBC(source=str(folder)).prepare()
+
+
 def test_patients_without_a_label_are_no_examples(tmp_path: Path) -> None:
     files = make_files(online=True)
     for row in files["outcomes"]:
@@ -186,6 +228,14 @@ def many_variables(files: dict[str, Lines]) -> None:
 
 BREAKS: dict[str, tuple[Break, str]] = {
     "missing column": (set_cell("events", 0, 2, "name"), "events.csv has no column variable"),
+    "capitals": (
+        lambda files: files["events"].__setitem__(0, ["Patient", "Time", "Variable", "Value"]),
+        "time, variable, value, in small letters",
+    ),
+    "semicolons": (
+        lambda files: files.update(events=[[";".join(row)] for row in files["events"]]),
+        "time, variable, value, with commas between them",
+    ),
     "no header": (lambda files: files["events"].pop(0), "events.csv has no column patient"),
     "another column": (
         lambda files: [row.append(ODD) for row in files["outcomes"]],
@@ -198,6 +248,11 @@ BREAKS: dict[str, tuple[Break, str]] = {
     ),
     "no value": (set_cell("events", 3, 3, ""), "events.csv, line 4: column value must be"),
     "an infinite value": (set_cell("events", 3, 3, "inf"), "line 4: column value must be"),
+    "a huge value": (set_cell("events", 3, 3, "-1e300"), "column value must be a number up to"),
+    "a huge time": (set_cell("events", 3, 1, "1e308"), "column time must be a number up to 1e+15"),
+    "the label as a static feature": (
+        set_cell("patients", 0, 1, "label"), "patients.csv has a column label, which would be"
+    ),
     "a date": (set_cell("events", 2, 1, "2020-01-01"), "events.csv, line 3: column time must be"),
     "unknown patient": (
         set_cell("events", 5, 0, SECRET + "-404"),

@@ -192,6 +192,7 @@ def test_nothing_is_estimated_from_patients_who_are_not_trained_on(records: Reco
         static=np.where(others[:, None], records.static - 50, records.static),
         labels=np.where(steps, 1 - records.labels, records.labels),
     )
+    changed.values[steps & ~np.isnan(records.values[:, 0]), 0] = np.nan
     task = PBC()
     before, after = (make_splits(each, parts, online=True).train for each in (records, changed))
     for one, two in zip(before, after, strict=True):
@@ -201,6 +202,25 @@ def test_nothing_is_estimated_from_patients_who_are_not_trained_on(records: Reco
     assert specs[0].mean is not None
     assert specs[1].mean is not None
     assert torch.equal(specs[0].mean, specs[1].mean)
+    assert specs[0].observed_rate is not None
+    assert specs[1].observed_rate is not None
+    assert torch.equal(specs[0].observed_rate, specs[1].observed_rate)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.1])
+def test_what_does_not_vary_in_training_is_no_input(records: Records, value: float) -> None:
+    """Its scale is unknown, so one patient's 140 in test must not reach a model as it is."""
+    parts = assign_parts(records, 0, 0)
+    trained = parts == TRAIN
+    values, static = records.values.copy(), records.static.copy()
+    values[:, 1] = np.where(trained[records.patients], value, 140.0)
+    static[:, 1] = np.where(trained, value, 140.0)
+    splits = make_splits(replace(records, values=values, static=static), parts, online=True)
+    for example in all_of(splits):
+        assert not example.values[:, 1].any()
+        assert example.values[:, 0].any()
+        assert example.static is not None
+        assert float(example.static[1]) == 0
 
 
 def test_inputs_are_scaled_by_what_was_measured(records: Records) -> None:
@@ -214,6 +234,9 @@ def test_inputs_are_scaled_by_what_was_measured(records: Records) -> None:
     assert spec.std is not None
     np.testing.assert_allclose(np.nanmean(records.values[used], axis=0), spec.mean, atol=1e-5)
     np.testing.assert_allclose(np.nanstd(records.values[used], axis=0), spec.std, atol=1e-5)
+    assert spec.observed_rate is not None
+    rate = (~np.isnan(records.values[used])).mean(axis=0)
+    np.testing.assert_allclose(rate, spec.observed_rate, atol=1e-6)
     assert (VARIABLES, STATICS + 1, True) == (spec.size, spec.static_size, spec.missing)
 
 
