@@ -23,10 +23,11 @@ from pathlib import Path
 import filelock
 from rich.progress import Progress
 
-from seqbench.commands.run import load, new_record, run
 from seqbench.config import compose, settings
 from seqbench.errors import SeqbenchError
 from seqbench.records import TrialRecord
+from seqbench.runner import run
+from seqbench.trial import load, new_record
 
 DOCS = Path(__file__).parents[1] / "docs"
 RECORDS = DOCS / "results.jsonl"

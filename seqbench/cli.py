@@ -15,7 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
@@ -25,17 +26,16 @@ from seqbench.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
+    TRACEBACK,
     Refused,
     SeqbenchError,
     TrialFailed,
     did_you_mean,
+    is_interrupt,
 )
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-TRACEBACK = "SEQBENCH_TRACEBACK"
-"""Environment variable: 1 shows tracebacks."""
 
 _PLUGIN = "+plugin="
 
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             code = _dispatch(args)
         except SystemExit as stop:
-            code = _interrupted(stop) or _exit_code(stop)
+            code = EXIT_INTERRUPTED if is_interrupt(stop) else _exit_code(stop)
         except (Exception, KeyboardInterrupt) as error:
             code = _unwritable(error) if _is_of_stdout(error) else _report(error)
         try:
@@ -198,14 +198,13 @@ def _hydra(args: list[str]) -> int:
 
     import hydra
 
-    from seqbench import config
+    from seqbench import config, searchpath
     from seqbench.registry import CONFIGS
     from seqbench.sweeps import sweeper
     from seqbench.sweeps.members import sweep_members
 
     sweeper.register()
-    config.enable(import_plugins=runs_trials)
-    jobs = _Jobs(sweep=flags.multirun or "hydra.mode=MULTIRUN" in args)
+    searchpath.enable(import_plugins=runs_trials)
 
     @hydra.main(
         version_base=config.VERSION_BASE,
@@ -213,11 +212,13 @@ def _hydra(args: list[str]) -> int:
         config_name=config.CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
-        jobs.run(cfg)
+        _trial(cfg)
 
     overrides = list(flags.overrides)
     if flags.config_dir and os.path.isdir(flags.config_dir):
-        overrides.append(f"hydra.searchpath=[file://{os.path.abspath(flags.config_dir)}]")
+        searchpath.add_folder(Path(flags.config_dir).absolute())
+    if flags.multirun and runs_trials:
+        _warn_of_problems()
     # argparse, as Hydra uses it, wants flags before overrides: `task=music -m model=lstm,gru`.
     options = [word for word in args if word not in flags.overrides]
     commands = [[*options, *flags.overrides]]
@@ -246,60 +247,27 @@ def _hydra(args: list[str]) -> int:
     finally:
         sys.argv = before
         os.environ.pop("SEQBENCH_SCRATCH", None)
-    return jobs.exit_code()
+    return EXIT_DONE
 
 
-@dataclass
-class _Jobs:
-    """The trials of one command: a failing one of a sweep costs a line, and the others go on."""
+def _trial(cfg: DictConfig) -> None:
+    """Run one trial and print its result; called by Hydra."""
+    from seqbench import config
 
-    sweep: bool
-    count: int = 0
-    failures: list[BaseException] = field(default_factory=list)
-    process: int = field(default_factory=os.getpid)
+    settings = config.settings(cfg)
+    _warn_of_problems()
+    from seqbench.runner import run
+    from seqbench.trial import words_to_keep
 
-    def run(self, cfg: DictConfig) -> None:
-        """Run one trial; called by Hydra."""
-        self.count += 1
-        try:
-            self._trial(cfg)
-        except Exception as error:
-            self.failures.append(error)
-            if self.sweep:
-                _report(error, where=f"trial {self.count} ({self._overrides()}): ")
-            if os.getpid() != self.process:  # in a launcher's worker: let its parent know
-                raise TrialFailed("a trial of the sweep failed") from error
+    try:
+        record = run(settings)
+    except SystemExit as stop:
+        if is_interrupt(stop):
+            raise KeyboardInterrupt from stop
+        raise TrialFailed(f"the trial exited with code {_exit_code(stop)}") from stop
+    from seqbench.reporting.terminal import print_result
 
-    def exit_code(self) -> int:
-        """Return the command's exit code; raise what stopped a single trial."""
-        if not self.failures:
-            return EXIT_DONE
-        if not self.sweep:
-            raise self.failures[0]
-        sys.stderr.write(f"seqbench: {len(self.failures)} of {self.count} trials failed\n")
-        refused = all(isinstance(failure, Refused) for failure in self.failures)
-        return EXIT_REFUSED if refused and len(self.failures) == self.count else EXIT_FAILED
-
-    def _trial(self, cfg: DictConfig) -> None:
-        from seqbench import config
-
-        settings = config.settings(cfg)
-        if self.count == 1:
-            _warn_of_problems()
-        from seqbench.commands.run import run
-
-        try:
-            run(settings)
-        except SystemExit as stop:
-            if _interrupted(stop):
-                raise KeyboardInterrupt from stop
-            raise TrialFailed(f"the trial exited with code {_exit_code(stop)}") from stop
-
-    @staticmethod
-    def _overrides() -> str:
-        from hydra.core.hydra_config import HydraConfig
-
-        return " ".join(HydraConfig.get().overrides.task)
+    print_result(record, kept=words_to_keep(settings))
 
 
 def _take_plugin_files(args: list[str]) -> list[str]:
@@ -354,7 +322,7 @@ def _warn_of_problems() -> None:
         sys.stderr.write(f"seqbench: warning: {problem}\n")
 
 
-def _report(error: BaseException, where: str = "") -> int:
+def _report(error: BaseException) -> int:
     """Print an exception as one line on stderr and return its exit code."""
     if os.environ.get(TRACEBACK) == "1":
         import traceback
@@ -368,7 +336,7 @@ def _report(error: BaseException, where: str = "") -> int:
         code = EXIT_REFUSED
     elif not isinstance(error, SeqbenchError):
         line = f"internal error: {type(error).__name__}: {line}; {TRACEBACK}=1 shows where"
-    sys.stderr.write(f"seqbench: {where}{line}\n")
+    sys.stderr.write(f"seqbench: {line}\n")
     return code
 
 
@@ -376,16 +344,6 @@ def _exit_code(stop: SystemExit) -> int:
     if stop.code is None:
         return EXIT_DONE
     return stop.code if isinstance(stop.code, int) else EXIT_FAILED
-
-
-def _interrupted(stop: SystemExit) -> int:
-    """Return 130 if an interrupt became this exit (Lightning's way with Ctrl-C), else 0."""
-    cause: BaseException | None = stop
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return EXIT_INTERRUPTED
-        cause = cause.__cause__ or cause.__context__
-    return 0
 
 
 @contextmanager

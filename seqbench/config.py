@@ -10,104 +10,30 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from seqbench import source, values
+from seqbench import searchpath, source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
-from seqbench.modules import package_folders
-from seqbench.registry import CONFIGS, KINDS, Kind, Registration, installed, readable, registry
-from seqbench.settings import Recipe, Rerun, Settings, TrackingSettings, TrainerSettings
+from seqbench.registry import CONFIGS, KINDS, Kind, registry
+from seqbench.settings import Limits, Recipe, Rerun, Settings, TrackingSettings, TrainerSettings
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 
 _NEEDED = ("task", "model", "recipe", "trainer", "tracking")
 
-_Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings)
-
-
-class PluginConfigs(SearchPathPlugin):
-    """Appends installed plugins' configurations to Hydra's search path.
-
-    They are found in metadata and named as folders: Hydra would import ``pkg://plugin.conf``, and
-    ``plugin`` with it.
-    """
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Append the folder of each entry point in the group ``seqbench.conf``."""
-        for point in installed(CONFIGS):
-            for folder in package_folders(point.value):
-                search_path.append(f"plugin {point.name}", f"file://{folder}")
-
-
-def enable(import_plugins: bool = True) -> None:
-    """Make plugins' configurations known to Hydra; those without YAML get theirs from signatures.
-
-    Args:
-        import_plugins: False only reads them, for help and TAB, see :func:`registry.readable`.
-
-    Raises:
-        Refused: a file given as ``+plugin=`` cannot be used.
-    """
-    Plugins.instance().register(PluginConfigs)
-    if import_plugins:
-        known = [item for kind in KINDS for item in registry().all(kind)]
-    else:
-        known = readable()
-    folders = _config_folders()
-    for item in known:
-        if any((folder / item.kind / f"{item.name}.yaml").is_file() for folder in folders):
-            continue
-        try:
-            node = from_signature(item)
-        except Exception:  # broken code: selecting it is refused in `settings`, with the reason
-            node = {"name": item.name}
-        variant_of, _, name = item.name.rpartition("/")
-        group = f"{item.kind}/{variant_of}" if variant_of else item.kind
-        ConfigStore.instance().store(group=group, name=name, node=node, provider=item.origin)
-
-
-def from_signature(item: Registration) -> dict[str, Any]:
-    """Return the configuration that a constructor's typed signature implies.
-
-    A model's ``dropout`` is the recipe's, so that a plugin's model is regularised as others are.
-
-    Raises:
-        Refused: the source cannot be read.
-    """
-    node: dict[str, Any] = {"name": item.name}
-    for parameter in item.source().parameters:
-        if parameter.name != "name" and _is_plain(parameter.default):
-            default = parameter.default
-            node[parameter.name] = list(default) if isinstance(default, tuple) else default
-    if item.kind == "model" and "dropout" in node:
-        node["dropout"] = "${recipe.dropout}"
-    return node
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a configuration can hold a value."""
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    return value is None or isinstance(value, bool | int | float | str)
+_Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings, Limits)
 
 
 def check_choices(overrides: Sequence[str]) -> None:
@@ -129,7 +55,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         Refused: an override is wrong; one line that says how.
     """
-    enable()
+    searchpath.enable()
     try:
         with hydra() as loader:
             _Search(loader, overrides).choices()
@@ -150,14 +76,16 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*_NEEDED, "seed", "rerun"])
+    _refuse_unknown("", data, [*_NEEDED, "limits", "seed", "rerun"])
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
     recipe = _section("recipe", Recipe, data)
     trainer = _section("trainer", TrainerSettings, data)
     tracking = _section("tracking", TrackingSettings, data)
+    limits = _section("limits", Limits, data) if "limits" in data else Limits()
     seed = _fit("seed", "int", data.get("seed"))
-    rerun(config)
+    if "rerun" in data:
+        rerun(config)
     try:
         return Settings(
             task=task,
@@ -167,6 +95,7 @@ def settings(config: DictConfig) -> Settings:
             recipe=recipe,
             trainer=trainer,
             tracking=tracking,
+            limits=limits,
             seed=seed,
         )
     except ValueError as error:
@@ -409,11 +338,6 @@ def _unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
     listing = ", ".join(names) or "none"
     where = f"{prefix.rstrip('.')} takes" if prefix else "known"
     return Refused(f"unknown key '{prefix}{key}'{hint}; {where}: {listing}")
-
-
-def _config_folders() -> list[Path]:
-    packages = [CONFIGS, *(point.value for point in installed(CONFIGS))]
-    return [folder for package in packages for folder in package_folders(package)]
 
 
 @contextmanager

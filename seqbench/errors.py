@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -20,7 +21,34 @@ class Refused(SeqbenchError):  # noqa: N818 - "refused" is the exit code's own w
 
 
 class TrialFailed(SeqbenchError):  # noqa: N818
-    """A trial had started and did not finish (exit code 1)."""
+    """A trial had started and did not finish (exit code 1).
+
+    Args:
+        message: why.
+        status: how it ended, see :data:`seqbench.records.Status`.
+    """
+
+    def __init__(self, message: str, status: Literal["FAILED", "TIMEOUT", "OOM"] = "FAILED"):
+        super().__init__(message)
+        self.status = status
+
+
+class Busy(Refused):
+    """Another process runs the same trial just now."""
+
+
+TRACEBACK = "SEQBENCH_TRACEBACK"
+"""Environment variable: 1 shows tracebacks."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether Ctrl-C or SIGTERM became this exception (Lightning exits because of it)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

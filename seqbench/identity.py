@@ -46,16 +46,13 @@ class Identity:
 def identity(settings: Settings) -> Identity:
     """Return what settings ask for.
 
-    Where it is logged and what is shown do not belong to it; of a task's ``source`` its files'
-    names, sizes and times do, and not where it lies.
+    See :meth:`seqbench.settings.Settings.deciding`; of a task's ``source`` its files' names, sizes
+    and times belong to it.
 
     Raises:
         Refused: the code of the task or model cannot be read.
     """
-    config = settings.to_dict()
-    del config["tracking"]
-    del config["trainer"]["progress"]
-    source = config["task"].pop("source", None)
+    source = settings.task_parameters.get("source")
     parts = {
         "task": registry().get("task", settings.task).code_hash,
         "model": registry().get("model", settings.model).code_hash,
@@ -67,7 +64,7 @@ def identity(settings: Settings) -> Identity:
     }
     if source is not None:
         parts["source"] = _digest(list(_files(Path(str(source)).expanduser())))
-    return Identity(_digest(config), parts)
+    return Identity(_digest(settings.deciding()), parts)
 
 
 def _files(source: Path) -> Iterator[tuple[str, int, int]]:

@@ -15,7 +15,9 @@ from typing import Any, Literal
 PROTOCOL_VERSION = "1"
 """Changes whenever the harness would give another result from the same trial."""
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+Status = Literal["FINISHED", "FAILED", "TIMEOUT", "OOM", "KILLED"]
+"""How a trial ended: with a result; of its own fault; because it used the time or the memory that
+it may; or because it was stopped."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """What a configuration says beside task and model, typed and checked. Standard library only.
 
-The fields are the keys of ``conf/recipe``, ``conf/trainer`` and ``conf/tracking``; an impossible
-value raises ``ValueError`` with one line that names the key.
+The fields are the keys of ``conf/recipe``, ``conf/trainer``, ``conf/tracking`` and of ``limits``;
+an impossible value raises ``ValueError`` with one line that names the key.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Rerun = Literal["never", "failed", "stale", "always"]
@@ -94,15 +94,36 @@ class TrackingSettings:
         uri: an MLflow tracking URI; None takes ``MLFLOW_TRACKING_URI``, or else a store of its own
             in ``seqbench-runs/`` of the working directory.
         experiment: MLflow's experiment.
+        parent: the run of the sweep that a trial belongs to; a sweep says it itself.
     """
 
     enabled: bool = True
     uri: str | None = None
     experiment: str = "seqbench"
+    parent: str | None = None
 
     def __post_init__(self) -> None:
         if not self.experiment.strip():
             raise ValueError("tracking.experiment must not be empty")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a trial may use at most; a result does not depend on it.
+
+    Args:
+        minutes: of training, validation included, all folds and what was trained before it was
+            killed together. None sets no limit.
+        gib: memory of the process in GiB; of the GPU with ``trainer=gpu``. None sets no limit.
+    """
+
+    minutes: float | None = None
+    gib: float | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in (("limits.minutes", self.minutes), ("limits.gib", self.gib)):
+            if value is not None:
+                _positive(key, value)
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,7 @@ class Settings:
     recipe: Recipe
     trainer: TrainerSettings
     tracking: TrackingSettings
+    limits: Limits = field(default_factory=Limits)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -136,8 +158,20 @@ class Settings:
             "recipe": asdict(self.recipe),
             "trainer": asdict(self.trainer),
             "tracking": asdict(self.tracking),
+            "limits": asdict(self.limits),
             "seed": self.seed,
         }
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what of it decides the result, as JSON types.
+
+        Where it is logged, what is shown and what it may use do not; of a task's ``source`` its
+        content does, and not where it lies.
+        """
+        config = self.to_dict()
+        del config["tracking"], config["limits"], config["trainer"]["progress"]
+        config["task"].pop("source", None)
+        return config
 
 
 def _positive(key: str, value: float) -> None:

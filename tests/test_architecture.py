@@ -38,13 +38,20 @@ MAY_IMPORT = {
     "codehash": {"source"},
     "builtin": {"hookspecs", "modules"},
     "registry": {"hookspecs", "modules", "source", "codehash", "builtin"},
-    "config": {"registry", "modules", "source", "values"},
+    "searchpath": {"registry", "modules"},
+    "config": {"registry", "searchpath", "source", "values"},
+    "identity": {"registry", "codehash", "records"},
     "nn": {"nn"},
     "api": {"api", "nn"},
     "training": {"training", "api", "nn"},
     "tracking": {"tracking", "records"},
     "reporting": {"reporting", "records", "tracking"},
     "testing": {"api", "nn", "training"},
+    "trial": {"identity", "records", "registry", "codehash", "values", "api", "training"}
+    | {"tracking", "testing"},
+    "runner": {"trial", "records", "registry", "training", "tracking", "reporting"},
+    "sweeps": {"sweeps", "config", "identity", "records", "registry", "tracking", "reporting"}
+    | {"runner", "searchpath"},
     "plugins": {"hookspecs", "api", "nn"},
     "tasks": {"hookspecs", "api", "nn"},
 }
@@ -53,13 +60,23 @@ MAY_IMPORT["cli"] = MAY_IMPORT["commands"] = _ALL | {"commands"}
 
 ONLY_IN = {
     "pluggy": {"hookspecs", "registry"},
-    "hydra": {"config", "cli"},
-    "omegaconf": {"config", "cli", "commands"},
+    "hydra": {"config", "searchpath", "cli", "sweeps"},
+    "omegaconf": {"config", "cli", "commands", "sweeps"},
     "lightning": {"training"},
     "mlflow": {"tracking"},
     "matplotlib": {"reporting", "api", "tasks"},
     "sklearn": {"tasks"},
-    "torch": {"api", "nn", "training", "tracking", "testing", "commands", "plugins", "tasks"},
+    "torch": {
+        "api",
+        "nn",
+        "training",
+        "tracking",
+        "testing",
+        "commands",
+        "trial",
+        "plugins",
+        "tasks",
+    },
 }
 STANDARD_LIBRARY_ONLY = {"errors", "settings", "records", "values", "modules", "source", "codehash"}
 LIGHT = {
@@ -67,6 +84,7 @@ LIGHT = {
     "commands",
     "registry",
     "config",
+    "searchpath",
     "source",
     "codehash",
     "modules",

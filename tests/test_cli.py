@@ -56,9 +56,9 @@ def run(settings):
         raise TrialFailed("the loss is not finite")
 
 
-stand_in = types.ModuleType("seqbench.commands.run")
+stand_in = types.ModuleType("seqbench.trial")
 stand_in.run = run
-sys.modules["seqbench.commands.run"] = stand_in
+sys.modules["seqbench.trial"] = stand_in
 from seqbench.cli import main
 
 sys.exit(main())

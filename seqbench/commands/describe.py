@@ -42,8 +42,8 @@ def _draw(items: list[Registration], path: Path) -> None:
     Raises:
         Refused: there is not one task, it draws nothing, or the file cannot be written.
     """
-    from seqbench.commands.run import blame
     from seqbench.reporting.example import save_picture
+    from seqbench.trial import blame
 
     if len(items) != 1 or items[0].kind != "task":
         raise Refused("picture=FILE draws the data of one task: seqbench describe task=NAME")

@@ -19,9 +19,10 @@ def command(args: list[str]) -> int:
     """
     run, uri, overrides = _parse(args)
     from seqbench.commands.reload import reload
-    from seqbench.commands.run import compare, fold_metrics, new_record
     from seqbench.reporting.terminal import Evaluation, print_result
+    from seqbench.runner import compare, fold_metrics
     from seqbench.training.scoring import FoldScores, model_rows
+    from seqbench.trial import new_record
 
     reloaded = reload(run, uri, overrides)
     stored, trial = reloaded.stored, reloaded.trial

@@ -26,7 +26,7 @@ def command(args: list[str]) -> int:
     """
     from rich.console import Console
 
-    from seqbench import config
+    from seqbench import config, searchpath
     from seqbench.sweeps.plan import plan, summary
 
     words = [word for word in args if word not in FLAGS]
@@ -35,7 +35,7 @@ def command(args: list[str]) -> int:
             raise Refused(
                 f"seqbench plan: '{word}' is of no use here; it takes a sweep's overrides"
             )
-    config.enable()
+    searchpath.enable()
     config.check_choices(words)
     found = plan(words)
     console = Console(highlight=False, emoji=False)

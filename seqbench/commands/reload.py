@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seqbench.commands.run import Trial, load, provenance
 from seqbench.errors import Refused
 from seqbench.settings import Settings, TrackingSettings
+from seqbench.trial import Trial, load, provenance
 
 if TYPE_CHECKING:
     from seqbench.tracking.stored import StoredRun

@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from seqbench import config
+from seqbench import config, searchpath
 
 
 def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
@@ -33,7 +33,7 @@ def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
     Raises:
         Refused: an override is wrong; one line that says how.
     """
-    config.enable()
+    searchpath.enable()
     composed: dict[tuple[str, ...], DictConfig] = {}
     found = []
     with config.hydra() as loader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal, get_args
 from seqbench import config
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
+from seqbench.records import MetricInfo
 from seqbench.settings import Rerun, Settings, TrackingSettings
 from seqbench.sweeps.members import compose_each, sweep_members
 from seqbench.tracking.trials import StoredTrial, stored_trials
@@ -38,6 +40,8 @@ class Planned:
         reason: of a state that has one, in one line.
         run_id: of the run that the state was read from; empty without one.
         seconds: that this trial took when it finished; None if it has not.
+        metric: the primary one, of a trial that has finished.
+        score: its value on test.
     """
 
     overrides: list[str]
@@ -46,6 +50,8 @@ class Planned:
     reason: str = ""
     run_id: str = ""
     seconds: float | None = None
+    metric: MetricInfo | None = None
+    score: float = math.nan
 
     @property
     def task(self) -> str:
@@ -114,6 +120,18 @@ def plan(overrides: Sequence[str]) -> Plan:
     return Plan(planned, rerun, seconds)
 
 
+def state_of(settings: Settings) -> tuple[State, str]:
+    """Return how one trial stands now, and its run.
+
+    Raises:
+        Refused: the tracking store cannot be used.
+    """
+    asked = identity(settings)
+    before = stored_trials(settings.tracking, asked.configuration)
+    found = _planned([], settings, asked, before)
+    return found.state, found.run_id
+
+
 def summary(planned: Sequence[Planned]) -> str:
     """Return how many trials are in which state: ``24 trials: 20 finished, 4 new``."""
     counts = Counter(item.state for item in planned)
@@ -135,13 +153,17 @@ def _planned(
     same = [trial for trial in before if not asked.changed(trial.parts)]
     for trial in same:
         if trial.status == "FINISHED":
-            return Planned(words, settings, "finished", "", trial.run_id, trial.seconds)
+            return Planned(
+                words, settings, "finished", "", trial.run_id,
+                trial.seconds, trial.metric, trial.score,
+            )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
             return Planned(words, settings, "running", "", trial.run_id)
     for trial in same:
-        if trial.status == "FAILED":
-            return Planned(words, settings, "failed", trial.reason, trial.run_id)
+        if trial.status in ("FAILED", "TIMEOUT", "OOM"):
+            reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
+            return Planned(words, settings, "failed", reason, trial.run_id)
         return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
     finished = [trial for trial in before if trial.status == "FINISHED"]
     if finished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sqlite3
@@ -10,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -22,7 +24,7 @@ from seqbench.tracking.address import Address, is_ready, locate, make_folder
 from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.signals import uninterrupted
 from seqbench.tracking.stored import SHORT, StoredRun, read_run
-from seqbench.tracking.tracked import CONFIG, TrackedRun, flatten, log_parameters
+from seqbench.tracking.tracked import CONFIG, STATUS, TrackedRun, flatten, log_parameters
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 CONFIGURATION, PARTS = "seqbench.configuration", "seqbench.parts"
 """Tags that say which trial a run is of, see :class:`seqbench.identity.Identity`."""
+PRIMARY = "seqbench.primary"
+"""Tag that says by which metric a trial is judged, as JSON."""
+SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
+"""Tags of the run of a sweep: its command as JSON, and a hash of it."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
@@ -67,7 +73,7 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
                 experiments = [_experiment_id(client, settings.experiment, address)]
             else:
                 experiments = _all_experiments(client)
-            store = Store(client, experiments, address)
+            store = Store(client, experiments, address, settings.parent)
             store.repaired = store.repair()
         except Exception as error:
             raise unusable(address, error) from error
@@ -90,10 +96,18 @@ class Store:
         experiments: MLflow's identifiers of the experiments whose runs are found; the first one
             takes new runs.
         address: where it is.
+        parent: run under which new runs are nested.
     """
 
-    def __init__(self, client: MlflowClient, experiments: list[str], address: Address) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiments: list[str],
+        address: Address,
+        parent: str | None = None,
+    ) -> None:
         self._client = client
+        self._parent = parent
         self._experiments = experiments
         self.address = address
         self.repaired = 0
@@ -122,7 +136,10 @@ class Store:
             "seqbench.pid": str(pid),
             "seqbench.host": processes.host(),
             "seqbench.process_started": processes.started(pid),
+            PRIMARY: json.dumps(asdict(trial.primary)),
         }
+        if self._parent:
+            identity["mlflow.parentRunId"] = self._parent
         text = json.dumps(config, indent=2, sort_keys=True)
         run_id = ""
         with mlflow_client.quiet():
@@ -151,6 +168,73 @@ class Store:
             self._client.set_tag(run_id, "seqbench.reason", reason)
         with uninterrupted(), contextlib.suppress(Exception):
             self._client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+
+    def start_sweep(self, name: str, words: str) -> str:
+        """Start the run under which those of a sweep's trials are nested, or go on with it.
+
+        Args:
+            name: what a person reads.
+            words: what makes it the same sweep again, see :data:`SWEEP`.
+
+        Returns:
+            The run's identifier.
+
+        Raises:
+            Refused: the store does not take the run.
+        """
+        pid = os.getpid()
+        tags = {
+            SWEEP: words,
+            SWEEP_KEY: hashlib.sha256(words.encode()).hexdigest()[:16],
+            "seqbench.pid": str(pid),
+            "seqbench.host": processes.host(),
+            "seqbench.process_started": processes.started(pid),
+            "seqbench.reason": "",
+        }
+        with mlflow_client.quiet():
+            try:
+                query = f"tags.`{SWEEP_KEY}` = '{tags[SWEEP_KEY]}'"
+                known = self._client.search_runs(self._experiments[:1], query, max_results=1)
+                if not known:
+                    run = self._client.create_run(
+                        self._experiments[0], tags=tags, run_name=f"sweep {name}"[:250]
+                    )
+                    return str(run.info.run_id)
+                run_id = str(known[0].info.run_id)
+                for tag, value in tags.items():
+                    self._client.set_tag(run_id, tag, value)
+                self._client.update_run(run_id, status="RUNNING")
+                return run_id
+            except Exception as error:
+                raise unusable(self.address, error) from error
+
+    def end_sweep(self, run_id: str, status: str, summary: str) -> None:
+        """End a sweep's run; a store that fails now is left alone.
+
+        Args:
+            run_id: what :meth:`start_sweep` returned.
+            status: of MLflow's words.
+            summary: how many trials ended how.
+        """
+        with mlflow_client.quiet(), uninterrupted(), contextlib.suppress(Exception):
+            self._client.set_tag(run_id, "seqbench.reason", summary)
+            self._client.set_terminated(run_id, status)
+
+    def bury(self, configuration: str, status: str, reason: str) -> None:
+        """Say how the latest trial of a configuration ended, whose process could not.
+
+        Args:
+            configuration: see :class:`seqbench.identity.Identity`.
+            status: of the record's words.
+            reason: in one line.
+        """
+        query = f"tags.`{CONFIGURATION}` = '{configuration}'"
+        with mlflow_client.quiet(), uninterrupted(), contextlib.suppress(Exception):
+            for run in self._client.search_runs(self._experiments[:1], query, max_results=1):
+                if run.info.status in ("RUNNING", "KILLED"):
+                    self._client.set_tag(run.info.run_id, STATUS, status)
+                    self._client.set_tag(run.info.run_id, "seqbench.reason", reason)
+                    self._client.set_terminated(run.info.run_id, "FAILED")
 
     def find(self, run: str) -> StoredRun:
         """Return a finished run of the store's experiments, see :func:`open_store`.

@@ -106,6 +106,8 @@ def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:
         Refused: it did not finish, or a file of it is missing or damaged.
     """
     run_id = run.info.run_id
+    if "seqbench.key" not in run.data.tags:
+        raise Refused(f"run {run_id[:SHORT]} is a sweep, and no trial; choose one of its trials")
     if run.info.status != "FINISHED":
         reason = run.data.tags.get("seqbench.reason", "")
         status = f"{run.info.status}: {reason}" if reason else run.info.status

@@ -28,6 +28,10 @@ RECORD = "record.json"
 CONFIG = "config.json"
 """File in which a run keeps its resolved configuration."""
 
+STATUS = "seqbench.status"
+"""Tag that says how a trial ended in this project's words; MLflow has fewer."""
+_STATUSES = {"TIMEOUT": "FAILED", "OOM": "FAILED"}
+
 _logger = logging.getLogger(__name__)
 
 # MLflow's limits for one call, and for one entry.
@@ -118,7 +122,7 @@ class TrackedRun(RunLog):
         """End the run, though the store failed before; return whether it took that."""
         try:
             with mlflow_client.quiet():
-                self._client.set_terminated(self.run_id, status)
+                self._client.set_terminated(self.run_id, _STATUSES.get(status, status))
         except Exception:
             return False
         return True
@@ -240,6 +244,7 @@ def _checked(record: TrialRecord) -> _Result:
         record.reason = "; ".join(filter(None, [record.reason, *problems]))
         record.status = "FAILED" if record.status == "FINISHED" else record.status
         text = json.dumps(vars(record), indent=2, skipkeys=True, default=_readable)
+    tags[STATUS] = record.status
     if record.reason:
         tags["seqbench.reason"] = str(record.reason)
     return _Result(metrics, tags, text)

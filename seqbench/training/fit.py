@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seqbench.api import Model, Task
 from seqbench.errors import Refused, TrialFailed
-from seqbench.settings import Recipe, TrainerSettings
+from seqbench.settings import Limits, Recipe, TrainerSettings
 from seqbench.training.callbacks import (
     Checkpoints,
     DropoutSeed,
@@ -26,6 +26,7 @@ from seqbench.training.callbacks import (
     History,
 )
 from seqbench.training.data import TrialData
+from seqbench.training.limits import LimitCheck
 from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
 from seqbench.training.seeds import derive
@@ -107,6 +108,8 @@ def fit(
     title: str,
     checkpoint: Path,
     listener: EpochListener,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    spent: float = 0.0,
 ) -> Fitted:
     """Train until the validation monitor stops improving, and select the best epoch.
 
@@ -125,9 +128,11 @@ def fit(
         checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``; its folder is
             made, and is this training's own.
         listener: called after every epoch.
+        limits: what the trial may use.
+        spent: seconds of training that it has used before, for other folds.
 
     Raises:
-        TrialFailed: the loss is no longer finite.
+        TrialFailed: the loss is no longer finite, or a limit is reached.
         KeyboardInterrupt: the user stopped it.
     """
     result, state = checkpoint.with_suffix(".json"), checkpoint.with_suffix(".state")
@@ -146,7 +151,13 @@ def fit(
         f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
     )
     keeper = Checkpoints(checkpoint, state, monitor.name, monitor.direction)
-    callbacks: list[Callback] = [DropoutSeed(seed), history, stopping, keeper]
+    callbacks: list[Callback] = [
+        DropoutSeed(seed),
+        history,
+        stopping,
+        keeper,
+        LimitCheck(limits, lambda: spent + history.seconds),
+    ]
     if trainer.progress:
         callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):

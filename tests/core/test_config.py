@@ -11,7 +11,7 @@ import pytest
 from hydra.errors import ConfigCompositionException
 
 import seqbench.conf
-from seqbench import config
+from seqbench import config, searchpath
 from seqbench.errors import Refused
 from seqbench.registry import DISABLED, KINDS, Kind, add_plugin_file, registry
 from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
@@ -71,7 +71,7 @@ def test_yaml_says_what_the_dataclass_says(file: str, expected: object) -> None:
 def test_yaml_says_what_the_signature_says(kind: Kind) -> None:
     """Each built-in's YAML has its name, and the keys and defaults of its constructor."""
     for name in registry().names(kind):
-        expected = config.from_signature(registry().get(kind, name))
+        expected = searchpath.from_signature(registry().get(kind, name))
         found = yaml_keys(CONF / kind / f"{name}.yaml")
         if "defaults" not in found:  # then it is another name of a variant
             assert expected == found
@@ -231,7 +231,7 @@ def test_parameters_that_a_configuration_cannot_hold(plugin: Plugin) -> None:
     code = (folder / "zeta_code.py").read_text()
     odd = "width: int = 8, pole=1j, rest=..., by={1: 2}, pair=[print]"
     (folder / "zeta_code.py").write_text(code.replace("width: int = 8", odd))
-    assert {"name": "wide", "width": 8, "rate": 0.5} == config.from_signature(
+    assert {"name": "wide", "width": 8, "rate": 0.5} == searchpath.from_signature(
         registry().get("model", "wide")
     )
     assert settings("model=wide", "model.width=3").model_parameters["width"] == 3
@@ -287,9 +287,3 @@ def test_configurations_that_are_not_there(distribution: Plugin) -> None:
     message = "plugin 'lost' (lost 1.0): its configurations, lost_conf, are not found"
     assert [message] == registry().problems
     assert settings().model == "lstm"
-
-
-def test_sweep_members() -> None:
-    members = config.sweep_members(["model=lstm,gru", "seed=1,2", "recipe.lr=0.1"])
-    assert members[0] == ["model=lstm", "seed=1", "recipe.lr=0.1"]
-    assert len(members) == 4

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from seqbench.commands import evaluate
-from seqbench.commands.run import Trial, load, new_record, provenance
 from seqbench.config import compose, settings
 from seqbench.errors import Refused
 from seqbench.tracking.store import Store, open_store
 from seqbench.tracking.tracked import CONFIG
 from seqbench.training.data import TrialData
 from seqbench.training.scoring import FoldScores, model_rows
+from seqbench.trial import Trial, load, new_record, provenance
 
 CHECKPOINT = "checkpoint/best.ckpt"
 CHORD = [60, 64, 67, 72]

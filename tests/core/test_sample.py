@@ -15,13 +15,13 @@ import torch
 from seqbench.api import SequenceInput
 from seqbench.api.generative import GenerativeTask
 from seqbench.commands import sample
-from seqbench.commands.run import load, new_record, provenance
 from seqbench.config import compose, settings
 from seqbench.errors import Refused
 from seqbench.records import Status
 from seqbench.tasks.music.pianoroll import to_roll
 from seqbench.tasks.music.sources import read_midi
 from seqbench.tracking.store import open_store
+from seqbench.trial import load, new_record, provenance
 
 CHORD = [60, 64, 67, 72]
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from seqbench import config
-from seqbench.commands import run
 from seqbench.errors import Refused, TrialFailed
 from seqbench.records import TrialRecord
 from seqbench.registry import add_plugin_file
+from seqbench.runner import run
 
 TASK = '''
 import torch
@@ -90,7 +90,7 @@ def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
             add_plugin_file(str(tmp_path / "odd.py"))
             words = (*words, "model=odd")
         fixed = ("task=toy", "tracking=none", "recipe.max_epochs=1", "trainer.progress=false")
-        return run.run(config.settings(config.compose([*fixed, *words])))
+        return run(config.settings(config.compose([*fixed, *words])))
 
     return start
 

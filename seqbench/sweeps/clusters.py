@@ -1,0 +1,133 @@
+"""Sweeps on clusters: Slurm through submitit, and Ray. Both are optional."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from seqbench.errors import Refused
+from seqbench.settings import Rerun
+from seqbench.sweeps.job import Outcome, work
+from seqbench.sweeps.launchers import TrialLauncher, count, first_line, jobs
+from seqbench.sweeps.plan import Planned
+from seqbench.tracking.address import RUNS_FOLDER
+
+
+class SlurmLauncher(TrialLauncher):
+    """An array of Slurm jobs, through submitit; one that is preempted goes on where it was.
+
+    Args:
+        cluster: ``slurm``; ``local`` runs the same jobs as processes of this machine.
+        folder: for submitit's files, on a file system that all nodes see.
+        at_once: how many jobs run at a time.
+        parameters: submitit's own, for example ``timeout_min``, ``slurm_partition``, ``mem_gb``.
+    """
+
+    def __init__(
+        self,
+        cluster: str = "slurm",
+        folder: str = f"{RUNS_FOLDER}/slurm",
+        at_once: int = 256,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if cluster not in ("slurm", "local"):
+            raise Refused(f"hydra.launcher.cluster must be slurm or local, not {cluster}")
+        self._cluster = cluster
+        self._folder = folder
+        self.at_once = count("hydra.launcher.at_once", at_once, 256)
+        self._parameters = dict(parameters or {})
+
+    def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
+        """Submit trials, and wait for them."""
+        try:
+            import submitit
+        except ImportError as error:
+            raise _missing("slurm", "submitit") from error
+        from seqbench.sweeps.requeued import RequeuedWork
+
+        parameters = dict(self._parameters)
+        if self._cluster == "slurm":
+            parameters.setdefault("slurm_array_parallelism", self.at_once)
+        try:
+            executor = submitit.AutoExecutor(folder=self._folder, cluster=self._cluster)
+            executor.update_parameters(**parameters)
+        except Exception as error:  # submitit raises its own, RuntimeError and TypeError
+            raise Refused(f"hydra/launcher=slurm: {first_line(error)}") from error
+        waiting = list(enumerate(jobs(trials, rerun)))
+        # Slurm itself holds jobs back; as local processes they would all start at once.
+        most = len(waiting) if self._cluster == "slurm" else self.at_once
+        running: dict[int, Any] = {}
+        try:
+            while waiting or running:
+                batch, waiting = waiting[: most - len(running)], waiting[most - len(running) :]
+                if batch:
+                    submitted = executor.map_array(RequeuedWork(), [job for _, job in batch])
+                    running.update(zip([number for number, _ in batch], submitted, strict=True))
+                for number in [number for number, job in running.items() if job.done()]:
+                    job = running.pop(number)
+                    try:
+                        yield number, job.result()
+                    except Exception as error:
+                        yield number, Outcome("FAILED", f"job {job.job_id}: {first_line(error)}")
+                time.sleep(0.2)
+        finally:
+            for job in running.values():
+                job.cancel(check=False)
+
+
+class RayLauncher(TrialLauncher):
+    """Tasks of a Ray cluster.
+
+    Args:
+        address: of the cluster; None starts Ray on this machine.
+        cpus: of a trial.
+        gpus: of a trial; may be a fraction.
+        options: what else ``ray.init`` takes.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        cpus: float = 1,
+        gpus: float = 0,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._address = address
+        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._options = dict(options or {})
+        self.at_once = max(1, int((os.cpu_count() or 1) / cpus)) if cpus else 1
+
+    def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
+        """Run trials as tasks."""
+        try:
+            import ray
+        except ImportError as error:
+            raise _missing("ray", "ray") from error
+        options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+        if self._address is not None:
+            options = {"address": self._address, "log_to_driver": False}
+        try:
+            ray.init(**{**options, **self._options})
+        except Exception as error:
+            raise Refused(f"hydra/launcher=ray: {first_line(error)}") from error
+        try:
+            self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            task = ray.remote(max_retries=0, **self._resources)(work)
+            waiting = {task.remote(job): number for number, job in enumerate(jobs(trials, rerun))}
+            while waiting:
+                for reference in ray.wait(list(waiting), timeout=1.0)[0]:
+                    number = waiting.pop(reference)
+                    try:
+                        yield number, ray.get(reference)
+                    except ray.exceptions.RayError as error:
+                        yield number, Outcome("FAILED", f"ray: {first_line(error)}")
+        finally:
+            ray.shutdown()
+
+
+def _missing(extra: str, package: str) -> Refused:
+    return Refused(f"hydra/launcher={extra} needs {package}: pip install 'seqbench[{extra}]'")

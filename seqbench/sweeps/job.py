@@ -1,0 +1,151 @@
+"""One trial of a sweep, in whatever process a launcher runs it; it says how it ended."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from seqbench import config, registry, searchpath
+from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
+from seqbench.records import MetricInfo, Status
+from seqbench.settings import Rerun, Settings
+from seqbench.sweeps.members import compose_each
+from seqbench.sweeps.plan import state_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial of a sweep ended.
+
+    Args:
+        status: the record's; or ``REFUSED``: it could not be started; ``ELSEWHERE``: another
+            process runs it just now, or has finished it meanwhile.
+        reason: why it has no result, in one line.
+        metric: the primary one; None without a result.
+        score: its value on test.
+        run_id: of its run; empty without one.
+        seconds: that it took from end to end.
+        died: whether the process died, so that its run is still said to go on.
+    """
+
+    status: Status | Literal["REFUSED", "ELSEWHERE"]
+    reason: str = ""
+    metric: MetricInfo | None = None
+    score: float = math.nan
+    run_id: str = ""
+    seconds: float = 0.0
+    died: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What of a process decides how a command's words are understood.
+
+    Args:
+        folder: the working directory.
+        plugin_files: given as ``+plugin=``.
+        config_folders: given as ``--config-dir``.
+    """
+
+    folder: str = field(default_factory=os.getcwd)
+    plugin_files: Sequence[str] = field(default_factory=registry.plugin_files)
+    config_folders: Sequence[str] = field(
+        default_factory=lambda: [str(folder) for folder in searchpath.own_folders()]
+    )
+
+    def enter(self) -> None:
+        """Make them this process's own.
+
+        Raises:
+            Refused: a plugin's file cannot be used.
+        """
+        if os.path.isdir(self.folder):  # a cluster's node may have other folders
+            os.chdir(self.folder)
+        for path in self.plugin_files:
+            registry.add_plugin_file(path)
+        for folder in self.config_folders:
+            searchpath.add_folder(Path(folder))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial as a launcher hands it to a worker.
+
+    Args:
+        overrides: of the trial.
+        around: of the process that runs the sweep.
+        rerun: whether it runs although it has finished meanwhile.
+    """
+
+    overrides: list[str]
+    around: Surroundings
+    rerun: Rerun
+
+
+def work(job: Job) -> Outcome:
+    """Run a trial in a worker process.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    try:
+        job.around.enter()
+        (composed,) = compose_each([job.overrides])
+        settings = config.settings(composed)
+    except Refused as refusal:
+        return Outcome("REFUSED", str(refusal))
+    return attempt(settings, job.rerun)
+
+
+def attempt(settings: Settings, rerun: Rerun) -> Outcome:
+    """Run a trial, unless another process has done so since the sweep was planned.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    began = time.perf_counter()
+    try:
+        if settings.tracking.parent and rerun != "always":
+            with suppress(Refused):  # a store that fails now is no reason not to train
+                state, run_id = state_of(settings)
+                if state == "finished":
+                    return Outcome("ELSEWHERE", "finished by another process", run_id=run_id)
+        from seqbench.runner import run
+
+        record = run(settings)
+    except Busy:
+        return Outcome("ELSEWHERE", "another process runs it")
+    except Refused as refusal:
+        return Outcome("REFUSED", str(refusal))
+    except TrialFailed as failure:
+        _show(failure)
+        return Outcome(failure.status, str(failure), seconds=time.perf_counter() - began)
+    except SystemExit as stop:
+        if is_interrupt(stop):
+            raise KeyboardInterrupt from stop
+        return Outcome("FAILED", f"the trial exited with code {stop.code}")
+    except Exception as error:
+        _show(error)
+        prefix = "" if isinstance(error, SeqbenchError) else f"{type(error).__name__}: "
+        return Outcome("FAILED", f"{prefix}{error}")
+    return Outcome(
+        "FINISHED",
+        metric=record.primary,
+        score=record.metrics[f"test/{record.primary.name}"],
+        run_id=record.run_id,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _show(error: BaseException) -> None:
+    if os.environ.get(TRACEBACK) == "1":
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)

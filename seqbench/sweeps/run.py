@@ -1,0 +1,258 @@
+"""Running what is left of a sweep."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from seqbench.errors import Refused, TrialFailed
+from seqbench.identity import identity
+from seqbench.reporting.sweep import TrialResult
+from seqbench.settings import Settings, TrackingSettings
+from seqbench.sweeps.job import Outcome, Surroundings
+from seqbench.sweeps.launchers import TrialLauncher
+from seqbench.sweeps.plan import Plan, Planned, plan, summary
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from seqbench.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A trial of a sweep that has ended.
+
+    Args:
+        trial: as it was planned.
+        outcome: how it ended; None if it did not run, because of how it stood.
+    """
+
+    trial: Planned
+    outcome: Outcome | None
+
+
+def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
+    """Run those trials of a sweep that are due, nested in MLflow under a run of the sweep's own.
+
+    Args:
+        overrides: of the sweep, for example ``model=lstm,gru``.
+        launcher: where trials run.
+
+    Returns:
+        Every trial of the sweep, in its order.
+
+    Raises:
+        Refused: an override is wrong, or the tracking store cannot be used.
+        KeyboardInterrupt: the user stopped it.
+    """
+    found = plan(overrides)
+    due = [number for number, item in enumerate(found.trials) if item.runs(found.rerun)]
+    outcomes: dict[int, Outcome] = {}
+    for number in due:
+        if found.trials[number].settings is None:
+            outcomes[number] = Outcome("REFUSED", found.trials[number].reason)
+    due = [number for number in due if number not in outcomes]
+    left = f"{len(due)} to run (rerun={found.rerun})"
+    names = _names(found.trials)
+    _say(f"{summary(found.trials)}; {left}")
+    for number, refused in outcomes.items():
+        _say(f"{names[number]}: {refused.reason}")
+    if due:
+        with _sweep_runs(overrides, found, due, outcomes) as trials:
+            ended = _report(
+                launcher.outcomes(trials, found.rerun),
+                [names[number] for number in due],
+                launcher.at_once,
+            )
+            for position, outcome in ended:
+                outcomes[due[position]] = outcome
+                if outcome.died:
+                    _bury(trials[position].settings, outcome)
+    return [Ran(item, outcomes.get(number)) for number, item in enumerate(found.trials)]
+
+
+def results(ran: Sequence[Ran]) -> list[TrialResult]:
+    """Return what is told of the trials of a sweep."""
+    keys = [_keys(item.trial.overrides) for item in ran]
+    varied = _varied(keys) - {"seed"}
+    found = []
+    for item, words in zip(ran, keys, strict=True):
+        done = item.outcome if item.outcome and item.outcome.metric else item.trial
+        seed = item.trial.settings.seed if item.trial.settings else words.get("seed", "")
+        found.append(
+            TrialResult(
+                task=item.trial.task,
+                model=item.trial.model,
+                changes=" ".join(f"{key}={words[key]}" for key in words if key in varied),
+                seed=str(seed),
+                status=status(item),
+                reason=item.outcome.reason if item.outcome else item.trial.reason,
+                metric=done.metric,
+                score=done.score,
+            )
+        )
+    return found
+
+
+def _keys(overrides: Sequence[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (word.partition("=") for word in overrides)}
+
+
+def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
+    """Return what differs between trials, beside task and model."""
+    every = {key for words in keys for key in words} - {"task", "model"}
+    return {key for key in every if len({words.get(key) for words in keys}) > 1}
+
+
+def failures(ran: Sequence[Ran]) -> None:
+    """Raise if a trial of a sweep has failed, now or before.
+
+    Raises:
+        Refused: every trial was refused.
+        TrialFailed: one failed.
+    """
+    failed = [item for item in ran if status(item) not in _WELL]
+    if not failed:
+        return
+    message = f"{len(failed)} of {len(ran)} trial{'s' * (len(ran) != 1)} failed"
+    if all(item.outcome is not None and item.outcome.status == "REFUSED" for item in ran):
+        raise Refused(message)
+    raise TrialFailed(message)
+
+
+_WELL = ("FINISHED", "ELSEWHERE", "RUNNING", "STALE")
+
+
+def status(item: Ran) -> str:
+    """Return how a trial of a sweep stands after it: the record's words, or the plan's."""
+    if item.outcome is not None:
+        return item.outcome.status
+    return item.trial.state.upper()
+
+
+@contextmanager
+def _sweep_runs(
+    overrides: Sequence[str], found: Plan, due: Sequence[int], outcomes: dict[int, Outcome]
+) -> Iterator[list[Planned]]:
+    """Start a sweep's run in each store that its trials log to, and give the trials its name."""
+    from seqbench.tracking.store import open_store
+
+    stores: dict[TrackingSettings, tuple[Store, str]] = {}
+    trials = []
+    words = json.dumps({"overrides": sorted(overrides), **asdict(Surroundings())}, sort_keys=True)
+    for item in (found.trials[number] for number in due):
+        assert item.settings is not None
+        tracking = item.settings.tracking
+        if not tracking.enabled:
+            trials.append(item)
+            continue
+        if tracking not in stores:
+            store = open_store(tracking)
+            stores[tracking] = store, store.start_sweep(shlex.join(overrides), words)
+        parent = stores[tracking][1]
+        settings = replace(item.settings, tracking=replace(tracking, parent=parent))
+        own = [*item.overrides, f"tracking.parent={parent}"]
+        trials.append(replace(item, settings=settings, overrides=own))
+    ended = "KILLED"
+    try:
+        yield trials
+        ended = "FINISHED" if all(outcomes[number].status in _WELL for number in due) else "FAILED"
+    finally:
+        counts = Counter(outcomes[number].status for number in due if number in outcomes)
+        text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        for store, parent in stores.values():
+            store.end_sweep(parent, ended, f"{len(due)} trials: {text or 'none has ended'}")
+
+
+def _report(
+    ended: Iterator[tuple[int, Outcome]], names: Sequence[str], at_once: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Say of each trial how it ended, as it does, and how long the rest may take."""
+    began = time.monotonic()
+    with _progress(len(names), at_once) as bar:
+        try:
+            for count, (number, outcome) in enumerate(ended, start=1):
+                took = time.monotonic() - began
+                left = took / count * (len(names) - count)
+                text = f"[{count}/{len(names)}] {names[number]}: {_result(outcome)}"
+                if count < len(names):
+                    text += f" (about {duration(left)} left)"
+                _say(text, bar)
+                if bar is not None:
+                    bar.update(bar.task_ids[0], completed=count)
+                yield number, outcome
+        except KeyboardInterrupt:
+            _say("stopped: what has finished is kept, and the same command goes on", bar)
+            raise
+
+
+@contextmanager
+def _progress(total: int, at_once: int) -> Iterator[Progress | None]:
+    """Show a bar over trials on a terminal, unless each trial shows its own."""
+    if at_once == 1 or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        bar.add_task("trials", total=total)
+        yield bar
+
+
+def _bury(settings: Settings | None, outcome: Outcome) -> None:
+    """Log how a trial ended whose process died."""
+    from seqbench.tracking.store import open_store
+
+    if settings is not None and settings.tracking.enabled:
+        configuration = identity(settings).configuration
+        try:
+            open_store(settings.tracking).bury(configuration, outcome.status, outcome.reason)
+        except Refused as refusal:
+            _say(str(refusal))
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.status == "FINISHED" and outcome.metric is not None:
+        score = f"{outcome.metric.name} {outcome.score:.4g} {outcome.metric.unit}".rstrip()
+        return f"{score}, {duration(outcome.seconds)}"
+    if outcome.status == "ELSEWHERE":
+        return outcome.reason
+    return f"{outcome.status}: {outcome.reason}"
+
+
+def _names(trials: Sequence[Planned]) -> list[str]:
+    """Return what a person calls each trial: what tells it from the others."""
+    keys = [_keys(trial.overrides) for trial in trials]
+    varied = _varied(keys)
+    names = []
+    for trial, words in zip(trials, keys, strict=True):
+        others = [f"{key}={words[key]}" for key in words if key in varied]
+        names.append(" ".join([trial.task, trial.model, *others]))
+    return names
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person reads it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _say(text: str, bar: Progress | None = None) -> None:
+    line = f"seqbench: {' '.join(text.split())}"
+    if bar is None:
+        sys.stderr.write(f"{line}\n")
+    else:
+        bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
