@@ -42,6 +42,7 @@ class Planned:
         seconds: that this trial took when it finished; None if it has not.
         metric: the primary one, of a trial that has finished.
         score: its value on test.
+        monitor: value of the metric that selected the epoch, on validation.
     """
 
     overrides: list[str]
@@ -52,6 +53,7 @@ class Planned:
     seconds: float | None = None
     metric: MetricInfo | None = None
     score: float = math.nan
+    monitor: float = math.nan
 
     @property
     def task(self) -> str:
@@ -91,7 +93,20 @@ class Plan:
 def plan(overrides: Sequence[str]) -> Plan:
     """Return every trial of a sweep, and how it stands.
 
-    Neither data nor torch are loaded.
+    Args:
+        overrides: of the sweep, for example ``model=lstm,gru``.
+
+    Raises:
+        Refused: an override is wrong, or the tracking store cannot be used.
+    """
+    return plan_members(sweep_members(overrides))
+
+
+def plan_members(members: Sequence[list[str]]) -> Plan:
+    """Return how trials stand. Neither data nor torch are loaded.
+
+    Args:
+        members: the overrides of each trial.
 
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
@@ -99,7 +114,6 @@ def plan(overrides: Sequence[str]) -> Plan:
     stored: dict[TrackingSettings, dict[str, list[StoredTrial]]] = {}
     planned = []
     rerun: Rerun = "stale"
-    members = sweep_members(overrides)
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
             rerun = config.rerun(composed)
@@ -155,7 +169,7 @@ def _planned(
         if trial.status == "FINISHED":
             return Planned(
                 words, settings, "finished", "", trial.run_id,
-                trial.seconds, trial.metric, trial.score,
+                trial.seconds, trial.metric, trial.score, trial.monitor,
             )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
