@@ -27,9 +27,10 @@ def command(args: list[str]) -> int:
     from rich.console import Console
 
     from seqbench import config, searchpath
+    from seqbench.sweeps.members import split_words
     from seqbench.sweeps.plan import plan, summary
 
-    words = [word for word in args if word not in FLAGS]
+    words, _ = split_words([word for word in args if word not in FLAGS])
     for word in words:
         if word.startswith("-"):
             raise Refused(

@@ -30,6 +30,7 @@ class Outcome:
         reason: why it has no result, in one line.
         metric: the primary one; None without a result.
         score: its value on test.
+        monitor: value of the metric that selected the epoch, on validation.
         run_id: of its run; empty without one.
         seconds: that it took from end to end.
         died: whether the process died, so that its run is still said to go on.
@@ -39,6 +40,7 @@ class Outcome:
     reason: str = ""
     metric: MetricInfo | None = None
     score: float = math.nan
+    monitor: float = math.nan
     run_id: str = ""
     seconds: float = 0.0
     died: bool = False
@@ -139,6 +141,7 @@ def attempt(settings: Settings, rerun: Rerun) -> Outcome:
         "FINISHED",
         metric=record.primary,
         score=record.metrics[f"test/{record.primary.name}"],
+        monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,
     )

@@ -24,6 +24,12 @@ def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
     return BasicSweeper.split_arguments(parsed, None)[0]
 
 
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what of a sweep's command is of its trials, and what of Hydra, as its launcher."""
+    of_hydra = [word for word in words if word.lstrip("+~").startswith(("hydra/", "hydra."))]
+    return [word for word in words if word not in of_hydra], of_hydra
+
+
 def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
     """Compose the configuration of each trial.
 

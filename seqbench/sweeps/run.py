@@ -53,7 +53,21 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
         Refused: an override is wrong, or the tracking store cannot be used.
         KeyboardInterrupt: the user stopped it.
     """
-    found = plan(overrides)
+    return run_plan(plan(overrides), overrides, launcher)
+
+
+def run_plan(found: Plan, words: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
+    """Run the trials of a plan that are due.
+
+    Args:
+        found: the plan.
+        words: of the command; they name the sweep, and the same words are the same sweep.
+        launcher: where trials run.
+
+    Raises:
+        Refused: the tracking store cannot be used.
+        KeyboardInterrupt: the user stopped it.
+    """
     due = [number for number, item in enumerate(found.trials) if item.runs(found.rerun)]
     outcomes: dict[int, Outcome] = {}
     for number in due:
@@ -66,7 +80,7 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
     for number, refused in outcomes.items():
         _say(f"{names[number]}: {refused.reason}")
     if due:
-        with _sweep_runs(overrides, found, due, outcomes) as trials:
+        with _sweep_runs(words, found, due, outcomes) as trials:
             ended = _report(
                 launcher.outcomes(trials, found.rerun),
                 [names[number] for number in due],

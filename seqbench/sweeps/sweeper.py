@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from seqbench import config, searchpath
 from seqbench.errors import Refused
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
@@ -40,6 +42,36 @@ def register() -> None:
     # Hydra's own basic launcher stands there, and a file of that name would be held against it.
     basic = {"_target_": f"{PACKAGE}.{BasicLauncher.__name__}"}
     ConfigStore.instance().store(group="hydra/launcher", name="basic", node=basic)
+
+
+def make_launcher(words: Sequence[str]) -> TrialLauncher:
+    """Return the launcher that a command's words choose.
+
+    Args:
+        words: ``hydra/launcher=NAME`` and ``hydra.launcher.PARAMETER=VALUE``; none is ``basic``.
+
+    Raises:
+        Refused: it is unknown, or refuses a parameter.
+    """
+    register()
+    searchpath.enable()
+    try:
+        with config.hydra():
+            node = compose(config.CONFIG_NAME, list(words), return_hydra_config=True)
+            chosen = OmegaConf.to_container(node.hydra.launcher, resolve=True)
+    except Exception as error:
+        raise config.explain(error, words) from error
+    assert isinstance(chosen, dict)
+    target = str(chosen.pop("_target_"))
+    for launcher in LAUNCHERS.values():
+        if target == f"{PACKAGE}.{launcher.__name__}":
+            return launcher(**{str(key): value for key, value in chosen.items()})
+    raise _not_ours()
+
+
+def _not_ours() -> Refused:
+    known = ", ".join(LAUNCHERS)
+    return Refused(f"hydra/launcher must be one of {known}: with others a sweep cannot be resumed")
 
 
 class SeqbenchSweeper(Sweeper):
@@ -78,8 +110,7 @@ class SeqbenchSweeper(Sweeper):
         from seqbench.reporting.sweep import print_sweep
 
         if not isinstance(self._launcher, TrialLauncher):
-            known = ", ".join(LAUNCHERS)
-            raise Refused(f"hydra/launcher must be one of {known}: others cannot be resumed")
+            raise _not_ours()
         ran = run_sweep(list(arguments), self._launcher)
         print_sweep(results(ran))
         failures(ran)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 CONFIGURATION, PARTS = "seqbench.configuration", "seqbench.parts"
 """Tags that say which trial a run is of, see :class:`seqbench.identity.Identity`."""
-PRIMARY = "seqbench.primary"
-"""Tag that says by which metric a trial is judged, as JSON."""
+PRIMARY, MONITOR = "seqbench.primary", "seqbench.monitor"
+"""Tags that say by which metric a trial is judged, and which selects its epoch, as JSON."""
 SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
 """Tags of the run of a sweep: its command as JSON, and a hash of it."""
 COUNT_LIMIT = 1000
@@ -137,6 +137,7 @@ class Store:
             "seqbench.host": processes.host(),
             "seqbench.process_started": processes.started(pid),
             PRIMARY: json.dumps(asdict(trial.primary)),
+            MONITOR: json.dumps(asdict(trial.monitor)),
         }
         if self._parent:
             identity["mlflow.parentRunId"] = self._parent

@@ -14,7 +14,7 @@ from seqbench.records import MetricInfo
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
-from seqbench.tracking.store import CONFIGURATION, PARTS, PRIMARY, unusable
+from seqbench.tracking.store import CONFIGURATION, MONITOR, PARTS, PRIMARY, unusable
 from seqbench.tracking.tracked import STATUS
 
 _RUNS_PER_PAGE = 1000
@@ -36,6 +36,7 @@ class StoredTrial:
         seconds: from its start to its end; None while it runs.
         metric: the primary one; None if the run does not say.
         score: its value on test; NaN without.
+        monitor: value of the metric that selected the epoch, on validation; NaN without.
     """
 
     run_id: str
@@ -49,6 +50,7 @@ class StoredTrial:
     seconds: float | None
     metric: MetricInfo | None = None
     score: float = math.nan
+    monitor: float = math.nan
 
 
 def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[StoredTrial]:
@@ -130,7 +132,7 @@ def _read_database(database: Path, experiment: str, configuration: str) -> Itera
             runs[run_id] = (status, start, end)
             tags.setdefault(run_id, {})[key] = value
         rows = connection.execute(
-            "SELECT run_uuid, key, value FROM latest_metrics WHERE key LIKE 'test/%' AND NOT is_nan"
+            "SELECT run_uuid, key, value FROM latest_metrics WHERE (key LIKE 'test/%' OR key LIKE 'best/valid/%') AND NOT is_nan"
         )
         for run_id, key, value in rows:
             metrics.setdefault(run_id, {})[key] = value
@@ -153,6 +155,7 @@ def _trial(
         if processes.is_gone(pid, tags.get("seqbench.process_started", "")):
             status, reason = "KILLED", f"process {pid} ended without saying so"
     metric = MetricInfo(**json.loads(tags[PRIMARY])) if PRIMARY in tags else None
+    monitor = f"best/valid/{json.loads(tags[MONITOR])['name']}" if MONITOR in tags else ""
     return StoredTrial(
         run_id=run_id,
         status=status,
@@ -165,4 +168,5 @@ def _trial(
         seconds=None if end is None else (end - start) / 1000,
         metric=metric,
         score=metrics.get(f"test/{metric.name}", math.nan) if metric else math.nan,
+        monitor=metrics.get(monitor, math.nan),
     )
