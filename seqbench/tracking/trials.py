@@ -132,7 +132,8 @@ def _read_database(database: Path, experiment: str, configuration: str) -> Itera
             runs[run_id] = (status, start, end)
             tags.setdefault(run_id, {})[key] = value
         rows = connection.execute(
-            "SELECT run_uuid, key, value FROM latest_metrics WHERE (key LIKE 'test/%' OR key LIKE 'best/valid/%') AND NOT is_nan"
+            "SELECT run_uuid, key, value FROM latest_metrics"
+            " WHERE (key LIKE 'test/%' OR key LIKE 'best/valid/%') AND NOT is_nan"
         )
         for run_id, key, value in rows:
             metrics.setdefault(run_id, {})[key] = value
