@@ -89,6 +89,12 @@ SUBCOMMANDS = {
         "[-m] key=value,value ...",
         "Say what a sweep has finished, what it would run, and how long that may take.",
     ),
+    "status": Subcommand(
+        "status",
+        "[tracking.uri=URI] [tracking.experiment=NAME] [key=value,value ...]",
+        "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
+        "and why.",
+    ),
     "doctor": Subcommand(
         "doctor",
         "",

@@ -41,23 +41,25 @@ def command(args: list[str]) -> int:
     found = plan(words)
     console = Console(highlight=False, emoji=False)
     console.print()
-    console.print(_table(found), crop=False)
+    console.print(plan_table(found), crop=False)
     left = [item for item in found.trials if item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
-    for line in _reasons(found.trials):
+    for line in reasons(found.trials):
         console.print(line, crop=False, soft_wrap=True)
     if left:
-        console.print(_time_left(found, left))
+        console.print(time_left(found, left))
     return EXIT_DONE
 
 
-def _table(found: Plan) -> Table:
+def plan_table(found: Plan) -> Table:
+    """Return how many trials of each model and task are in which state."""
     from typing import get_args
 
     from rich import box
     from rich.table import Table
 
     from seqbench.sweeps.plan import State
+    from seqbench.sweeps.run import duration
 
     groups: dict[tuple[str, str], list[Planned]] = {}
     for item in found.trials:
@@ -78,12 +80,12 @@ def _table(found: Plan) -> Table:
             task,
             model,
             *(str(counts[state] or "") for state in states),
-            "" if seconds is None else _duration(seconds),
+            "" if seconds is None else duration(seconds),
         )
     return table
 
 
-def _reasons(trials: Sequence[Planned]) -> list[str]:
+def reasons(trials: Sequence[Planned]) -> list[str]:
     """Return a line for each reason that something failed, is stale or impossible."""
     counts: Counter[tuple[State, str]] = Counter(
         (item.state, item.reason)
@@ -93,14 +95,26 @@ def _reasons(trials: Sequence[Planned]) -> list[str]:
     return [f"{number} {state}: {reason}" for (state, reason), number in counts.items()]
 
 
-def _time_left(found: Plan, left: Sequence[Planned]) -> str:
-    """Return how long trials may take one after the other, going by those that have finished."""
-    known = [_seconds(found, item.task, item.model) for item in left]
-    total = sum(seconds for seconds in known if seconds is not None)
-    unknown = known.count(None)
-    if unknown == len(left):
+def time_left(found: Plan, left: Sequence[Planned], at_once: int = 1) -> str:
+    """Return how long trials may take, going by those that have finished.
+
+    Args:
+        found: the plan that they are of.
+        left: trials that are not done.
+        at_once: how many of them run at a time.
+    """
+    from seqbench.sweeps.run import duration
+
+    known = [
+        max(0.0, seconds - (item.seconds or 0.0) * (item.state == "running"))
+        for item in left
+        if (seconds := _seconds(found, item.task, item.model)) is not None
+    ]
+    if not known:
         return "no trial of these has finished yet, so nothing is known of the time they take"
-    text = f"about {_duration(total)}, one trial after the other"
+    total = duration(sum(known) / at_once)
+    text = f"about {total}, {f'{at_once} trials at a time' if at_once > 1 else 'one by one'}"
+    unknown = len(left) - len(known)
     return f"{text}; {unknown} trials of unknown length not counted" if unknown else text
 
 
@@ -108,11 +122,3 @@ def _seconds(found: Plan, task: str, model: str) -> float | None:
     """Return the median time of a model's finished trials on a task; None without any."""
     seconds = found.seconds.get((task, model))
     return statistics.median(seconds) if seconds else None
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -39,10 +39,11 @@ class Planned:
         state: how it stands.
         reason: of a state that has one, in one line.
         run_id: of the run that the state was read from; empty without one.
-        seconds: that this trial took when it finished; None if it has not.
+        seconds: that this trial took when it finished, or has been running; None without a run.
         metric: the primary one, of a trial that has finished.
         score: its value on test.
         monitor: value of the metric that selected the epoch, on validation.
+        epochs: that a running trial has trained.
     """
 
     overrides: list[str]
@@ -54,6 +55,7 @@ class Planned:
     metric: MetricInfo | None = None
     score: float = math.nan
     monitor: float = math.nan
+    epochs: int = 0
 
     @property
     def task(self) -> str:
@@ -129,7 +131,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     seconds: dict[tuple[str, str], list[float]] = {}
     for of_store in stored.values():
         for trial in (trial for trials in of_store.values() for trial in trials):
-            if trial.status == "FINISHED" and trial.seconds is not None:
+            if trial.status == "FINISHED":
                 seconds.setdefault((trial.task, trial.model), []).append(trial.seconds)
     return Plan(planned, rerun, seconds)
 
@@ -173,7 +175,9 @@ def _planned(
             )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
-            return Planned(words, settings, "running", "", trial.run_id)
+            return Planned(
+                words, settings, "running", "", trial.run_id, trial.seconds, epochs=trial.epochs
+            )
     for trial in same:
         if trial.status in ("FAILED", "TIMEOUT", "OOM"):
             reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"

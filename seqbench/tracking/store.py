@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -36,6 +37,8 @@ PRIMARY, MONITOR = "seqbench.primary", "seqbench.monitor"
 """Tags that say by which metric a trial is judged, and which selects its epoch, as JSON."""
 SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
 """Tags of the run of a sweep: its command as JSON, and a hash of it."""
+BEGAN = "seqbench.began"
+"""Tag of the run of a sweep: when it was started last, in seconds since 1970."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
@@ -191,6 +194,7 @@ class Store:
             "seqbench.host": processes.host(),
             "seqbench.process_started": processes.started(pid),
             "seqbench.reason": "",
+            BEGAN: f"{time.time():.3f}",
         }
         with mlflow_client.quiet():
             try:

@@ -1,21 +1,26 @@
-"""What a store's runs tell of trials: which ones there are, and how each ended."""
+"""What a store's runs tell of trials and sweeps: which ones there are, and how each stands."""
 
 from __future__ import annotations
 
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seqbench.records import MetricInfo
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
-from seqbench.tracking.store import CONFIGURATION, MONITOR, PARTS, PRIMARY, unusable
+from seqbench.tracking.store import BEGAN, CONFIGURATION, MONITOR, PARTS, PRIMARY, SWEEP, unusable
 from seqbench.tracking.tracked import STATUS
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 _RUNS_PER_PAGE = 1000
 
@@ -33,10 +38,11 @@ class StoredTrial:
         configuration: see :class:`seqbench.identity.Identity`.
         parts: see there.
         reason: why it did not finish.
-        seconds: from its start to its end; None while it runs.
+        seconds: from its start to its end, or until now.
         metric: the primary one; None if the run does not say.
         score: its value on test; NaN without.
         monitor: value of the metric that selected the epoch, on validation; NaN without.
+        epochs: that it has trained so far.
     """
 
     run_id: str
@@ -47,10 +53,41 @@ class StoredTrial:
     configuration: str
     parts: Mapping[str, str]
     reason: str
-    seconds: float | None
+    seconds: float
     metric: MetricInfo | None = None
     score: float = math.nan
     monitor: float = math.nan
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class StoredSweep:
+    """What the run of a sweep tells of it.
+
+    Args:
+        run_id: of the run.
+        status: of MLflow's words; a sweep whose process is gone is ``KILLED``.
+        words: what :meth:`seqbench.tracking.store.Store.start_sweep` was given.
+        began: when it was started last, in seconds since 1970.
+    """
+
+    run_id: str
+    status: str
+    words: Mapping[str, Any]
+    began: float
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of MLflow; times in milliseconds."""
+
+    run_id: str
+    status: str
+    start: int
+    end: int | None
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    epochs: int
 
 
 def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[StoredTrial]:
@@ -65,6 +102,21 @@ def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[S
     Raises:
         Refused: the address is wrong, or the store cannot be used or does not answer.
     """
+    return [_trial(run) for run in _runs(settings, CONFIGURATION, configuration)]
+
+
+def latest_sweep(settings: TrackingSettings) -> StoredSweep | None:
+    """Return the sweep of an experiment that was started last, begun anew or gone on with.
+
+    Raises:
+        Refused: the address is wrong, or the store cannot be used or does not answer.
+    """
+    found = [_sweep(run) for run in _runs(settings, SWEEP)]
+    return max(found, key=lambda sweep: sweep.began, default=None)
+
+
+def _runs(settings: TrackingSettings, tag: str, value: str = "") -> list[_Run]:
+    """Return the runs of an experiment that have a tag, with that value if there is one."""
     if not settings.enabled:
         return []
     address = locate(settings.uri)
@@ -72,93 +124,113 @@ def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[S
         if not is_ready(address.database):
             return []
         try:
-            return list(_read_database(address.database, settings.experiment, configuration))
+            return _read_database(address.database, settings.experiment, tag, value)
         except sqlite3.Error:
             pass  # another version of MLflow, with other tables: it reads them itself
     with mlflow_client.quiet():
         try:
-            client = mlflow_client.connect(address)
-            experiment = client.get_experiment_by_name(settings.experiment)
-            if experiment is None:
-                return []
-            found: list[StoredTrial] = []
-            token: str | None = None
-            while True:
-                page = client.search_runs(
-                    [experiment.experiment_id],
-                    f"tags.`{CONFIGURATION}` {'=' if configuration else '!='} '{configuration}'",
-                    max_results=_RUNS_PER_PAGE,
-                    page_token=token,
-                )
-                for run in page:
-                    info = run.info
-                    found.append(
-                        _trial(
-                            info.run_id,
-                            info.status,
-                            info.start_time,
-                            info.end_time,
-                            run.data.tags,
-                            run.data.metrics,
-                        )
-                    )
-                token = page.token
-                if not token:
-                    return found
+            return _ask(mlflow_client.connect(address), settings.experiment, tag, value)
         except Exception as error:
             raise unusable(address, error) from error
 
 
-def _read_database(database: Path, experiment: str, configuration: str) -> Iterator[StoredTrial]:
+def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[_Run]:
+    """Ask MLflow for runs."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return []
+    query = f"tags.`{tag}` {'=' if value else '!='} '{value}'"
+    found = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id], query, max_results=_RUNS_PER_PAGE, page_token=token
+        )
+        for run in page:
+            info, metrics = run.info, run.data.metrics
+            epochs = 0
+            shown = next((key for key in metrics if key.startswith("valid/")), None)
+            if info.status == "RUNNING" and shown is not None:
+                history = client.get_metric_history(info.run_id, shown)
+                epochs = 1 + max(metric.step for metric in history)
+            start, end = info.start_time, info.end_time
+            found.append(_Run(info.run_id, info.status, start, end, run.data.tags, metrics, epochs))
+        token = page.token
+        if not token:
+            return found
+
+
+def _read_database(database: Path, experiment: str, tag: str, value: str) -> list[_Run]:
     """Read MLflow's tables: its own client takes seconds to import."""
-    only = (
-        " AND runs.run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)"
-        if configuration
-        else ""
+    only = " AND value = ?" if value else ""
+    asked = (experiment, tag, value) if value else (experiment, tag)
+    chosen = (
+        "SELECT runs.run_uuid FROM runs JOIN experiments USING (experiment_id)"
+        " WHERE experiments.name = ? AND runs.lifecycle_stage = 'active'"
+        f" AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ?{only})"
     )
-    runs: dict[str, tuple[str, int, int | None]] = {}
     tags: dict[str, dict[str, str]] = {}
     metrics: dict[str, dict[str, float]] = {}
+    epochs: dict[str, int] = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
-        rows = connection.execute(
-            "SELECT runs.run_uuid, runs.status, runs.start_time, runs.end_time, tags.key,"
-            " tags.value FROM runs JOIN experiments USING (experiment_id)"
-            " JOIN tags ON tags.run_uuid = runs.run_uuid"
-            " WHERE experiments.name = ? AND runs.lifecycle_stage = 'active'"
-            f" AND tags.key LIKE 'seqbench.%'{only} ORDER BY runs.start_time DESC",
-            (experiment, CONFIGURATION, configuration) if configuration else (experiment,),
+        runs = connection.execute(
+            "SELECT run_uuid, status, start_time, end_time FROM runs"
+            f" WHERE run_uuid IN ({chosen}) ORDER BY start_time DESC",
+            asked,
+        ).fetchall()
+        for run_id, key, text in connection.execute(
+            f"SELECT run_uuid, key, value FROM tags WHERE run_uuid IN ({chosen})"
+            " AND key LIKE 'seqbench.%'",
+            asked,
+        ):
+            tags.setdefault(run_id, {})[key] = text
+        for run_id, key, number, step in connection.execute(
+            f"SELECT run_uuid, key, value, step FROM latest_metrics WHERE run_uuid IN ({chosen})"
+            " AND (key LIKE 'test/%' OR key LIKE 'best/valid/%' OR key LIKE 'valid/%')"
+            " AND NOT is_nan",
+            asked,
+        ):
+            metrics.setdefault(run_id, {})[key] = number
+            if key.startswith("valid/"):
+                epochs[run_id] = max(epochs.get(run_id, 0), step + 1)
+    return [
+        _Run(
+            run_id,
+            status,
+            start,
+            end,
+            tags[run_id],
+            metrics.get(run_id, {}),
+            epochs.get(run_id, 0),
         )
-        for run_id, status, start, end, key, value in rows:
-            runs[run_id] = (status, start, end)
-            tags.setdefault(run_id, {})[key] = value
-        rows = connection.execute(
-            "SELECT run_uuid, key, value FROM latest_metrics"
-            " WHERE (key LIKE 'test/%' OR key LIKE 'best/valid/%') AND NOT is_nan"
-        )
-        for run_id, key, value in rows:
-            metrics.setdefault(run_id, {})[key] = value
-    for run_id, (status, start, end) in runs.items():
-        if CONFIGURATION in tags[run_id]:
-            yield _trial(run_id, status, start, end, tags[run_id], metrics.get(run_id, {}))
+        for run_id, status, start, end in runs
+    ]
 
 
-def _trial(
-    run_id: str,
-    status: str,
-    start: int,
-    end: int | None,
-    tags: Mapping[str, str],
-    metrics: Mapping[str, float],
-) -> StoredTrial:
-    status, reason = tags.get(STATUS, status), tags.get("seqbench.reason", "")
-    if status == "RUNNING" and tags.get("seqbench.host") == processes.host():
-        pid = int(tags.get("seqbench.pid", "0"))
-        if processes.is_gone(pid, tags.get("seqbench.process_started", "")):
-            status, reason = "KILLED", f"process {pid} ended without saying so"
+def _sweep(run: _Run) -> StoredSweep:
+    began = float(run.tags.get(BEGAN, run.start / 1000))
+    status, _ = _status(run)
+    return StoredSweep(run.run_id, status, json.loads(run.tags[SWEEP]), began)
+
+
+def _status(run: _Run) -> tuple[str, str]:
+    """Return how a run stands, and why."""
+    status, reason = run.tags.get(STATUS, run.status), run.tags.get("seqbench.reason", "")
+    if status == "RUNNING" and run.tags.get("seqbench.host") == processes.host():
+        pid = int(run.tags.get("seqbench.pid", "0"))
+        if processes.is_gone(pid, run.tags.get("seqbench.process_started", "")):
+            return "KILLED", f"process {pid} ended without saying so"
+    return status, reason
+
+
+def _trial(run: _Run) -> StoredTrial:
+    tags, metrics = run.tags, run.metrics
+    status, reason = _status(run)
     metric = MetricInfo(**json.loads(tags[PRIMARY])) if PRIMARY in tags else None
     monitor = f"best/valid/{json.loads(tags[MONITOR])['name']}" if MONITOR in tags else ""
+    end = run.end or 1000 * time.time()
     return StoredTrial(
-        run_id=run_id,
+        run_id=run.run_id,
         status=status,
         task=tags.get("seqbench.task", ""),
         model=tags.get("seqbench.model", ""),
@@ -166,8 +238,9 @@ def _trial(
         configuration=tags[CONFIGURATION],
         parts=json.loads(tags.get(PARTS, "{}")),
         reason=reason,
-        seconds=None if end is None else (end - start) / 1000,
+        seconds=(end - run.start) / 1000,
         metric=metric,
         score=metrics.get(f"test/{metric.name}", math.nan) if metric else math.nan,
         monitor=metrics.get(monitor, math.nan),
+        epochs=run.epochs,
     )
