@@ -26,7 +26,8 @@ FOLDERS = {
 
 EVERYWHERE = {"errors", "settings", ""}  # "" is seqbench itself: its version
 MAY_IMPORT = {
-    "__init__": set(),
+    "__init__": {"interface"},
+    "interface": {"config", "records", "values", "runner", "sweeps", "tracking", "reporting"},
     "__main__": {"cli"},
     "errors": set(),
     "settings": set(),

@@ -1,0 +1,186 @@
+"""The Python API: what the command line does, from a script or a notebook.
+
+``seqbench.run``, ``seqbench.sweep`` and ``seqbench.results`` take the command line's overrides as
+keyword arguments: ``model="gru"``, ``recipe={"lr": 1e-3}`` or ``**{"recipe.lr": 1e-3}``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seqbench import config
+from seqbench.errors import Refused
+from seqbench.records import TrialRecord
+from seqbench.values import show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished trial.
+
+    Args:
+        record: all that is known of it.
+    """
+
+    record: TrialRecord
+
+    @property
+    def score(self) -> float:
+        """The primary metric on test; ``record.primary`` says which, and which way is better."""
+        return self.record.metrics[f"test/{self.record.primary.name}"]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Scores at the selected epoch, ``valid/<name>`` and ``test/<name>``."""
+        return dict(self.record.metrics)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row for each epoch: ``train/...`` and ``valid/...`` scores, and ``seconds``."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record.history)
+
+    def __str__(self) -> str:
+        """Return the table that the command line prints."""
+        from rich.console import Console
+
+        from seqbench.reporting.terminal import print_result
+
+        text = io.StringIO()
+        print_result(self.record, Console(file=text, width=100))
+        return text.getvalue().strip("\n")
+
+
+def run(**overrides: object) -> Result:
+    """Train and test one trial, and log it: ``seqbench task=... model=...``.
+
+    Args:
+        overrides: of the configuration, for example ``task="music"``, ``model="gru"``, ``seed=1``,
+            ``experiment="smoke"``, ``recipe={"lr": 1e-3}``.
+
+    Raises:
+        Refused: it cannot be done; nothing was started.
+        TrialFailed: it was started and failed; the reason is logged.
+    """
+    from seqbench.runner import run as run_trial
+
+    words = [f"{key}={_text(value)}" for key, value in _flat(overrides)]
+    return Result(run_trial(config.settings(config.compose(words))))
+
+
+def sweep(
+    *, launcher: str = "basic", workers: int | None = None, **overrides: object
+) -> pd.DataFrame:
+    """Run every combination that has no result yet: ``seqbench -m model=lstm,gru seed=0,1,2``.
+
+    Killed at any moment, the same call goes on. A trial that fails costs no other.
+
+    Args:
+        launcher: where trials run: ``basic``, ``local``, ``slurm`` or ``ray``; what it takes is
+            said as ``**{"hydra.launcher.<parameter>": value}``.
+        workers: processes of the launcher ``local``, which it chooses.
+        overrides: as :func:`run` takes them; a list, tuple or range gives a trial for each item.
+
+    Returns:
+        A row for each trial of the sweep: ``task``, ``model``, ``changes`` (what else tells it from
+        others), ``seed``, ``status``, ``reason``, ``metric``, ``direction``, ``score`` on test.
+
+    Raises:
+        Refused: an override is wrong, or the tracking store cannot be used.
+    """
+    import pandas as pd
+
+    from seqbench.sweeps.members import split_words
+    from seqbench.sweeps.run import results as results_of
+    from seqbench.sweeps.run import run_sweep
+    from seqbench.sweeps.sweeper import make_launcher
+
+    words = [f"{key}={_choices(value)}" for key, value in _flat(overrides)]
+    words, of_hydra = split_words(words)
+    if workers is not None:
+        if launcher not in ("basic", "local"):
+            raise Refused(f"workers={workers} is of launcher='local', not of '{launcher}'")
+        launcher = "local"
+        of_hydra.append(f"hydra.launcher.workers={workers}")
+    chosen = make_launcher([f"hydra/launcher={launcher}", *of_hydra])
+    config.check_choices(words)
+    rows = []
+    for item in results_of(run_sweep(words, chosen)):
+        metric = item.metric
+        rows.append(
+            {
+                "task": item.task,
+                "model": item.model,
+                "changes": item.changes,
+                "seed": item.seed,
+                "status": item.status,
+                "reason": item.reason,
+                "metric": metric.name if metric else "",
+                "direction": metric.direction if metric else "",
+                "score": item.score,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def results(*, all_runs: bool = False, **tracking: object) -> pd.DataFrame:
+    """Return what the trials of a tracking store found.
+
+    Args:
+        all_runs: True returns every run; otherwise a trial that ran several times has one row, of
+            its latest run that finished, or else of its latest.
+        tracking: ``uri`` and ``experiment``, as ``tracking.uri`` on the command line.
+
+    Returns:
+        A row for each trial, the latest first: ``run_id``, ``task``, ``model``, ``seed``,
+        ``status``, ``reason``, ``seconds``; its configuration (``recipe.lr``, ...); its scores and
+        costs (``test/...``, ``best/valid/...``, ``baseline/...``, ``cost/...``).
+
+    Raises:
+        Refused: a key is unknown, or the store cannot be used.
+    """
+    from seqbench.tracking.frame import trials_frame
+
+    words = [f"tracking.{key}={_text(value)}" for key, value in _flat(tracking)]
+    return trials_frame(config.settings(config.compose(words)).tracking, all_runs)
+
+
+def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield keys with dots; a mapping's keys are below its own."""
+    for key, value in overrides.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _choices(value: object) -> str:
+    if isinstance(value, list | tuple | range):
+        return ",".join(map(_text, value))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """Return a value as an override of Hydra says it."""
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(map(_text, value))}]"
+    if hasattr(value, "item"):  # a number of NumPy or torch
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float):
+        return show(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
+    quoted = escaped.replace("'", "\\'")
+    return f"'{quoted}'"
