@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 TRIALS = ["task=music", "model=lstm,gru,rnn", "seed=0,1,2,3,4,5,6,7"]
-SHORT = ["recipe.max_epochs=5", "trainer.progress=false", "model.hidden_size=64"]
+SHORT = ["recipe.max_epochs=20", "trainer.progress=false", "model.hidden_size=64"]
 CLOCKS = ("seconds", "steps_per_second")
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--launcher", choices=("basic", "local"), default="basic")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--most", type=float, default=30.0, help="seconds until a kill, at most")
+    parser.add_argument("--most", type=float, default=24.0, help="seconds until a kill, at most")
     options = parser.parse_args()
     moments = random.Random(options.seed)
     command = [sys.executable, "-m", "seqbench", "-m", *TRIALS, *SHORT]
