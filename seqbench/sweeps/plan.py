@@ -44,6 +44,7 @@ class Planned:
         score: its value on test.
         monitor: value of the metric that selected the epoch, on validation.
         epochs: that a running trial has trained.
+        names: of task and model, where the trial is impossible.
     """
 
     overrides: list[str]
@@ -56,21 +57,17 @@ class Planned:
     score: float = math.nan
     monitor: float = math.nan
     epochs: int = 0
+    names: tuple[str, str] = ("", "")
 
     @property
     def task(self) -> str:
-        """Registered name; what the overrides say where the trial is impossible."""
-        return self._chosen("task") if self.settings is None else self.settings.task
+        """Registered name."""
+        return self.names[0] if self.settings is None else self.settings.task
 
     @property
     def model(self) -> str:
-        """Registered name; what the overrides say where the trial is impossible."""
-        return self._chosen("model") if self.settings is None else self.settings.model
-
-    def _chosen(self, group: str) -> str:
-        return next(
-            (word[len(group) + 1 :] for word in self.overrides if word.startswith(f"{group}=")), ""
-        )
+        """Registered name."""
+        return self.names[1] if self.settings is None else self.settings.model
 
     def runs(self, rerun: Rerun) -> bool:
         """Return whether it is to run."""
@@ -122,7 +119,8 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
             settings = config.settings(composed)
             asked = identity(settings)
         except Refused as refusal:
-            planned.append(Planned(words, None, "impossible", str(refusal)))
+            names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
+            planned.append(Planned(words, None, "impossible", str(refusal), names=names))
             continue
         if settings.tracking not in stored:
             stored[settings.tracking] = _by_configuration(stored_trials(settings.tracking))
