@@ -212,13 +212,18 @@ def _hydra(args: list[str]) -> int:
     sweeper.register()
     searchpath.enable(import_plugins=runs_trials)
 
+    failures: list[Exception] = []
+
     @hydra.main(
         version_base=config.VERSION_BASE,
         config_path=f"pkg://{CONFIGS}",
         config_name=config.CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
-        _trial(cfg)
+        try:
+            _trial(cfg)
+        except Exception as error:  # Hydra would print a line of its own
+            failures.append(error)
 
     overrides = list(flags.overrides)
     if flags.config_dir and os.path.isdir(flags.config_dir):
@@ -253,6 +258,8 @@ def _hydra(args: list[str]) -> int:
     finally:
         sys.argv = before
         os.environ.pop("SEQBENCH_SCRATCH", None)
+    if failures:
+        raise failures[0]
     return EXIT_DONE
 
 

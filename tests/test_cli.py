@@ -54,11 +54,17 @@ def run(settings):
     if settings.seed == 6:
         from seqbench.errors import TrialFailed
         raise TrialFailed("the loss is not finite")
+    from seqbench.records import TrialRecord
+    scores = {"test/loss": 1.0, "valid/loss": 1.0}
+    return TrialRecord("key", settings.task, settings.model, settings.seed, metrics=scores)
 
 
-stand_in = types.ModuleType("seqbench.trial")
+stand_in = types.ModuleType("seqbench.runner")
 stand_in.run = run
-sys.modules["seqbench.trial"] = stand_in
+sys.modules["seqbench.runner"] = stand_in
+import seqbench.reporting.terminal
+
+seqbench.reporting.terminal.print_result = lambda record, **_: None
 from seqbench.cli import main
 
 sys.exit(main())
@@ -210,9 +216,9 @@ def test_how_a_trial_ends(command: list[str], seed: int, code: int, line: str) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("sweep", [["seed=4"], ["-m", "seed=4,0"]])
+@pytest.mark.parametrize("sweep", [["seed=4"], ["-m", "seed=4,0", "tracking=none"]])
 def test_signals_interrupt(command: list[str], number: int, sweep: list[str]) -> None:
-    """Ctrl-C and SIGTERM end a trial, and a sweep as a whole, with 130 and one line."""
+    """Ctrl-C and SIGTERM end a trial, and a sweep as a whole, with 130; the last line says so."""
     process = subprocess.Popen(
         [*command, *sweep], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -221,7 +227,10 @@ def test_signals_interrupt(command: list[str], number: int, sweep: list[str]) ->
     time.sleep(0.2)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (EXIT_INTERRUPTED, "", "seqbench: interrupted\n")
+    assert (process.returncode, out) == (EXIT_INTERRUPTED, "")
+    lines = err.splitlines()
+    assert "seqbench: interrupted" == lines[-1]
+    assert (1 if len(sweep) == 1 else 3) == len(lines)
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
@@ -244,23 +253,25 @@ def test_further_signals_do_not_cut_the_clean_up_short(
 
 def test_a_sweep_of_which_nothing_was_started(command: list[str]) -> None:
     """Where every trial is refused the sweep is, too."""
-    result = finish(command, "-m", "model=lstm,gru", "seed=5")
+    result = finish(command, "-m", "model=lstm,gru", "seed=5", "tracking=none")
     assert result.returncode == EXIT_REFUSED
     assert result.stderr.endswith("seqbench: 2 of 2 trials failed\n")
-    assert finish(command, "-m", "seed=5,0").returncode == EXIT_FAILED
+    assert finish(command, "-m", "seed=5,0", "tracking=none").returncode == EXIT_FAILED
 
 
 def test_sweep(command: list[str]) -> None:
-    """Failing trials cost a line each; the others run; the end says how many failed."""
-    result = finish(command, "task=music", "-m", "model=lstm,gru", "seed=0,1,5,2")
+    """Each trial costs a line; what fails stops no other; the end says how many failed."""
+    words = ("task=music", "-m", "model=lstm,gru", "seed=0,1,5,2", "tracking=none")
+    result = finish(command, *words)
     assert result.returncode == EXIT_FAILED
     trials = [f"trial {model} {seed}" for model in ("lstm", "gru") for seed in (0, 1, 5, 2)]
-    assert trials == result.stdout.splitlines()
+    assert trials == [line for line in result.stdout.splitlines() if line.startswith("trial")]
     lines = result.stderr.splitlines()
-    assert lines[0].startswith("seqbench: trial 2 (task=music model=lstm seed=1): internal error")
-    assert lines[1] == "seqbench: trial 3 (task=music model=lstm seed=5): no such data"
+    assert lines[0] == "seqbench: 8 trials: 8 new; 8 to run (rerun=stale)"
+    assert lines[2].startswith("seqbench: [2/8] music lstm seed=1: FAILED: ValueError: a bug")
+    assert lines[3].startswith("seqbench: [3/8] music lstm seed=5: REFUSED: no such data")
     assert lines[-1] == "seqbench: 6 of 8 trials failed"
-    assert len(lines) == 7
+    assert len(lines) == 10
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -270,7 +281,7 @@ def test_sweeps_at_once(command: list[str]) -> None:
     scratch.mkdir()
     processes = [
         subprocess.Popen(
-            [*command, "-m", f"model={model}", "seed=0,9"],
+            [*command, "-m", f"model={model}", "seed=0,9", "tracking=none"],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"TMPDIR": str(scratch)},
@@ -279,7 +290,8 @@ def test_sweeps_at_once(command: list[str]) -> None:
     ]
     for process, model in zip(processes, ("lstm", "gru"), strict=True):
         out, _ = process.communicate(timeout=60)
-        assert (0, f"trial {model} 0\ntrial {model} 9\n") == (process.returncode, out)
+        assert 0 == process.returncode
+        assert out.startswith(f"trial {model} 0\ntrial {model} 9\n")
     assert [*Path.cwd().iterdir(), *scratch.iterdir()] == []
 
 
@@ -418,7 +430,7 @@ def test_help_and_completion_do_not_import_plugins(
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("seqbench li", {"list"}),
+        ("seqbench li", {"list", "limits."}),
         ("seqbench describe model=pee", {"model=peephole"}),
         ("seqbench model=bil", {"model=bilstm"}),
         ("seqbench task=music -m model=bil", {"model=bilstm"}),
