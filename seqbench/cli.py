@@ -252,9 +252,11 @@ def _hydra(args: list[str]) -> int:
 
 def _trial(cfg: DictConfig) -> None:
     """Run one trial and print its result; called by Hydra."""
-    from seqbench import config
+    from hydra.core.hydra_config import HydraConfig
 
-    settings = config.settings(cfg)
+    from seqbench.sweeps.match import trial_settings
+
+    settings = trial_settings(cfg, HydraConfig.get().overrides.task)
     _warn_of_problems()
     from seqbench.runner import run
     from seqbench.trial import words_to_keep
