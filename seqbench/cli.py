@@ -229,6 +229,7 @@ def _hydra(args: list[str]) -> int:
     try:
         if runs_trials and not flags.config_path:
             config.check_choices(overrides)
+            sweeper.check_launcher(overrides)
         # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             os.environ["SEQBENCH_SCRATCH"] = scratch
