@@ -240,6 +240,7 @@ def _hydra(args: list[str]) -> int:
     try:
         if runs_trials and not flags.config_path:
             config.check_choices(overrides)
+            sweeper.check_launcher(overrides)
         # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             os.environ["SEQBENCH_SCRATCH"] = scratch
@@ -265,9 +266,11 @@ def _hydra(args: list[str]) -> int:
 
 def _trial(cfg: DictConfig) -> None:
     """Run one trial and print its result; called by Hydra."""
-    from seqbench import config
+    from hydra.core.hydra_config import HydraConfig
 
-    settings = config.settings(cfg)
+    from seqbench.sweeps.match import trial_settings
+
+    settings = trial_settings(cfg, HydraConfig.get().overrides.task)
     _warn_of_problems()
     from seqbench.runner import run
     from seqbench.trial import words_to_keep

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -26,7 +27,15 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from seqbench import searchpath, source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
 from seqbench.registry import CONFIGS, KINDS, Kind, registry
-from seqbench.settings import Limits, Recipe, Rerun, Settings, TrackingSettings, TrainerSettings
+from seqbench.settings import (
+    Limits,
+    Match,
+    Recipe,
+    Rerun,
+    Settings,
+    TrackingSettings,
+    TrainerSettings,
+)
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
@@ -76,7 +85,7 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*_NEEDED, "limits", "seed", "rerun"])
+    _refuse_unknown("", data, [*_NEEDED, "limits", "seed", "rerun", "match"])
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
     recipe = _section("recipe", Recipe, data)
@@ -86,6 +95,7 @@ def settings(config: DictConfig) -> Settings:
     seed = _fit("seed", "int", data.get("seed"))
     if "rerun" in data:
         rerun(config)
+    match(config)
     try:
         return Settings(
             task=task,
@@ -113,6 +123,31 @@ def rerun(config: DictConfig) -> Rerun:
         if known == found:
             return cast(Rerun, known)
     raise unknown("rerun", found, get_args(Rerun))
+
+
+def match(config: DictConfig) -> Match | None:
+    """Return in what a trial's model is made as large as the reference; None if it is not.
+
+    Raises:
+        Refused: the value is unknown.
+    """
+    found: Match | None = _fit("match", 'Literal["params", "flops"] | None', config.get("match"))
+    return found
+
+
+def model_default(option: str, key: str) -> object:
+    """Return what an option of the group ``model`` says of a key by itself; None if nothing.
+
+    Args:
+        option: ``lstm`` of ``model=lstm``.
+        key: of the model's parameters.
+    """
+    with hydra() as loader:
+        assert isinstance(loader, ConfigLoaderImpl)
+        found = loader.repository.load_config(f"model/{option}")
+    if found is None or not isinstance(found.config, DictConfig):
+        return None
+    return found.config.get(key)
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:

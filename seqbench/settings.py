@@ -14,6 +14,9 @@ Rerun = Literal["never", "failed", "stale", "always"]
 """Which trials a sweep runs beside those that were never tried or were stopped: ``failed`` ones;
 ``stale`` ones too, of which something that decides the result has changed; or ``always`` all."""
 
+Match = Literal["params", "flops"]
+"""In what a model is made as large as the reference: trainable parameters, or operations."""
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     | {"tracking", "testing"},
     "runner": {"trial", "records", "registry", "training", "tracking", "reporting"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "tracking", "reporting"}
-    | {"runner", "searchpath"},
+    | {"runner", "searchpath", "trial", "training", "api", "values"},
     "plugins": {"hookspecs", "api", "nn"},
     "tasks": {"hookspecs", "api", "nn"},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from seqbench.errors import Refused
 from seqbench.settings import Rerun
@@ -13,6 +13,9 @@ from seqbench.sweeps.job import Outcome, work
 from seqbench.sweeps.launchers import TrialLauncher, count, first_line, jobs
 from seqbench.sweeps.plan import Planned
 from seqbench.tracking.address import RUNS_FOLDER
+
+_OBJECT_STORE = 100 * 2**20
+"""Bytes of Ray's own store on this machine; trials hand over a few kB."""
 
 
 class SlurmLauncher(TrialLauncher):
@@ -27,14 +30,12 @@ class SlurmLauncher(TrialLauncher):
 
     def __init__(
         self,
-        cluster: str = "slurm",
+        cluster: Literal["slurm", "local"] = "slurm",
         folder: str = f"{RUNS_FOLDER}/slurm",
         at_once: int = 256,
         parameters: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if cluster not in ("slurm", "local"):
-            raise Refused(f"hydra.launcher.cluster must be slurm or local, not {cluster}")
         self._cluster = cluster
         self._folder = folder
         self.at_once = count("hydra.launcher.at_once", at_once, 256)
@@ -71,7 +72,8 @@ class SlurmLauncher(TrialLauncher):
                     try:
                         yield number, job.result()
                     except Exception as error:
-                        yield number, Outcome("FAILED", f"job {job.job_id}: {first_line(error)}")
+                        reason = f"job {job.job_id}: {first_line(error)}"
+                        yield number, Outcome("FAILED", reason, died=True)
                 time.sleep(0.2)
         finally:
             for job in running.values():
@@ -96,26 +98,33 @@ class RayLauncher(TrialLauncher):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if cpus <= 0:
+            raise Refused(f"hydra.launcher.cpus must be more than 0, not {cpus:g}")
+        if gpus < 0:
+            raise Refused(f"hydra.launcher.gpus must be at least 0, not {gpus:g}")
         self._address = address
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
         self._options = dict(options or {})
-        self.at_once = max(1, int((os.cpu_count() or 1) / cpus)) if cpus else 1
 
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
         """Run trials as tasks."""
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
         try:
             import ray
         except ImportError as error:
             raise _missing("ray", "ray") from error
-        options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        if self._address is not None:
-            options = {"address": self._address, "log_to_driver": False}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if self._address is None:
+            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE}
+        else:
+            options |= {"address": self._address}
         try:
             ray.init(**{**options, **self._options})
         except Exception as error:
             raise Refused(f"hydra/launcher=ray: {first_line(error)}") from error
         try:
-            self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            cpus = ray.cluster_resources().get("CPU", 1)
+            self.at_once = max(1, int(cpus / self._resources["num_cpus"]))
             task = ray.remote(max_retries=0, **self._resources)(work)
             waiting = {task.remote(job): number for number, job in enumerate(jobs(trials, rerun))}
             while waiting:
@@ -123,8 +132,10 @@ class RayLauncher(TrialLauncher):
                     number = waiting.pop(reference)
                     try:
                         yield number, ray.get(reference)
+                    except ray.exceptions.OutOfMemoryError as error:
+                        yield number, Outcome("OOM", f"ray: {first_line(error)}", died=True)
                     except ray.exceptions.RayError as error:
-                        yield number, Outcome("FAILED", f"ray: {first_line(error)}")
+                        yield number, Outcome("FAILED", f"ray: {first_line(error)}", died=True)
         finally:
             ray.shutdown()
 

@@ -13,6 +13,7 @@ from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import MetricInfo
 from seqbench.settings import Rerun, Settings, TrackingSettings
+from seqbench.sweeps.match import trial_settings, with_width
 from seqbench.sweeps.members import compose_each, sweep_members
 from seqbench.tracking.trials import StoredTrial, stored_trials
 
@@ -116,7 +117,8 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
             rerun = config.rerun(composed)
-            settings = config.settings(composed)
+            settings = trial_settings(composed, words)
+            words = with_width(words, composed, settings)
             asked = identity(settings)
         except Refused as refusal:
             names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from seqbench import config, searchpath
-from seqbench.errors import Refused
+from seqbench import config, searchpath, values
+from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
 from seqbench.sweeps.local import LocalLauncher
@@ -54,24 +54,71 @@ def make_launcher(words: Sequence[str]) -> TrialLauncher:
         Refused: it is unknown, or refuses a parameter.
     """
     register()
+    check_launcher(words)
     searchpath.enable()
     try:
         with config.hydra():
             node = compose(config.CONFIG_NAME, list(words), return_hydra_config=True)
-            chosen = OmegaConf.to_container(node.hydra.launcher, resolve=True)
+            return _made(node)
     except Exception as error:
         raise config.explain(error, words) from error
+
+
+def check_launcher(words: Sequence[str]) -> None:
+    """Check a command's words of Hydra's launcher, where Hydra's own answers are long.
+
+    Raises:
+        Refused: the launcher is unknown, or has no such parameter.
+    """
+    name = "basic"
+    for word in words:
+        key, _, value = word.lstrip("+").partition("=")
+        if key == "hydra/launcher":
+            name = value
+            if name not in LAUNCHERS:
+                raise unknown(key, name, LAUNCHERS)
+    for word in words:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.startswith("hydra.launcher."):
+            _check_parameter(name, key.split(".")[2])
+
+
+def _check_parameter(launcher: str, parameter: str) -> None:
+    known = list(signature(LAUNCHERS[launcher]).parameters)
+    if parameter not in known:
+        raise Refused(
+            f"hydra/launcher={launcher} has no parameter '{parameter}'"
+            f"{did_you_mean(parameter, known)}; known: {', '.join(known) or 'none'}"
+        )
+
+
+def _made(composed: DictConfig) -> TrialLauncher:
+    """Return the launcher that a composed configuration says.
+
+    Raises:
+        Refused: it is not one of this project's, or a parameter is unknown or of the wrong type.
+    """
+    chosen = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
     assert isinstance(chosen, dict)
-    target = str(chosen.pop("_target_"))
-    for launcher in LAUNCHERS.values():
+    target = chosen.pop("_target_", None)
+    for name, launcher in LAUNCHERS.items():
         if target == f"{PACKAGE}.{launcher.__name__}":
-            return launcher(**{str(key): value for key, value in chosen.items()})
-    raise _not_ours()
-
-
-def _not_ours() -> Refused:
+            return launcher(**_checked(name, {str(key): chosen[key] for key in chosen}))
     known = ", ".join(LAUNCHERS)
-    return Refused(f"hydra/launcher must be one of {known}: with others a sweep cannot be resumed")
+    raise Refused(f"hydra/launcher must be one of {known}: with others a sweep cannot be resumed")
+
+
+def _checked(launcher: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters of a launcher as the types of its constructor."""
+    checked = {}
+    for key, value in given.items():
+        _check_parameter(launcher, key)
+        annotation = str(signature(LAUNCHERS[launcher]).parameters[key].annotation)
+        try:
+            checked[key] = values.fit(annotation, value)
+        except ValueError as error:
+            raise Refused(f"hydra.launcher.{key} {error}") from error
+    return checked
 
 
 class SeqbenchSweeper(Sweeper):
@@ -82,7 +129,7 @@ class SeqbenchSweeper(Sweeper):
 
     def __init__(self) -> None:
         super().__init__()
-        self._launcher: Launcher | None = None
+        self._launcher: TrialLauncher | None = None
 
     def setup(
         self,
@@ -91,14 +138,12 @@ class SeqbenchSweeper(Sweeper):
         task_function: TaskFunction,
         config: DictConfig,
     ) -> None:
-        """Take what Hydra hands over.
+        """Take what Hydra hands over; only the configuration is needed.
 
         Raises:
             Refused: the launcher is not one of this project's, or refuses a parameter.
         """
-        self._launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        self._launcher = _made(config)
 
     def sweep(self, arguments: Sequence[str]) -> Any:
         """Run what is left of a sweep, and print what all of it has found.
@@ -109,8 +154,7 @@ class SeqbenchSweeper(Sweeper):
         """
         from seqbench.reporting.sweep import print_sweep
 
-        if not isinstance(self._launcher, TrialLauncher):
-            raise _not_ours()
+        assert self._launcher is not None
         ran = run_sweep(list(arguments), self._launcher)
         print_sweep(results(ran))
         failures(ran)
