@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed
+from seqbench.ranks import Team, team
 from seqbench.records import (
     TrialRecord,
     checkpoint_name,
@@ -160,18 +161,19 @@ def _fill(
         baselines = trial.baselines(folds)
     valid, test = FoldScores(task, "folds"), FoldScores(task, task.pooling)
     train_seconds = 0.0
-    for data in folds:
-        checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
-        predictor = trial.predictor(data)
-        fitted = _fit(record, trial, data, predictor, checkpoint, log, about)
-        data.unseal()
-        valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
-        test.add(model_rows(predictor, data.test()), len(data.splits.test))
-        record.best_epochs.append(fitted.best_epoch)
-        record.steps += fitted.steps
-        record.seconds += fitted.seconds
-        train_seconds += fitted.steps / fitted.steps_per_second
-        log.log_artifact(checkpoint, "checkpoint")
+    with team(settings) as others:
+        for data in folds:
+            checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
+            predictor = trial.predictor(data)
+            fitted = _fit(record, trial, data, predictor, checkpoint, log, about, others)
+            data.unseal()
+            valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+            test.add(model_rows(predictor, data.test()), len(data.splits.test))
+            record.best_epochs.append(fitted.best_epoch)
+            record.steps += fitted.steps
+            record.seconds += fitted.seconds
+            train_seconds += fitted.steps / fitted.steps_per_second
+            log.log_artifact(checkpoint, "checkpoint")
     record.steps_per_second = record.steps / train_seconds
     record.metrics = fold_metrics(record.folds, test)
     record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
@@ -197,6 +199,7 @@ def _fit(
     checkpoint: Path,
     log: RunLog,
     about: dict[str, object],
+    others: Team,
 ) -> Fitted:
     """Train on one fold; epochs go into the record and the log as they end."""
     from seqbench.training.fit import fit
@@ -225,6 +228,7 @@ def _fit(
         listener=after_epoch,
         limits=settings.limits,
         spent=record.seconds,
+        ranks=others.train(data.fold, checkpoint),
     )
 
 

@@ -71,6 +71,8 @@ class TrainerSettings:
     Args:
         accelerator: ``cpu`` or ``gpu``.
         precision: float32, or mixed precision on a GPU.
+        devices: GPUs, or with ``accelerator=cpu`` processes, that train one model together; each
+            takes its share of every batch.
         threads: CPU threads. One by default: results are bit-identical for equal counts only, and
             small recurrent models gain little from more. None leaves them to torch.
         progress: whether to show progress.
@@ -80,8 +82,10 @@ class TrainerSettings:
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     threads: int | None = 1
     progress: bool = True
+    devices: int = 1
 
     def __post_init__(self) -> None:
+        _at_least("trainer.devices", self.devices, 1)
         if self.threads is not None:
             _at_least("trainer.threads", self.threads, 1)
         if self.accelerator == "cpu" and self.precision == "16-mixed":
@@ -152,6 +156,12 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in 0..{2**32 - 1}, not {self.seed}")
+        devices, batch_size = self.trainer.devices, self.recipe.batch_size
+        if devices > batch_size:
+            raise ValueError(
+                f"trainer.devices={devices} is more than the sequences of a batch, "
+                f"recipe.batch_size={batch_size}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON types, in the shape of the configuration."""

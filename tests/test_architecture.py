@@ -50,7 +50,8 @@ MAY_IMPORT = {
     "testing": {"api", "nn", "training"},
     "trial": {"identity", "records", "registry", "codehash", "values", "api", "training"}
     | {"tracking", "testing"},
-    "runner": {"trial", "records", "registry", "training", "tracking", "reporting"},
+    "ranks": {"trial", "training"},
+    "runner": {"trial", "ranks", "records", "registry", "training", "tracking", "reporting"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "tracking", "reporting"}
     | {"runner", "searchpath", "trial", "training", "api", "values"},
     "plugins": {"hookspecs", "api", "nn"},
@@ -75,6 +76,7 @@ ONLY_IN = {
         "testing",
         "commands",
         "trial",
+        "ranks",
         "plugins",
         "tasks",
     },

@@ -121,7 +121,10 @@ def _settings(stored: StoredRun, overrides: list[str]) -> Settings:
 
     from seqbench.config import settings
 
-    changes: dict[str, Any] = {"recipe": {"max_examples": None}, "trainer": {"precision": "32"}}
+    changes: dict[str, Any] = {
+        "recipe": {"max_examples": None},
+        "trainer": {"precision": "32", "devices": 1},
+    }
     if not torch.cuda.is_available():
         changes["trainer"]["accelerator"] = "cpu"
     try:

@@ -24,15 +24,21 @@ EpochListener = Callable[[int, dict[str, float]], None]
 
 
 class DropoutSeed(Callback):
-    """Seeds dropout at the start of each epoch, whatever ran before."""
+    """Seeds dropout at the start of each epoch, whatever ran before.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        seed: of the trial.
+        rank: of this process; each draws masks of its own.
+    """
+
+    def __init__(self, seed: int, rank: int = 0) -> None:
         self._seed = seed
+        self._rank = [rank] if rank else []
         self._resumed = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reseed torch's generators."""
-        torch.manual_seed(derive(self._seed, "dropout", trainer.current_epoch))
+        torch.manual_seed(derive(self._seed, "dropout", trainer.current_epoch, *self._rank))
         if self._resumed:
             # Lightning makes the loader's iterator, which draws a number, after this, but before
             # it where training goes on from a checkpoint.
@@ -106,7 +112,8 @@ class Checkpoints(Checkpoint):
 
     Both are written between epochs, each in one move, so that a process that dies leaves what
     was there before. Every epoch sets its seeds anew: training that goes on from a state gives the
-    bits of one that was never stopped, and an epoch that was cut short is done again.
+    bits of one that was never stopped, and an epoch that was cut short is done again. Of several
+    ranks the first one writes, and decides when.
 
     Args:
         best: file for the selected epoch's weights.
@@ -142,7 +149,8 @@ class Checkpoints(Checkpoint):
             self._write(trainer, self._best, weights_only=True)
         ended = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         now = time.monotonic()
-        if not ended and now - self._written > self.SECONDS_BETWEEN_STATES:
+        due = not ended and now - self._written > self.SECONDS_BETWEEN_STATES
+        if trainer.strategy.broadcast(due):
             self._write(trainer, self._state, weights_only=False)
             self._written = now
 
@@ -159,7 +167,8 @@ class Checkpoints(Checkpoint):
     def _write(trainer: Trainer, path: Path, weights_only: bool) -> None:
         draft = path.with_suffix(".draft")
         trainer.save_checkpoint(draft, weights_only)
-        draft.replace(path)
+        if trainer.is_global_zero:
+            draft.replace(path)
 
 
 class EpochProgress(Callback):

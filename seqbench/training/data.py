@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -48,10 +49,20 @@ class TrialData:
         """Allow the test split: the epoch has been selected."""
         self._sealed = False
 
-    def train(self) -> DataLoader[Batch]:
-        """Return the training batches, shuffled and augmented anew in each epoch."""
+    def train(self, rank: int = 0, ranks: int = 1) -> DataLoader[Batch]:
+        """Return the training batches, shuffled and augmented anew in each epoch.
+
+        Args:
+            rank: whose share of each batch it is.
+            ranks: how many share it. Where a batch is too small for all, the share of some is a
+                sequence without a target.
+        """
         sampler = BucketSampler(
-            [len(example.values) for example in self.splits.train], self._batch_size, self._seed
+            [len(example.values) for example in self.splits.train],
+            self._batch_size,
+            self._seed,
+            rank,
+            ranks,
         )
         examples = _AugmentedExamples(self._task, self.splits.train, self._seed, sampler)
         return self._loader(examples, sampler)
@@ -79,8 +90,15 @@ class TrialData:
         return DataLoader(
             examples,  # type: ignore[arg-type]  # a loader of batches over a data set of examples
             batch_sampler=batches,
-            collate_fn=lambda drawn: collate(drawn, self._step_targets),
+            collate_fn=self._collate,
         )
+
+    def _collate(self, drawn: list[Example]) -> Batch:
+        if drawn:
+            return collate(drawn, self._step_targets)
+        shortest = min(self.splits.train, key=lambda example: len(example.values))
+        batch = collate([shortest], self._step_targets)
+        return replace(batch, target_mask=torch.zeros_like(batch.target_mask))
 
     def _check(self) -> None:
         named = {
@@ -107,13 +125,18 @@ class BucketSampler(Sampler[list[int]]):
         lengths: of every sequence.
         batch_size: sequences in a batch; the last one may be smaller.
         seed: of the trial.
+        rank: whose share of each batch is drawn; it may be empty.
+        ranks: how many share it, sequences of like length each.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
         super().__init__()
         self._lengths = lengths
         self._batch_size = batch_size
         self._seed = seed
+        self._share = slice(rank, None, ranks)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -135,7 +158,7 @@ class BucketSampler(Sampler[list[int]]):
         starts = range(0, len(by_length), self._batch_size)
         batches = [by_length[start : start + self._batch_size] for start in starts]
         for index in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[index]
+            yield batches[index][self._share]
 
 
 class _Examples(Dataset[Example]):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +32,13 @@ from seqbench.training.data import TrialData
 from seqbench.training.limits import LimitCheck
 from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
+from seqbench.training.ranks import OwnSignals, Rank, in_lightning
 from seqbench.training.seeds import derive
 
 EXPECTED_WARNINGS = (
     "The '.*_dataloader' does not have many workers",  # one process feeds short sequences fastest
     "The number of training batches",  # steps are not logged singly
+    "It is recommended to use `self.log",  # all ranks log what rank 0 has found
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 under torch 2.13
 )
 """What Lightning says on every normal run; users need not hear it."""
@@ -65,14 +70,24 @@ def set_up_device(settings: TrainerSettings) -> str:
     gets TF32 where another does not.
 
     Raises:
-        Refused: a GPU is asked for and there is none.
+        Refused: more devices are asked for than there are.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     if settings.accelerator == "cpu":
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        if settings.devices > cores:
+            raise Refused(
+                f"trainer.devices={settings.devices}: of CPU cores there are {cores} here"
+            )
         return "cpu"
     if not torch.cuda.is_available():
         raise Refused("trainer=gpu: torch finds no CUDA GPU here; use trainer=cpu")
+    if settings.devices > torch.cuda.device_count():
+        raise Refused(
+            f"trainer.devices={settings.devices}: of GPUs torch finds {torch.cuda.device_count()} "
+            "here"
+        )
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     return "cuda"
@@ -110,6 +125,7 @@ def fit(
     listener: EpochListener,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     spent: float = 0.0,
+    ranks: AbstractContextManager[Rank] = nullcontext(Rank()),  # noqa: B008 - no state
 ) -> Fitted:
     """Train until the validation monitor stops improving, and select the best epoch.
 
@@ -130,12 +146,13 @@ def fit(
         listener: called after every epoch.
         limits: what the trial may use.
         spent: seconds of training that it has used before, for other folds.
+        ranks: with those inside, this process trains as the rank that it gives, which is the first.
 
     Raises:
         TrialFailed: the loss is no longer finite, or a limit is reached.
         KeyboardInterrupt: the user stopped it.
     """
-    result, state = checkpoint.with_suffix(".json"), checkpoint.with_suffix(".state")
+    result = checkpoint.with_suffix(".json")
     if result.exists() and _is_sound(checkpoint):
         fitted = Fitted(**json.loads(result.read_text(encoding="utf-8")))
         for epoch, metrics in enumerate(fitted.history):
@@ -143,53 +160,23 @@ def fit(
         predictor.load_state_dict(selected_weights(checkpoint))
         return fitted
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    monitor = task.monitor
-    loader = data.train()
-    module = TrialModule(predictor, task, recipe, len(loader))
-    history = History(listener)
-    stopping = EarlyStopping(
-        f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
-    )
-    keeper = Checkpoints(checkpoint, state, monitor.name, monitor.direction)
-    callbacks: list[Callback] = [
-        DropoutSeed(seed),
-        history,
-        stopping,
-        keeper,
-        LimitCheck(limits, lambda: spent + history.seconds),
-    ]
-    if trainer.progress:
-        callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
-    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        lightning = Trainer(
-            accelerator=trainer.accelerator,
-            devices=1,
-            precision=trainer.precision,
-            max_epochs=recipe.max_epochs,
-            gradient_clip_val=recipe.clip or None,
-            callbacks=callbacks,
-            deterministic=trainer.accelerator == "cpu",
-            logger=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
+    with ranks as rank:
+        history = train(
+            task,
+            predictor,
+            data,
+            recipe=recipe,
+            trainer=trainer,
+            seed=seed,
+            title=title,
+            checkpoint=checkpoint,
+            listener=listener,
+            limits=limits,
+            spent=spent,
+            rank=rank,
         )
-        try:
-            lightning.fit(
-                module, loader, data.valid(), ckpt_path=state if goes_on(checkpoint) else None
-            )
-        except SystemExit as exit_request:
-            # Lightning turns Ctrl-C and SIGTERM into an exit.
-            stopped = isinstance(exit_request, SIGTERMException)
-            if stopped or isinstance(exit_request.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from exit_request
-            raise TrialFailed(f"something called sys.exit({exit_request.code})") from exit_request
     predictor.load_state_dict(selected_weights(checkpoint))
+    monitor = task.monitor
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
     fitted = Fitted(
@@ -202,8 +189,83 @@ def fit(
     draft = result.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(fitted)), encoding="utf-8")
     draft.replace(result)
-    state.unlink(missing_ok=True)
+    checkpoint.with_suffix(".state").unlink(missing_ok=True)
     return fitted
+
+
+def train(
+    task: Task,
+    predictor: Predictor,
+    data: TrialData,
+    *,
+    recipe: Recipe,
+    trainer: TrainerSettings,
+    seed: int,
+    title: str,
+    checkpoint: Path,
+    listener: EpochListener,
+    limits: Limits,
+    spent: float,
+    rank: Rank,
+) -> History:
+    """Train as one of the ranks, and leave the selected epoch's weights in the checkpoint.
+
+    The arguments are those of :func:`fit`; alike on all ranks but for ``title``, ``listener``,
+    ``limits``, and the progress of ``trainer``.
+
+    Raises:
+        TrialFailed: the loss is no longer finite, or a limit is reached.
+        KeyboardInterrupt: the user stopped it.
+    """
+    state, monitor = checkpoint.with_suffix(".state"), task.monitor
+    loader = data.train(rank.number, rank.size)
+    module = TrialModule(predictor, task, recipe, len(loader), rank.size)
+    history = History(listener)
+    stopping = EarlyStopping(
+        f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
+    )
+    keeper = Checkpoints(checkpoint, state, monitor.name, monitor.direction)
+    callbacks: list[Callback] = [
+        DropoutSeed(seed, rank.number),
+        history,
+        stopping,
+        keeper,
+        LimitCheck(limits, lambda: spent + history.seconds),
+    ]
+    if rank.size > 1:
+        callbacks.append(OwnSignals())
+    if trainer.progress:
+        callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        lightning = Trainer(
+            accelerator=trainer.accelerator,
+            precision=trainer.precision,
+            max_epochs=recipe.max_epochs,
+            gradient_clip_val=recipe.clip or None,
+            callbacks=callbacks,
+            deterministic=trainer.accelerator == "cpu",
+            logger=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **in_lightning(rank),
+        )
+        try:
+            lightning.fit(
+                module, loader, data.valid(), ckpt_path=state if goes_on(checkpoint) else None
+            )
+        except SystemExit as exit_request:
+            # Lightning turns Ctrl-C and SIGTERM into an exit.
+            stopped = isinstance(exit_request, SIGTERMException)
+            if stopped or isinstance(exit_request.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from exit_request
+            raise TrialFailed(f"something called sys.exit({exit_request.code})") from exit_request
+    return history
 
 
 def goes_on(checkpoint: Path) -> bool:

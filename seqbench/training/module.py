@@ -13,6 +13,7 @@ from seqbench.api import Batch, Task
 from seqbench.errors import TrialFailed
 from seqbench.settings import Recipe
 from seqbench.training.predictor import Predictor, batch_loss
+from seqbench.training.ranks import sum_gradients, whole_batch
 from seqbench.training.scoring import batch_rows, update
 
 
@@ -21,25 +22,46 @@ class TrialModule(LightningModule):
 
     Losses are summed over the predictions that count and logged once in an epoch; validation
     metrics are computed over the whole split, so that the batch size cannot change them.
+
+    Args:
+        predictor: with its initial weights.
+        task: prepared.
+        recipe: how to optimise.
+        steps: in an epoch.
+        ranks: that share each batch.
     """
 
-    def __init__(self, predictor: Predictor, task: Task, recipe: Recipe, steps: int) -> None:
+    def __init__(
+        self, predictor: Predictor, task: Task, recipe: Recipe, steps: int, ranks: int = 1
+    ) -> None:
         super().__init__()
         self.predictor = predictor
         self._task = task
         self._recipe = recipe
         self._steps = steps
+        self._ranks = ranks
         self._loss_sum = torch.zeros(())
         self._loss_count = 0
         self._metrics = task.metrics()
         self._validated = 0
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Return the mean loss of the predictions that count."""
+        """Return the mean loss of the predictions that count.
+
+        On one of several ranks it is this rank's share of that mean over the whole batch.
+        """
         total, count = batch_loss(self._task, self.predictor, batch)
-        self._loss_sum = self._loss_sum.to(total.device) + total.detach()
+        whole: Tensor | float = total.detach()
+        if self._ranks > 1:
+            whole, count = whole_batch(total, count)
+        self._loss_sum = self._loss_sum.to(total.device) + whole
         self._loss_count += count
         return total / max(count, 1)
+
+    def on_after_backward(self) -> None:
+        """Make the gradients those of the whole batch."""
+        if self._ranks > 1:
+            sum_gradients([item for item in self.predictor.parameters() if item.requires_grad])
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums."""
@@ -70,7 +92,8 @@ class TrialModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the split's metrics, and check that training is still sane."""
         self.log("train/loss", self.train_loss())
-        metrics = self._metrics.compute()
+        # Rank 0 speaks for all: what they decide by a metric has to be decided alike.
+        metrics = self.trainer.strategy.broadcast(self._metrics.compute())
         monitor = metrics[self._task.monitor.name]
         if not math.isfinite(monitor):
             raise TrialFailed(
