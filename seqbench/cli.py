@@ -95,6 +95,13 @@ SUBCOMMANDS = {
         "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
         "and why.",
     ),
+    "tune": Subcommand(
+        "tune",
+        "trials=N model=NAME,NAME [task=NAME] [key=value ...] [key=interval(a,b) ...] "
+        "[tune.seeds=0,1] [tune.final_seeds=100,101,102] [hydra/launcher=local]",
+        "Tune each model with the same number of candidates, on validation; then train its best "
+        "on fresh seeds.",
+    ),
     "sync": Subcommand(
         "sync",
         "[tracking.uri=URI]",

@@ -7,20 +7,17 @@ keyword arguments: ``model="gru"``, ``recipe={"lr": 1e-3}`` or ``**{"recipe.lr":
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seqbench import config
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.values import show
+from seqbench.sweeps.members import override_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def run(**overrides: object) -> Result:
     """
     from seqbench.runner import run as run_trial
 
-    words = [f"{key}={_text(value)}" for key, value in _flat(overrides)]
+    words = [f"{key}={override_text(value)}" for key, value in _flat(overrides)]
     return Result(run_trial(config.settings(config.compose(words))))
 
 
@@ -151,7 +148,7 @@ def results(*, all_runs: bool = False, **tracking: object) -> pd.DataFrame:
     """
     from seqbench.tracking.frame import trials_frame
 
-    words = [f"tracking.{key}={_text(value)}" for key, value in _flat(tracking)]
+    words = [f"tracking.{key}={override_text(value)}" for key, value in _flat(tracking)]
     return trials_frame(config.settings(config.compose(words)).tracking, all_runs)
 
 
@@ -166,21 +163,5 @@ def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[s
 
 def _choices(value: object) -> str:
     if isinstance(value, list | tuple | range):
-        return ",".join(map(_text, value))
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    """Return a value as an override of Hydra says it."""
-    if isinstance(value, list | tuple | range):
-        return f"[{','.join(map(_text, value))}]"
-    if hasattr(value, "item"):  # a number of NumPy or torch
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float):
-        return show(value)
-    text = str(value)
-    if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
-        return text
-    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
-    quoted = escaped.replace("'", "\\'")
-    return f"'{quoted}'"
+        return ",".join(map(override_text, value))
+    return override_text(value)

@@ -60,6 +60,7 @@ class TrialRecord:
         steps: optimiser steps taken, in all folds together.
         steps_per_second: optimiser steps per second of training, validation left out.
         seconds: wall time of training, validation included.
+        tuning: how its configuration was found and what was spent on it; empty if nobody says.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
         environment: versions, device, threads, git state, plugin provenance.
         run_id: the tracking store's identifier; empty without tracking.
@@ -88,6 +89,7 @@ class TrialRecord:
     steps: int = 0
     steps_per_second: float = 0.0
     seconds: float = 0.0
+    tuning: str = ""
     backend: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     run_id: str = ""

@@ -102,12 +102,14 @@ class TrackingSettings:
             in ``seqbench-runs/`` of the working directory.
         experiment: MLflow's experiment.
         parent: the run of the sweep that a trial belongs to; a sweep says it itself.
+        tuning: how the trial's configuration was found; ``seqbench tune`` says it itself.
     """
 
     enabled: bool = True
     uri: str | None = None
     experiment: str = "seqbench"
     parent: str | None = None
+    tuning: str | None = None
 
     def __post_init__(self) -> None:
         if not self.experiment.strip():

@@ -202,6 +202,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         status="KILLED",
         reason="ended without a result",
         max_examples=settings.recipe.max_examples,
+        tuning=settings.tracking.tuning or "",
         folds=list(task.folds()),
         context=predictor.context,
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),

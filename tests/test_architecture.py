@@ -27,6 +27,8 @@ FOLDERS = {
 EVERYWHERE = {"errors", "settings", ""}  # "" is seqbench itself: its version
 MAY_IMPORT = {
     "__init__": {"interface"},
+    "tuning": {"tuning", "config", "searchpath", "values", "registry", "sweeps", "tracking"}
+    | {"reporting"},
     "interface": {"config", "records", "values", "runner", "sweeps", "tracking", "reporting"},
     "__main__": {"cli"},
     "errors": set(),
@@ -62,8 +64,8 @@ MAY_IMPORT["cli"] = MAY_IMPORT["commands"] = _ALL | {"commands"}
 
 ONLY_IN = {
     "pluggy": {"hookspecs", "registry"},
-    "hydra": {"config", "searchpath", "cli", "sweeps"},
-    "omegaconf": {"config", "cli", "commands", "sweeps"},
+    "hydra": {"config", "searchpath", "cli", "sweeps", "tuning"},
+    "omegaconf": {"config", "cli", "commands", "sweeps", "tuning"},
     "lightning": {"training"},
     "mlflow": {"tracking"},
     "matplotlib": {"reporting", "api", "tasks"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -12,6 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from seqbench import config, searchpath
+from seqbench.values import show
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
@@ -59,3 +64,19 @@ def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
                 raise config.explain(error, member) from error
             found.append(changed)
     return found
+
+
+def override_text(value: Any) -> str:
+    """Return a value as an override of Hydra says it."""
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(map(override_text, value))}]"
+    if hasattr(value, "item"):  # a number of NumPy or torch
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float):
+        return show(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
+    quoted = escaped.replace("'", "\\'")
+    return f"'{quoted}'"

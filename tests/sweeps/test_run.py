@@ -17,6 +17,7 @@ from seqbench.cli import main
 from seqbench.errors import Busy, Refused, TrialFailed
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.settings import Settings, TrackingSettings
+from seqbench.sweeps.members import override_text
 from seqbench.tracking.store import open_store
 from seqbench.tracking.trials import latest_sweep
 
@@ -176,7 +177,7 @@ def test_status_without_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_texts_reach_the_configuration_as_they_are(text: str) -> None:
     """From Python nobody quotes for Hydra."""
-    composed = config.compose([f"tracking.uri={interface._text(text)}"])
+    composed = config.compose([f"tracking.uri={override_text(text)}"])
     assert text == composed.tracking.uri
 
 

@@ -1,0 +1,226 @@
+"""What a tuning tries: its settings and its search space, from a command's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import optuna
+from hydra import compose
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from omegaconf import OmegaConf
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from seqbench import config, searchpath, values
+from seqbench.errors import Refused, unknown
+from seqbench.registry import registry
+
+_PREFIX = "tune."
+_NOT_TUNED = ("task", "model", "seed", "match", "rerun")
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How candidates are drawn and judged, ``conf/tune.yaml``.
+
+    Args:
+        seeds: a candidate's score is the mean of the validation monitor over these.
+        final_seeds: on which each model's best candidate is trained again.
+        sampler: ``tpe`` (Bergstra et al. 2011) or ``random``.
+        sampler_seed: of the sampler, for each model alike.
+        space: overrides that are distributions.
+    """
+
+    seeds: list[int]
+    final_seeds: list[int]
+    sampler: Literal["tpe", "random"]
+    sampler_seed: int
+    space: list[str]
+
+    def __post_init__(self) -> None:
+        for key, seeds in (("tune.seeds", self.seeds), ("tune.final_seeds", self.final_seeds)):
+            if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+                raise Refused(f"{key} must be different whole numbers from 0, not {seeds}")
+        if shared := sorted(set(self.seeds) & set(self.final_seeds)):
+            raise Refused(
+                f"tune.final_seeds must be fresh: {shared[0]} is among tune.seeds {self.seeds}"
+            )
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A tuning as a command asks for it.
+
+    Args:
+        trials: candidates of each study.
+        settings: how they are drawn and judged.
+        studies: task and model of each.
+        fixed: overrides of every trial.
+        space: what is drawn, by key; the user's own entries included.
+        own: keys of the space that the user has named.
+    """
+
+    trials: int
+    settings: TuningSettings
+    studies: list[tuple[str, str]]
+    fixed: list[str]
+    space: Mapping[str, BaseDistribution]
+    own: frozenset[str]
+
+    def space_of(self, model: str) -> dict[str, BaseDistribution]:
+        """Return what of the space a model has."""
+        known = {item.name for item in registry().get("model", model).source().parameters}
+        return {
+            key: distribution
+            for key, distribution in self.space.items()
+            if not key.startswith("model.") or key.removeprefix("model.") in known
+        }
+
+
+def read_words(words: Sequence[str]) -> Tuning:
+    """Read a command: ``trials=20 task=music model=lstm,gru recipe.lr=interval(1e-3,1e-2)``.
+
+    Raises:
+        Refused: a word is wrong, or nothing is left to tune.
+    """
+    own = [word.removeprefix(_PREFIX) for word in words if word.startswith(_PREFIX)]
+    others = [word for word in words if not word.startswith((_PREFIX, "trials="))]
+    trials = _trials([word for word in words if word.startswith("trials=")])
+    settings = _settings(own)
+    parsed = [config.parse(word) for word in others]
+    choices: dict[str, list[str]] = {"task": [], "model": []}
+    fixed: list[str] = []
+    space: dict[str, BaseDistribution] = {}
+    for item, word in zip(parsed, others, strict=True):
+        key = item.key_or_group
+        if key in choices:
+            choices[key] = _chosen(item)
+        elif key == "seed":
+            raise Refused(f"{word}: a tuning takes its seeds from tune.seeds and tune.final_seeds")
+        elif item.is_sweep_override() and key not in _NOT_TUNED:
+            space[key] = _distribution(item)
+        else:
+            fixed.append(word)
+    asked = frozenset(space)
+    given = {config.parse(word).key_or_group for word in fixed}
+    if "match" in given:
+        given.add("model.hidden_size")
+    for word in settings.space:
+        item = config.parse(word)
+        if item.key_or_group not in given | asked:
+            space[item.key_or_group] = _distribution(item)
+    config.check_choices([word for word in others if not word.startswith("match=")])
+    if not choices["model"]:
+        raise Refused("seqbench tune needs models, for example model=lstm,gru")
+    tasks = choices["task"] or ["music"]
+    studies = [(task, model) for task in tasks for model in choices["model"]]
+    tuning = Tuning(trials, settings, studies, fixed, dict(sorted(space.items())), asked)
+    for key in asked:
+        if not any(key in tuning.space_of(model) for _, model in studies):
+            config.settings(config.compose([f"model={studies[0][1]}", f"{key}=0"]))  # refuses
+            raise Refused(f"no model of this tuning has {key}")
+    if not space:
+        raise Refused("nothing is left to tune: every key of the search space has a fixed value")
+    return tuning
+
+
+def _trials(words: Sequence[str]) -> int:
+    if not words:
+        raise Refused("seqbench tune needs trials=N, the candidates of each model")
+    text = words[-1].partition("=")[2]
+    if not text.isdecimal() or int(text) < 1:
+        raise Refused(f"trials must be a whole number of at least 1, not {text or 'nothing'}")
+    return int(text)
+
+
+def _settings(words: Sequence[str]) -> TuningSettings:
+    searchpath.enable()
+    known = {field.name: str(field.type) for field in fields(TuningSettings)}
+    for word in words:
+        key = word.partition("=")[0]
+        if key not in known:
+            raise unknown("key of tune", key, known)
+    # Seeds may be written as in a sweep: tune.seeds=0,1
+    listed = [_as_list(word) if word.startswith(("seeds=", "final_seeds=")) else word
+              for word in words]  # fmt: skip
+    try:
+        with config.hydra():
+            node = compose("tune", listed)
+    except Exception as error:
+        raise config.explain(error, listed) from error
+    found: Any = OmegaConf.to_container(node, resolve=True)
+    checked: dict[str, Any] = {}
+    for key, annotation in known.items():
+        try:
+            checked[key] = values.fit(annotation, found[key])
+        except ValueError as error:
+            raise Refused(f"tune.{key} {error}") from error
+    return TuningSettings(**checked)
+
+
+def _as_list(word: str) -> str:
+    key, _, value = word.partition("=")
+    return word if value.startswith("[") else f"{key}=[{value}]"
+
+
+def _chosen(item: Override) -> list[str]:
+    value = item.value()
+    return [str(name) for name in (value.list if isinstance(value, ChoiceSweep) else [value])]
+
+
+def _distribution(item: Override) -> BaseDistribution:
+    """Return the distribution that an override describes.
+
+    Raises:
+        Refused: it describes none.
+    """
+    value: Any = item.value()
+    try:
+        if isinstance(value, IntervalSweep):
+            log = "log" in value.tags
+            if isinstance(value.start, int) and isinstance(value.end, int):
+                return IntDistribution(value.start, value.end, log=log)
+            return FloatDistribution(float(value.start), float(value.end), log=log)
+        if isinstance(value, RangeSweep):
+            step = value.step or 1
+            if all(isinstance(part, int) for part in (value.start, value.stop, step)):
+                return IntDistribution(int(value.start), int(value.stop) - 1, step=int(step))
+            raise ValueError("a range must be of whole numbers")
+        if isinstance(value, ChoiceSweep):
+            return CategoricalDistribution([_plain(choice) for choice in value.list])
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{item.input_line}: {error}") from error
+    raise Refused(
+        f"{item.input_line} is no part of a search space: use interval(a,b), "
+        "tag(log,interval(a,b)), range(a,b,step) or choice(a,b,...)"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a choice as Optuna keeps it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text.strip("'\"")
+
+
+def make_sampler(settings: TuningSettings, number: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler that draws a candidate.
+
+    It depends on the candidate's number and on the results before it, and on nothing else: a
+    tuning that goes on after it was killed draws what it would have drawn.
+
+    Args:
+        settings: of the tuning.
+        number: of the candidate in its study, from 0.
+    """
+    seed = settings.sampler_seed * 1_000_003 + number
+    if settings.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
