@@ -189,6 +189,7 @@ def test_slurm_jobs(
 ) -> None:
     """As processes of this machine; one that is killed costs its trial alone."""
     monkeypatch.setenv("MISHAPS", "1")
+    monkeypatch.setattr("submitit.Job._results_timeout_s", 1)  # it allows for slow file systems
     words = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.at_once=2"]
     ran = sweep(tmp_path, [FINE[0], DIES, FINE[1]], make_launcher(words))
     assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
