@@ -258,7 +258,7 @@ def test_no_worker_outlives_a_sweep(how: str, around: Path, tmp_path: Path) -> N
         "task=music", "experiment=smoke", "model=fragile", "model.hidden_size=4",
         "model.mishap=hang", "seed=0,1,2", "hydra/launcher=local", "hydra.launcher.workers=2",
     ]  # fmt: skip
-    command = [sys.executable, "script.py"]
+    command = [sys.executable, "script.py", "tracking=none"]
     if how == "Ctrl-C":
         command = [sys.executable, "-m", "seqbench", "+plugin=fragile.py", "-m"]
     environment = {**os.environ, "MISHAPS": "1", PLUGIN_FILES: ""}
