@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,13 @@ class Trial:
                 TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
                 for fold in self.task.folds()
             ]
-            self.task.fingerprint()
+            _ = self.fingerprint  # its faults are the task's too
         return folds
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the data, which are prepared; it reads them all, so once."""
+        return self.task.fingerprint()
 
     def baselines(self, folds: Sequence[TrialData]) -> dict[str, FoldScores]:
         """Return the scores of the task's baselines on the test splits of its folds."""
@@ -226,7 +232,7 @@ def provenance(trial: Trial) -> dict[str, str]:
         "seqbench.task_code": trial.task_registration.code_hash,
         "seqbench.model_origin": trial.model_registration.origin,
         "seqbench.model_code": trial.model_registration.code_hash,
-        "seqbench.data": trial.task.fingerprint(),
+        "seqbench.data": trial.fingerprint,
     }
 
 
@@ -240,7 +246,7 @@ def _identity(trial: Trial) -> dict[str, Any]:
         "config": config,
         "task": [trial.task.version, trial.task_registration.code_hash],
         "model": trial.model_registration.code_hash,
-        "data": trial.task.fingerprint(),
+        "data": trial.fingerprint,
         "protocol": PROTOCOL_VERSION,
         "seqbench": [__version__, harness_hash()],
         "lightning": version("lightning"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -118,10 +120,13 @@ class RayLauncher(TrialLauncher):
             options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE}
         else:
             options |= {"address": self._address}
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**{**options, **self._options})
         except Exception as error:
             raise Refused(f"hydra/launcher=ray: {first_line(error)}") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process on the spot
         try:
             cpus = ray.cluster_resources().get("CPU", 1)
             self.at_once = max(1, int(cpus / self._resources["num_cpus"]))

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from seqbench import config, registry, searchpath
+from seqbench import registry, searchpath
 from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.records import MetricInfo, Status
 from seqbench.settings import Rerun, Settings
-from seqbench.sweeps.members import compose_each
 from seqbench.sweeps.plan import state_of
 
 
@@ -78,15 +77,15 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial as a launcher hands it to a worker.
+    """A trial as a launcher hands it to a worker, which composes nothing again.
 
     Args:
-        overrides: of the trial.
+        settings: of the trial.
         around: of the process that runs the sweep.
         rerun: whether it runs although it has finished meanwhile.
     """
 
-    overrides: list[str]
+    settings: Settings
     around: Surroundings
     rerun: Rerun
 
@@ -99,11 +98,9 @@ def work(job: Job) -> Outcome:
     """
     try:
         job.around.enter()
-        (composed,) = compose_each([job.overrides])
-        settings = config.settings(composed)
     except Refused as refusal:
         return Outcome("REFUSED", str(refusal))
-    return attempt(settings, job.rerun)
+    return attempt(job.settings, job.rerun)
 
 
 def attempt(settings: Settings, rerun: Rerun) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -59,7 +60,12 @@ class BasicLauncher(TrialLauncher):
 def jobs(trials: Sequence[Planned], rerun: Rerun) -> list[Job]:
     """Return trials as workers take them."""
     around = Surroundings()
-    return [Job([*trial.overrides, "trainer.progress=false"], around, rerun) for trial in trials]
+    found = []
+    for trial in trials:
+        assert trial.settings is not None
+        trainer = replace(trial.settings.trainer, progress=False)  # bars of workers would mingle
+        found.append(Job(replace(trial.settings, trainer=trainer), around, rerun))
+    return found
 
 
 def count(key: str, value: int | None, default: int) -> int:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     }
 
 
+@lru_cache
 def version(distribution: str) -> str:
     """Return the installed version of a distribution, or ``missing``."""
     try:

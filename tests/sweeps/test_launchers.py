@@ -189,6 +189,7 @@ def test_slurm_jobs(
 ) -> None:
     """As processes of this machine; one that is killed costs its trial alone."""
     monkeypatch.setenv("MISHAPS", "1")
+    monkeypatch.setattr("submitit.Job._results_timeout_s", 1)  # it allows for slow file systems
     words = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.at_once=2"]
     ran = sweep(tmp_path, [FINE[0], DIES, FINE[1]], make_launcher(words))
     assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
@@ -257,7 +258,7 @@ def test_no_worker_outlives_a_sweep(how: str, around: Path, tmp_path: Path) -> N
         "task=music", "experiment=smoke", "model=fragile", "model.hidden_size=4",
         "model.mishap=hang", "seed=0,1,2", "hydra/launcher=local", "hydra.launcher.workers=2",
     ]  # fmt: skip
-    command = [sys.executable, "script.py"]
+    command = [sys.executable, "script.py", "tracking=none"]
     if how == "Ctrl-C":
         command = [sys.executable, "-m", "seqbench", "+plugin=fragile.py", "-m"]
     environment = {**os.environ, "MISHAPS": "1", PLUGIN_FILES: ""}
