@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 import tempfile
@@ -140,8 +141,7 @@ def _run(
         record.status, record.reason = "FAILED", str(error)
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        failed = out_of_memory(error, limits) or TrialFailed(f"{type(error).__name__}: {text}")
+        failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
         record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
         raise failed from error
@@ -268,6 +268,13 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         if found := test.intervals(scores):
             record.differences[name] = found
     record.intervals = test.intervals()
+
+
+def _reason(error: Exception) -> str:
+    """Return an exception of a trial in one line."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk of {error.filename2 or error.filename or Path.cwd()}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _status(text: str, shown: bool) -> Any:
