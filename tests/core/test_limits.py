@@ -103,11 +103,11 @@ def test_limits_are_positive_numbers(key: str, value: str, message: str) -> None
         config.settings(config.compose([f"{key}={value}"]))
 
 
-@pytest.mark.parametrize(("minutes", "folds"), [(0.3, 1), (0.5, 2), (1.1, 3)])
+@pytest.mark.parametrize(("minutes", "folds"), [(0.3, 1), (1.1, 3)])
 def test_time_is_counted_over_folds(
     minutes: float, folds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each fold here says that it took 24 seconds: the first, second or third is one too many."""
+    """Each fold here says that it took 24 seconds: the first or the third is one too many."""
     begun: list[int] = []
     inner = runner._fit
 
@@ -187,7 +187,7 @@ def test_an_allocation_that_is_too_large_is_refused(odd: str) -> None:
 @LINUX
 def test_a_model_that_is_too_large_is_out_of_memory(odd: str) -> None:
     """Although its constructor, which refuses what it cannot do, is what fails."""
-    with pytest.raises(TrialFailed, match=r"^could not allocate \d+ GiB of memory") as end:
+    with pytest.raises(TrialFailed, match=r"^could not allocate [\d.]+ GiB of memory") as end:
         run("model=odd", "model.hidden_size=40000", room(0.5))
     assert "OOM" == end.value.status
 
