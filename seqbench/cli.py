@@ -95,6 +95,11 @@ SUBCOMMANDS = {
         "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
         "and why.",
     ),
+    "sync": Subcommand(
+        "sync",
+        "[tracking.uri=URI]",
+        "Deliver what a tracking store did not take when it failed: it waits in seqbench-runs/.",
+    ),
     "doctor": Subcommand(
         "doctor",
         "",

@@ -195,7 +195,7 @@ def _fill(
     record.status, record.reason = "FINISHED", ""
     try:
         record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
-        if log.run_id:
+        if log.location:
             from seqbench.reporting.curves import learning_curve
 
             picture = Path(folder) / "learning_curve.png"

@@ -53,7 +53,16 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
         Refused: an override is wrong, or the tracking store cannot be used.
         KeyboardInterrupt: the user stopped it.
     """
+    deliver_what_waits()
     return run_plan(plan(overrides), overrides, launcher)
+
+
+def deliver_what_waits() -> None:
+    """Bring results to a tracking store that was away, so that a plan knows of them."""
+    from seqbench.tracking import spool
+
+    if spool.waiting():
+        spool.announce(spool.deliver())
 
 
 def run_plan(found: Plan, words: Sequence[str], launcher: TrialLauncher) -> list[Ran]:

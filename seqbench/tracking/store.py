@@ -9,10 +9,12 @@ import os
 import sqlite3
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -24,8 +26,9 @@ from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import Address, is_ready, locate, make_folder
 from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.signals import uninterrupted
+from seqbench.tracking.spool import TOKEN, announce, deliver, perform, waiting
 from seqbench.tracking.stored import SHORT, StoredRun, read_run
-from seqbench.tracking.tracked import CONFIG, STATUS, TrackedRun, flatten, log_parameters
+from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -57,7 +60,8 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
 
     Raises:
         Refused: tracking is off, the address is wrong, the store cannot be used or does not answer,
-            or is not there and must not be made.
+            or is not there and must not be made. A trial of a sweep, which has opened the store
+            before, is given one whose runs wait on disk instead.
     """
     if not settings.enabled:
         raise Refused(
@@ -72,14 +76,19 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
     with mlflow_client.quiet():
         try:
             client = mlflow_client.connect(address)
+            experiments = []
             if create:
                 experiments = [_experiment_id(client, settings.experiment, address)]
             else:
                 experiments = _all_experiments(client)
-            store = Store(client, experiments, address, settings.parent)
+            store = Store(client, experiments, address, settings.experiment, settings.parent)
             store.repaired = store.repair()
         except Exception as error:
+            if create and settings.parent and not isinstance(error, Refused):
+                return Store(client, [], address, settings.experiment, settings.parent)
             raise unusable(address, error) from error
+    if create and waiting():
+        announce(deliver(address))
     return store
 
 
@@ -99,6 +108,7 @@ class Store:
         experiments: MLflow's identifiers of the experiments whose runs are found; the first one
             takes new runs.
         address: where it is.
+        experiment: name of the experiment that takes new runs.
         parent: run under which new runs are nested.
     """
 
@@ -107,9 +117,11 @@ class Store:
         client: MlflowClient,
         experiments: list[str],
         address: Address,
+        experiment: str = "",
         parent: str | None = None,
     ) -> None:
         self._client = client
+        self._experiment = experiment
         self._parent = parent
         self._experiments = experiments
         self.address = address
@@ -144,25 +156,42 @@ class Store:
         }
         if self._parent:
             identity["mlflow.parentRunId"] = self._parent
-        text = json.dumps(config, indent=2, sort_keys=True)
+        create: dict[str, Any] = {
+            "op": "create",
+            "experiment": self._experiment,
+            "tags": {**tags, **identity, TOKEN: uuid.uuid4().hex},
+            "name": f"{trial.task} {trial.model} seed {trial.seed}",
+            "time": int(1000 * time.time()),
+        }
+        if not self._experiments:
+            return self._spooled(create, config)
         run_id = ""
         with mlflow_client.quiet():
             try:
                 run = self._client.create_run(
                     self._experiments[0],
-                    tags={**tags, **identity},
-                    run_name=f"{trial.task} {trial.model} seed {trial.seed}",
+                    start_time=create["time"],
+                    tags=create["tags"],
+                    run_name=create["name"],
                 )
-                run_id = run.info.run_id
-                log_parameters(self._client, run_id, flatten(config))
-                self._client.log_text(run_id, text + "\n", CONFIG)
+                run_id = str(run.info.run_id)
+                for operation in config_operations(config):
+                    perform(self._client, run_id, operation, Path())
             except BaseException as error:
+                if isinstance(error, Exception) and self._parent:
+                    return self._spooled(create, config)
                 if run_id:
                     self._abandon(run_id, error)
                 if isinstance(error, Exception):
                     raise unusable(self.address, error) from error
                 raise
-        return TrackedRun(self._client, run_id, self.location(run_id))
+        return TrackedRun(self._client, run_id, self.location(run_id), self.address)
+
+    def _spooled(self, create: Mapping[str, Any], config: Mapping[str, Any]) -> TrackedRun:
+        """Return the run of a sweep's trial that a failing store could not start: it waits."""
+        run = TrackedRun(self._client, "", "", self.address)
+        run.log_start(create, config)
+        return run
 
     def _abandon(self, run_id: str, error: BaseException) -> None:
         """End a run that could not be started in full, if the store still answers."""

@@ -6,19 +6,22 @@ import json
 import logging
 import math
 import re
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final, get_args
 
+from filelock import Timeout
+
 from seqbench.records import MetricInfo, Status, TrialRecord
 from seqbench.tracking import mlflow_client
-from seqbench.tracking.address import RUNS_FOLDER, readable_path
+from seqbench.tracking.address import Address, readable_path
 from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted
+from seqbench.tracking.spool import Operation, Spool, new_spool, perform, replay_folder
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -34,9 +37,7 @@ _STATUSES = {"TIMEOUT": "FAILED", "OOM": "FAILED"}
 
 _logger = logging.getLogger(__name__)
 
-# MLflow's limits for one call, and for one entry.
-_METRICS_PER_CALL = 1000
-_PARAMETERS_PER_CALL = 100
+# MLflow's limits for one entry.
 _PARAMETER_LENGTH = 6000
 _TAG_LENGTH = 5000
 _KEY_LENGTH = 250
@@ -46,43 +47,54 @@ _KEY_LENGTH = 250
 class TrackedRun(RunLog):
     """A run of MLflow; get one from :meth:`seqbench.tracking.store.Store.start`.
 
-    When the store fails in mid-run, that is said once, and what comes after is kept in memory and,
-    for files, in ``seqbench-runs/unlogged/<run>/``. :meth:`finish` tries again; where the store
-    still fails, that folder keeps the record too.
+    When the store fails in mid-run, that is said once, and what comes after waits in a spool
+    (:mod:`seqbench.tracking.spool`). :meth:`finish` tries again; where the store still fails, the
+    next run delivers it, or ``seqbench sync``.
 
     Args:
         client: MLflow's client of the store.
-        run_id: of the run, which has started.
-        location: of the run, for a person to read.
+        run_id: of the run, which has started; empty if the store could not start it.
+        location: where a person finds it.
+        address: of the store.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, location: str) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, location: str, address: Address) -> None:
         super().__init__(run_id, location)
         self._client = client
-        self._spool = Path.cwd() / RUNS_FOLDER / "unlogged" / run_id
+        self._address = address
+        self._spool: Spool | None = None
         self._failing = False
-        self._pending: list[Callable[[], None]] = []
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics; keys as they are, steps are epochs."""
-        now = int(time.time() * 1000)
         values, problems = _numbers(metrics)
         for problem in problems:
             _logger.warning("Epoch %d of this run: %s", epoch, problem)
-        self._send(lambda: self._log_metrics(values, epoch, now))
+        self._send(_metrics(values, epoch))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's files."""
         if not path.is_file():
             _logger.warning("%s of this run is lost: there is no such file", path.name)
             return
-        sent = self._try(lambda: self._client.log_artifact(self.run_id, str(path), folder))
-        if not sent:
-            self._keep(path, folder)
+        self._send({"op": "file", "path": str(path.absolute()), "folder": folder})
 
     def log_text(self, text: str, name: str) -> None:
         """Write a text as a file of the run."""
-        self._send(lambda: self._client.log_text(self.run_id, text, name))
+        self._send({"op": "text", "text": text, "name": name})
+
+    def log_start(self, create: Operation, config: Mapping[str, Any]) -> None:
+        """Keep for later how a run starts that the store could not start; call it first."""
+        self._fail("it does not answer")
+        self._send(create)
+        self.log_config(config)
+        if self._spool is not None:
+            self.location = readable_path(self._spool.folder)
+
+    def log_config(self, config: Mapping[str, Any]) -> None:
+        """Log a configuration as flat parameters and as ``config.json``."""
+        for operation in config_operations(config):
+            self._send(operation)
 
     def finish(self, record: TrialRecord) -> None:
         """Log scores, costs, environment and the record; end the run with the record's status.
@@ -98,90 +110,81 @@ class TrackedRun(RunLog):
         record.location = self.location
         with uninterrupted():
             result = _checked(record)
+            status = _STATUSES.get(record.status, record.status)
+            now = int(time.time() * 1000)
+            self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
+            tags = {_key(name): text[:_TAG_LENGTH] for name, text in result.tags.items()}
+            self._send({"op": "tags", "values": tags})
+            self._send(_metrics(result.metrics, record.best_epoch))
+            self._send({"op": "end", "status": status, "time": now})
             if self._failing:
-                self._failing = not self._catch_up()
-            sent = self._try(lambda: self._log_result(result, record.best_epoch))
-            if self._end(record.status) and sent:
+                self._end(status)
+                self._catch_up()
+
+    def _end(self, status: str) -> None:
+        """End the run, though the store fails otherwise: it may take that."""
+        if self.run_id:
+            with suppress(Exception), mlflow_client.quiet():
+                self._client.set_terminated(self.run_id, status)
+
+    def _send(self, operation: Operation) -> None:
+        """Do it now, or keep it for later: a failing store is left alone, calls take seconds."""
+        if not self._failing:
+            try:
+                with mlflow_client.quiet():
+                    perform(self._client, self.run_id, operation, Path())
                 return
-            self._spool_text(result.text, RECORD)
-            _logger.warning(
-                "The tracking store still fails; the result is kept in %s",
-                readable_path(self._spool),
-            )
+            except Exception as error:
+                self._fail(first_line(error))
+        if self._spool is not None:
+            try:
+                self._spool.append(operation)
+            except (OSError, ValueError) as error:
+                what = Path(operation.get("path") or operation.get("name") or operation["op"]).name
+                _logger.warning("%s of this run is lost: %s", what, error)
 
-    def _log_result(self, result: _Result, step: int) -> None:
-        from mlflow.entities import RunTag
+    def _fail(self, reason: str) -> None:
+        self._failing = True
+        _logger.warning("The tracking store fails (%s); training goes on without it", reason)
+        try:
+            self._spool = new_spool(self._address, self.run_id)
+        except (OSError, Timeout) as error:
+            _logger.warning("What it does not take is lost: %s", error)
 
-        self._client.log_text(self.run_id, result.text + "\n", RECORD)
-        entries = [RunTag(_key(name), text[:_TAG_LENGTH]) for name, text in result.tags.items()]
-        for start in range(0, len(entries), _PARAMETERS_PER_CALL):
-            self._client.log_batch(self.run_id, tags=entries[start : start + _PARAMETERS_PER_CALL])
-        self._log_metrics(result.metrics, step, int(time.time() * 1000))
-
-    def _end(self, status: str) -> bool:
-        """End the run, though the store failed before; return whether it took that."""
+    def _catch_up(self) -> None:
+        """Deliver what waits, if the store works again."""
+        if self._spool is None:
+            return
+        self._spool.lock.release()
         try:
             with mlflow_client.quiet():
-                self._client.set_terminated(self.run_id, _STATUSES.get(status, status))
+                replay_folder(self._client, self._spool.folder)
         except Exception:
-            return False
-        return True
-
-    def _log_metrics(self, metrics: Mapping[str, float], step: int, timestamp: int) -> None:
-        from mlflow.entities import Metric
-
-        entries = [Metric(_key(name), value, timestamp, step) for name, value in metrics.items()]
-        for start in range(0, len(entries), _METRICS_PER_CALL):
-            self._client.log_batch(self.run_id, entries[start : start + _METRICS_PER_CALL])
-
-    def _send(self, action: Callable[[], None]) -> None:
-        """Do it, or remember it for :meth:`finish`."""
-        if not self._try(action):
-            self._pending.append(action)
-
-    def _try(self, action: Callable[[], None]) -> bool:
-        """Return whether it was done; a failing store is left alone: each call may take seconds."""
-        if self._failing:
-            return False
-        try:
-            with mlflow_client.quiet():
-                action()
-        except Exception as error:
-            self._failing = True
             _logger.warning(
-                "The tracking store fails (%s); training goes on without it", first_line(error)
+                "The tracking store still fails; the result waits in %s for the next run, "
+                "or for `seqbench sync`",
+                readable_path(self._spool.folder),
             )
-        return not self._failing
+        else:
+            _logger.warning("The tracking store works again; nothing was lost")
 
-    def _catch_up(self) -> bool:
-        """Send what was kept; return whether the store took it all."""
-        try:
-            with mlflow_client.quiet():
-                while self._pending:
-                    self._pending[0]()
-                    del self._pending[0]
-                if self._spool.is_dir():
-                    self._client.log_artifacts(self.run_id, str(self._spool))
-                    shutil.rmtree(self._spool, ignore_errors=True)
-        except Exception:
-            return False
-        _logger.warning("The tracking store works again; nothing was lost")
-        return True
 
-    def _keep(self, path: Path, folder: str | None) -> None:
-        target = self._spool / (folder or "")
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
-        except OSError as error:
-            _logger.warning("%s of this run is lost: %s", path.name, error)
+def _metrics(values: Mapping[str, float], step: int) -> Operation:
+    named = {_key(name): value for name, value in values.items()}
+    return {"op": "metrics", "values": named, "step": step, "time": int(time.time() * 1000)}
 
-    def _spool_text(self, text: str, name: str) -> None:
-        try:
-            self._spool.mkdir(parents=True, exist_ok=True)
-            (self._spool / name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            _logger.warning("%s of this run is lost: %s", name, error)
+
+def config_operations(config: Mapping[str, Any]) -> list[Operation]:
+    """Return how a configuration is logged: flat, and whole as ``config.json``.
+
+    A parameter too long for MLflow is cut.
+    """
+    flat = {_key(name): text[:_PARAMETER_LENGTH] for name, text in flatten(config).items()}
+    text = json.dumps(config, indent=2, sort_keys=True)
+    return [
+        {"op": "parameters", "values": flat},
+        {"op": "text", "text": text + "\n", "name": CONFIG},
+    ]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -194,15 +197,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[key] = str(value)
     return flat
-
-
-def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, str]) -> None:
-    """Log flat parameters; a text too long for MLflow is cut, its whole is in ``config.json``."""
-    from mlflow.entities import Param
-
-    entries = [Param(_key(name), text[:_PARAMETER_LENGTH]) for name, text in parameters.items()]
-    for start in range(0, len(entries), _PARAMETERS_PER_CALL):
-        client.log_batch(run_id, params=entries[start : start + _PARAMETERS_PER_CALL])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
@@ -15,6 +14,7 @@ import pytest
 from seqbench.errors import Refused
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.tracking.runlog import NullRun
+from seqbench.tracking.spool import deliver, waiting
 from seqbench.tracking.store import Store
 from seqbench.tracking.tracked import TrackedRun, flatten
 
@@ -215,9 +215,9 @@ class TestEnding:
         """Where metrics, tags or files fail, the run is ended all the same."""
         started = store.start(a_record(), {}, {})
         client: Any = BreakingClient(store._client, "log_text", OSError("disk full"))
-        TrackedRun(client, started.run_id, "somewhere").finish(a_record())
+        TrackedRun(client, started.run_id, "somewhere", store.address).finish(a_record())
         assert store._client.get_run(started.run_id).info.status == "FINISHED"
-        assert (tmp_path / "seqbench-runs/unlogged" / started.run_id / "record.json").is_file()
+        assert [started.run_id] == [folder.name for folder in waiting()]
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_signal_while_finishing(
@@ -229,7 +229,7 @@ class TestEnding:
         seen: list[int] = []
         before = signal.signal(number, lambda *_: seen.append(1))
         try:
-            TrackedRun(client, started.run_id, "somewhere").finish(a_record())
+            TrackedRun(client, started.run_id, "somewhere", store.address).finish(a_record())
             assert [] == seen
             signal.raise_signal(number)
             assert [1] == seen
@@ -281,7 +281,7 @@ class TestFailingStore:
         """A store that fails is told of once and asked no more; the result is kept in a folder."""
         started = store.start(a_record(), {}, {})
         client: Any = FailingClient(store._client)
-        run = TrackedRun(client, started.run_id, "somewhere")
+        run = TrackedRun(client, started.run_id, "somewhere", store.address)
         (tmp_path / "best.ckpt").write_bytes(b"weights")
         with caplog.at_level(logging.WARNING):
             run.log_epoch(0, {"train/nll": 2.0})
@@ -290,13 +290,18 @@ class TestFailingStore:
             assert client.calls == 1
             run.finish(a_record(metrics={"test/nll": 8.7}))
         kept = tmp_path / "seqbench-runs" / "unlogged" / run.run_id
+        shown = f"{kept.relative_to(tmp_path)} for the next run, or for `seqbench sync`"
         assert [
             "The tracking store fails (disk full); training goes on without it",
-            f"The tracking store still fails; the result is kept in {kept.relative_to(tmp_path)}",
+            f"The tracking store still fails; the result waits in {shown}",
         ] == caplog.messages
-        assert (kept / "checkpoint" / "best.ckpt").read_bytes() == b"weights"
-        assert json.loads((kept / "record.json").read_text())["metrics"]["test/nll"] == 8.7
-        started.finish(a_record())
+        assert (kept / "files" / "checkpoint" / "best.ckpt").read_bytes() == b"weights"
+        assert [run.run_id] == deliver().runs
+        stored = store.find(run.run_id)
+        assert 8.7 == stored.record.metrics["test/nll"]
+        assert b"weights" == stored.checkpoint_path(0).read_bytes()
+        assert [(0, 2.0), (1, 1.0)] == metrics_of(store, run, "train/nll")
+        assert not kept.exists()
 
     def test_store_that_comes_back(
         self,
@@ -308,7 +313,7 @@ class TestFailingStore:
         """What was kept is sent at the end, and the folder is gone."""
         started = store.start(a_record(), {}, {})
         client: Any = FailingClient(store._client)
-        run = TrackedRun(client, started.run_id, "somewhere")
+        run = TrackedRun(client, started.run_id, "somewhere", store.address)
         (tmp_path / "best.ckpt").write_bytes(b"weights")
         with caplog.at_level(logging.WARNING):
             run.log_epoch(0, {"train/nll": 2.0})
@@ -327,7 +332,7 @@ class TestFailingStore:
         (tmp_path / "seqbench-runs").touch()
         (tmp_path / "best.ckpt").touch()
         client: Any = FailingClient(store._client)
-        run = TrackedRun(client, "f" * 32, "somewhere")
+        run = TrackedRun(client, "f" * 32, "somewhere", store.address)
         run.log_artifact(tmp_path / "best.ckpt")
         record = a_record()
         run.finish(record)

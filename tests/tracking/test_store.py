@@ -20,6 +20,7 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import environment, processes
+from seqbench.tracking.spool import deliver, waiting
 from seqbench.tracking.store import Store, open_store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -267,4 +268,5 @@ def test_server(
         orphan.log_epoch(epoch, {"train/nll": 1.0})
     orphan.finish(a_record())
     assert time.monotonic() - begin < 60
-    assert (tmp_path / "seqbench-runs" / "unlogged" / orphan.run_id / "record.json").is_file()
+    assert [orphan.run_id] == [folder.name for folder in waiting()]
+    assert "does not answer" in str(deliver().left) or "refused" in str(deliver().left)
