@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from seqbench.errors import TRACEBACK, SeqbenchError, TrialFailed
-from seqbench.settings import Settings
+from seqbench.settings import Limits, Settings
 from seqbench.trial import load
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Team:
         """Return why another rank has failed, if that is why this one did."""
         if not isinstance(error, Exception) or isinstance(error, SeqbenchError):
             return None
-        own = _reason(error)["reason"]
+        own = _reason(error, self._settings.limits)["reason"]
         found = [member.failure(_MOMENT / len(self._members)) for member in self._members]
         return next((item for item in found if item and not str(item).startswith(own)), None)
 
@@ -238,7 +238,7 @@ def main() -> NoReturn:
     try:
         _serve(orders, answers)
     except BaseException as error:
-        _give_up(error, answers)
+        _give_up(error, answers, Limits())
 
 
 def _receive(orders: queue.SimpleQueue[Any]) -> None:
@@ -256,13 +256,14 @@ def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
     import torch
 
     from seqbench.training.fit import train
-    from seqbench.training.limits import memory_limit
+    from seqbench.training.limits import memory_limit, start_counting
     from seqbench.training.ranks import Rank, joined, meeting_place
 
     trial = load(settings)
     rank = Rank(number, settings.trainer.devices)
     if trial.device == "cuda":
         torch.cuda.set_device(number)
+    start_counting(settings.limits.gib, trial.device)
     with memory_limit(settings.limits.gib, trial.device):
         folds = {data.fold: data for data in trial.data()}
         while True:
@@ -287,29 +288,31 @@ def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
                         rank=rank,
                     )
                 except BaseException as error:
-                    _give_up(error, answers)  # before the group is left, by which rank 0 notices
+                    # Before the group is left: by that rank 0 notices.
+                    _give_up(error, answers, settings.limits)
                 _say(answers, word=_DONE)
 
 
-def _give_up(error: BaseException, answers: IO[str]) -> NoReturn:
+def _give_up(error: BaseException, answers: IO[str], limits: Limits) -> NoReturn:
     """Tell rank 0 of an exception, and end."""
     if os.environ.get(TRACEBACK) == "1":
         traceback.print_exception(error)
-    _say(answers, **_reason(error))
+    _say(answers, **_reason(error, limits))
     os._exit(1)
 
 
-def _reason(error: BaseException) -> dict[str, str]:
+def _reason(error: BaseException, limits: Limits) -> dict[str, str]:
     """Return an exception as rank 0 is told of it."""
-    from seqbench.training.limits import is_out_of_memory
+    from seqbench.training.limits import out_of_memory
 
     text = " ".join(str(error).split())
     if isinstance(error, TrialFailed):
         return {"reason": text, "status": error.status}
-    status = "OOM" if is_out_of_memory(error) else "FAILED"
+    if failed := out_of_memory(error, limits):
+        return {"reason": str(failed), "status": failed.status}
     if not isinstance(error, SeqbenchError):
         text = f"{type(error).__name__}: {text}"
-    return {"reason": text, "status": status}
+    return {"reason": text, "status": "FAILED"}
 
 
 def _say(answers: IO[str], **what: str) -> None:

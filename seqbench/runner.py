@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed
+from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.ranks import Team, team
 from seqbench.records import (
     TrialRecord,
@@ -43,17 +44,23 @@ def run(settings: Settings) -> TrialRecord:
         KeyboardInterrupt: the user stopped it; that is logged.
     """
     from seqbench.tracking.store import open_store
-    from seqbench.training.limits import memory_limit
+    from seqbench.training.limits import memory_limit, out_of_memory, start_counting
 
     trial = load(settings)
-    with memory_limit(settings.limits.gib, trial.device):
-        folds = trial.data()
-        predictor = trial.predictor(folds[0])
-        check_plugin(trial, folds[0])
-        record = new_record(trial, predictor)
-        store = open_store(settings.tracking) if settings.tracking.enabled else None
-        with _workspace(record, store is not None) as folder:
-            _run(record, trial, folds, store, folder)
+    start_counting(settings.limits.gib, trial.device)
+    try:
+        with memory_limit(settings.limits.gib, trial.device):
+            folds = trial.data()
+            predictor = trial.predictor(folds[0])
+            check_plugin(trial, folds[0])
+    except Refused as refusal:
+        cause = refusal.__cause__
+        failed = out_of_memory(cause, settings.limits) if cause is not None else None
+        raise failed or refusal from cause
+    record = new_record(trial, predictor)
+    store = open_store(settings.tracking) if settings.tracking.enabled else None
+    with _workspace(record, store is not None) as folder:
+        _run(record, trial, folds, store, folder)
     if record.status != "FINISHED":
         raise TrialFailed(record.reason)
     return record
@@ -106,9 +113,10 @@ def _run(
 ) -> None:
     """Train and test, and log whatever comes of it."""
     from seqbench.tracking.runlog import NullRun
-    from seqbench.training.limits import is_out_of_memory
+    from seqbench.training.limits import memory_limit, out_of_memory
 
     log: RunLog = NullRun()
+    limits = trial.settings.limits
     about: dict[str, object] = {}
     try:
         if store is not None:
@@ -121,7 +129,8 @@ def _run(
             "run_id": log.run_id,
         }
         registry().notify("seqbench_run_started", trial=about)
-        _fill(record, trial, folds, log, about, folder)
+        with memory_limit(limits.gib, trial.device):
+            _fill(record, trial, folds, log, about, folder)
     except KeyboardInterrupt:
         record.status, record.reason = "KILLED", "interrupted"
         raise
@@ -132,11 +141,16 @@ def _run(
         record.status, record.reason = "FAILED", str(error)
         raise
     except Exception as error:
-        memory = is_out_of_memory(error)
-        record.status = "OOM" if memory else "FAILED"
-        record.reason = f"{type(error).__name__}: {error}"
+        failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
+        record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
-        raise TrialFailed(record.reason, record.status) from error
+        raise failed from error
+    except SystemExit as stop:
+        if is_interrupt(stop):
+            record.reason = "interrupted"
+            raise
+        record.status, record.reason = "FAILED", f"something called sys.exit({stop.code})"
+        raise TrialFailed(record.reason) from stop
     finally:
         log.finish(record)
         registry().notify(
@@ -254,6 +268,13 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         if found := test.intervals(scores):
             record.differences[name] = found
     record.intervals = test.intervals()
+
+
+def _reason(error: Exception) -> str:
+    """Return an exception of a trial in one line."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk of {error.filename2 or error.filename or Path.cwd()}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _status(text: str, shown: bool) -> Any:

@@ -71,18 +71,18 @@ class TrainerSettings:
     Args:
         accelerator: ``cpu`` or ``gpu``.
         precision: float32, or mixed precision on a GPU.
-        devices: GPUs, or with ``accelerator=cpu`` processes, that train one model together; each
-            takes its share of every batch.
         threads: CPU threads. One by default: results are bit-identical for equal counts only, and
             small recurrent models gain little from more. None leaves them to torch.
+        devices: GPUs, or with ``accelerator=cpu`` processes, that train one model together; each
+            takes its share of every batch.
         progress: whether to show progress.
     """
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     threads: int | None = 1
-    progress: bool = True
     devices: int = 1
+    progress: bool = True
 
     def __post_init__(self) -> None:
         _at_least("trainer.devices", self.devices, 1)

@@ -146,7 +146,7 @@ def blame(registration: Registration, what: str) -> Iterator[None]:
         yield
     except SeqbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         who = f"{registration.kind}={registration.name}"
         if isinstance(error, ValueError) and what == "its constructor":
             raise Refused(f"{who}: {error}") from error
@@ -181,7 +181,7 @@ def check_plugin(trial: Trial, data: TrialData) -> None:
     except AssertionError as error:
         origin = trial.model_registration.origin
         raise Refused(f"model={trial.settings.model} ({origin}) leaks: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sys.stderr.write(
             f"seqbench: model={trial.settings.model} could not be checked for leaks "
             f"in float64 on a CPU: {type(error).__name__}: {error}\n"

@@ -230,7 +230,11 @@ def train(
         history,
         stopping,
         keeper,
-        LimitCheck(limits, lambda: spent + history.seconds),
+        LimitCheck(
+            limits,
+            "cuda" if trainer.accelerator == "gpu" else "cpu",
+            lambda: spent + history.seconds,
+        ),
     ]
     if rank.size > 1:
         callbacks.append(OwnSignals())

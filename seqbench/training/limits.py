@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import gc
 import re
 import resource
 import sys
@@ -13,12 +16,17 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
-from seqbench.errors import TrialFailed
+from seqbench.errors import Refused, TrialFailed
+from seqbench.nn.backends.cpu.workspace import WORKSPACE
 from seqbench.settings import Limits
 
 _GIB = 2**30
 _STATUS = Path("/proc/self/status")
-_OUT_OF_MEMORY = re.compile("allocate memory|out of memory|bad_alloc", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    "allocate memory|out of memory|bad_alloc|can't start new thread", re.IGNORECASE
+)
+_ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 class LimitCheck(Callback):
@@ -26,11 +34,13 @@ class LimitCheck(Callback):
 
     Args:
         limits: what it may use.
+        device: ``cpu`` or ``cuda``, whose memory is meant.
         seconds: that it has trained so far.
     """
 
-    def __init__(self, limits: Limits, seconds: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, device: str, seconds: Callable[[], float]) -> None:
         self._limits = limits
+        self._device = device
         self._seconds = seconds
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -50,8 +60,36 @@ class LimitCheck(Callback):
         minutes, gib = self._limits.minutes, self._limits.gib
         if minutes is not None and self._seconds() > 60 * minutes:
             raise TrialFailed(f"trained longer than limits.minutes={minutes:g}", "TIMEOUT")
-        if gib is not None and (used := peak_memory() / _GIB) > gib:
+        if gib is not None and (used := peak_memory(self._device) / _GIB) > gib:
             raise TrialFailed(f"used {used:.2f} GiB of memory, limits.gib={gib:g}", "OOM")
+
+
+def start_counting(gib: float | None, device: str) -> None:
+    """Give back what earlier trials of this process left, and forget the most that they used.
+
+    Args:
+        gib: that the trial may use; None does nothing.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        Refused: the process uses more before the trial has begun.
+    """
+    if gib is None:
+        return
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        WORKSPACE.clear()
+        with suppress(AttributeError, OSError):  # of glibc alone
+            ctypes.CDLL(None).malloc_trim(0)
+        with suppress(OSError):  # not Linux, or a container that does not allow it
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if (used := peak_memory(device) / _GIB) >= gib:
+        raise Refused(
+            f"limits.gib={gib:g} is too little: {used:.2f} GiB are in use before the trial begins"
+        )
 
 
 @contextmanager
@@ -70,7 +108,6 @@ def memory_limit(gib: float | None, device: str) -> Iterator[None]:
     if gib is None:
         yield
         return
-    _forget_peak()
     if device == "cuda":
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, gib * _GIB / total))
@@ -83,20 +120,22 @@ def memory_limit(gib: float | None, device: str) -> Iterator[None]:
     if _STATUS.exists():
         room = max(0.0, gib * _GIB - _status("VmRSS"))
         most = _status("VmData") + int(1.5 * room) + _GIB // 4
-        with suppress(ValueError, OSError):  # a stricter limit of the user's own stands
-            resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+        stricter = [limit for limit in before if limit != resource.RLIM_INFINITY]
+        with suppress(OverflowError):  # more than any machine has
+            resource.setrlimit(resource.RLIMIT_DATA, (min([most, *stricter]), before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def peak_memory() -> int:
-    """Return the most memory in bytes that was in use since :func:`memory_limit` began.
+def peak_memory(device: str) -> int:
+    """Return the most memory in bytes that was in use since :func:`start_counting`.
 
-    Of the GPU where there is a context on one; on macOS since the process began.
+    Args:
+        device: ``cpu``, of this process; on macOS since it began. ``cuda``, of the GPU.
     """
-    if _on_gpu():
+    if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if _STATUS.exists():
         return _status("VmHWM")
@@ -104,22 +143,24 @@ def peak_memory() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception says that there was no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
-
-
-def _forget_peak() -> None:
-    if _on_gpu():
-        torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):  # not Linux, or a container that does not allow it
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _on_gpu() -> bool:
-    return torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+def out_of_memory(error: BaseException, limits: Limits) -> TrialFailed | None:
+    """Return what an exception says if that is that there was no memory left, in one line."""
+    text = str(error)
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    memory |= isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(text))
+    memory |= isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if not memory:
+        return None
+    asked = _ASKED.search(text)
+    if asked:
+        gib = float(asked[1]) * _UNITS[asked[2].lower()] / _GIB
+        reason = f"could not allocate {gib:.3g} GiB of memory"
+    else:
+        first = (text.strip().splitlines() or [""])[0]
+        reason = f"out of memory: {type(error).__name__}: {first}".removesuffix(": ")
+    if limits.gib is not None:
+        reason += f", limits.gib={limits.gib:g}"
+    return TrialFailed(reason, "OOM")
 
 
 def _status(name: str) -> int:

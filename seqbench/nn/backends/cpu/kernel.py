@@ -25,7 +25,7 @@ from seqbench.nn.backends.cpu.gradients import (
 )
 from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
 from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
-from seqbench.nn.backends.cpu.workspace import Loan, Workspace
+from seqbench.nn.backends.cpu.workspace import WORKSPACE, Loan
 from seqbench.nn.backends.equations import Unsupported
 from seqbench.nn.backends.structured import Structure, structure
 from seqbench.nn.cell import Cell
@@ -132,9 +132,9 @@ class Kernel:
         steps = (size.steps + 1, size.batch, size.hidden)
         dtype = values.dtype
         saved = Saved(
-            _WORKSPACE.borrow(size.steps if save else 1, width, dtype=dtype),
-            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.states],
-            [_WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.inner],
+            WORKSPACE.borrow(size.steps if save else 1, width, dtype=dtype),
+            [WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.states],
+            [WORKSPACE.borrow(*steps, dtype=dtype) for _ in structure.inner],
         )
         states = [loan.tensor for loan in saved.states]
         for state, before in zip(states, start, strict=True):
@@ -197,7 +197,7 @@ class Kernel:
         input_weight, _, *recurrent = weights
         sources = (*structure.fed, *structure.inner)
         zeros = values.new_zeros(max(size.row, size.features))
-        loan = _WORKSPACE.borrow(size.steps, size.batch, size.row, dtype=values.dtype)
+        loan = WORKSPACE.borrow(size.steps, size.batch, size.row, dtype=values.dtype)
         d_slots = loan.tensor
         d_values = values.new_empty(values.shape) if inputs_too else None
         d_states = [part.contiguous().clone() for part in d_final]
@@ -346,7 +346,6 @@ def _compiled(found: Structure, dtype: torch.dtype) -> Kernel:
 
 _KERNELS: dict[Structure, Kernel | Unsupported] = {}
 _COMPILED: dict[str, Kernel] = {}
-_WORKSPACE = Workspace()
 
 
 def _loop_arguments(

@@ -43,6 +43,11 @@ class Workspace:
         with self._lock:
             self._free = [*self._free, buffer][-self._idle :]
 
+    def clear(self) -> None:
+        """Let go of the buffers that nobody uses."""
+        with self._lock:
+            self._free = []
+
 
 class Loan:
     """A borrowed tensor, given back when nothing refers to the loan any more."""
@@ -54,3 +59,7 @@ class Loan:
 
     def __del__(self) -> None:
         self._workspace.give_back(self._buffer)
+
+
+WORKSPACE = Workspace()
+"""Of this process."""
