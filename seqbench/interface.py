@@ -112,7 +112,9 @@ def sweep(
     chosen = make_launcher([f"hydra/launcher={launcher}", *of_hydra])
     config.check_choices(words)
     rows = []
-    for item in results_of(run_sweep(words, chosen)):
+    with chosen as workers_of_it:
+        ran = run_sweep(words, workers_of_it)
+    for item in results_of(ran):
         metric = item.metric
         rows.append(
             {

@@ -36,10 +36,10 @@ def command(args: list[str]) -> int:
     from seqbench.tuning.study import FOLDER
 
     words, of_hydra = split_words(args)
-    launcher = make_launcher(of_hydra)
     tuning = read_words(words)
     deliver_what_waits()
-    found = tune(tuning, ["tune", *sorted(words)], launcher)
+    with make_launcher(of_hydra) as launcher:
+        found = tune(tuning, ["tune", *sorted(words)], launcher)
     models = [
         TunedModel(
             item.task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -19,7 +19,8 @@ from seqbench.sweeps.plan import Planned
 class TrialLauncher(Launcher):
     """A launcher that is given trials, and not only their overrides.
 
-    ``at_once`` says how many run at a time.
+    ``at_once`` says how many run at a time. Workers may stay for the next call of
+    :meth:`outcomes`; as a context manager it lets them go at the end.
     """
 
     at_once: int = 1
@@ -32,6 +33,15 @@ class TrialLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Hydra's way in; the sweeper of this project calls :meth:`outcomes` instead."""
         raise Refused("this launcher runs trials of seqbench's own sweeper only")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let workers go, if there are any."""
 
     @abstractmethod
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -39,28 +40,41 @@ class LocalLauncher(TrialLauncher):
         super().__init__()
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         self.at_once = count("hydra.launcher.workers", workers, cores)
+        self._pool: Any = None
+        self._size = 0
 
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
         """Run trials in a pool of processes."""
+        if self._size < min(self.at_once, len(trials)):
+            self.close()
+            self._size = min(self.at_once, len(trials))
         with _no_main_module():
-            pool = ProcessPool(
-                min(self.at_once, len(trials)),
-                initializer=prepare_worker,
-                initargs=(os.getpid(),),
-                context=multiprocessing.get_context("spawn"),
-            )
+            if self._pool is None:
+                self._pool = ProcessPool(
+                    self._size,
+                    initializer=prepare_worker,
+                    initargs=(os.getpid(),),
+                    context=multiprocessing.get_context("spawn"),
+                )
             try:
                 futures: dict[Future[Outcome], int] = {
-                    pool.schedule(_work, [job], timeout=_timeout(trial)): number
+                    self._pool.schedule(_work, [job], timeout=_timeout(trial)): number
                     for number, (job, trial) in enumerate(
                         zip(jobs(trials, rerun), trials, strict=True)
                     )
                 }
                 for future in as_completed(futures):
                     yield futures[future], _result(future)
-            finally:
-                pool.stop()
-                pool.join()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
 
 
 def prepare_worker(parent: int) -> None:

@@ -131,7 +131,8 @@ def _keys(overrides: Sequence[str]) -> dict[str, str]:
 
 def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
     """Return what differs between trials, beside task and model."""
-    every = {key for words in keys for key in words} - {"task", "model"}
+    every = {key for words in keys for key in words if not key.startswith("tracking.")}
+    every -= {"task", "model"}
     return {key for key in every if len({words.get(key) for words in keys}) > 1}
 
 

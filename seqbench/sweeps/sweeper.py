@@ -155,7 +155,8 @@ class SeqbenchSweeper(Sweeper):
         from seqbench.reporting.sweep import print_sweep
 
         assert self._launcher is not None
-        ran = run_sweep(list(arguments), self._launcher)
+        with self._launcher as launcher:
+            ran = run_sweep(list(arguments), launcher)
         print_sweep(results(ran))
         failures(ran)
         return ran

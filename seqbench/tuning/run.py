@@ -69,7 +69,8 @@ def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[
         if tuned.best is not None:
             note = f"tracking.tuning={override_text(tuned.budget)}"
             for seed in tuning.settings.final_seeds:
-                members.append([*_member(tuning, tuned, tuned.best, seed), note])
+                member = _member(tuning, tuned.task, tuned.model, tuned.best, seed)
+                members.append([*member, note])
                 owners.append(number)
     if members:
         _say(f"the best of each model on seeds {_listed(tuning.settings.final_seeds)}")
@@ -98,9 +99,8 @@ def _tune(
             _say(f"{model} has no {key}: it is left out")
 
         def evaluate(candidates: Sequence[Candidate]) -> list[float | str]:
-            asked = Tuned(task, model, metric.name, metric.direction, [], [], None, {}, "")
             members = [
-                _member(tuning, asked, candidate, seed)
+                _member(tuning, task, model, candidate, seed)
                 for candidate in candidates
                 for seed in seeds
             ]
@@ -132,10 +132,10 @@ def _tune(
         )
 
 
-def _member(tuning: Tuning, tuned: Tuned, candidate: Candidate, seed: int) -> list[str]:
+def _member(tuning: Tuning, task: str, model: str, candidate: Candidate, seed: int) -> list[str]:
     """Return the overrides of a candidate's trial."""
     drawn = [f"{key}={override_text(value)}" for key, value in candidate.items()]
-    return [f"task={tuned.task}", f"model={tuned.model}", *tuning.fixed, *drawn, f"seed={seed}"]
+    return [f"task={task}", f"model={model}", *tuning.fixed, *drawn, f"seed={seed}"]
 
 
 def _score(ran: Sequence[Ran]) -> float | str:

@@ -186,11 +186,14 @@ def _distribution(item: Override) -> BaseDistribution:
             log = "log" in value.tags
             if isinstance(value.start, int) and isinstance(value.end, int):
                 return IntDistribution(value.start, value.end, log=log)
-            return FloatDistribution(float(value.start), float(value.end), log=log)
+            low, high = value.start, value.end
+            if low is None or high is None:
+                raise ValueError("an interval has two ends")
+            return FloatDistribution(float(low), float(high), log=log)
         if isinstance(value, RangeSweep):
-            step = value.step or 1
-            if all(isinstance(part, int) for part in (value.start, value.stop, step)):
-                return IntDistribution(int(value.start), int(value.stop) - 1, step=int(step))
+            start, stop, step = value.start or 0, value.stop, value.step or 1
+            if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+                return IntDistribution(start, start + (stop - 1 - start) // step * step, step=step)
             raise ValueError("a range must be of whole numbers")
         if isinstance(value, ChoiceSweep):
             return CategoricalDistribution([_plain(choice) for choice in value.list])
