@@ -70,9 +70,10 @@ def run(**overrides: object) -> Result:
         TrialFailed: it was started and failed; the reason is logged.
     """
     from seqbench.runner import run as run_trial
+    from seqbench.sweeps.match import trial_settings
 
     words = [f"{key}={override_text(value)}" for key, value in _flat(overrides)]
-    return Result(run_trial(config.settings(config.compose(words))))
+    return Result(run_trial(trial_settings(config.compose(words), words)))
 
 
 def sweep(

@@ -11,6 +11,7 @@ import pytest
 
 from seqbench import __version__, config, hookspecs, registry
 from seqbench.cli import SUBCOMMANDS, main
+from seqbench.tuning.space import read_words
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -36,6 +37,8 @@ def test_documented_command_is_accepted(page: str, line: str) -> None:
     """Each is a known subcommand, or composes to valid settings (a sweep: its first trial)."""
     words = shlex.split(line)[1:]
     if words[0] in SUBCOMMANDS:
+        if words[0] == "tune":
+            read_words(words[1:])
         return
     if words[0].startswith("+plugin="):
         pytest.skip("its file is the page's own example, which another test runs")

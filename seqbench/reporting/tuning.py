@@ -102,6 +102,8 @@ def expected_best(
     best[~np.isfinite(best)] = np.nan
     known = ~np.isnan(best).all(axis=0)
     mean, low, high = (np.full(len(values), np.nan) for _ in range(3))
+    if not known.any():
+        return mean, low, high
     mean[known] = sign * np.nanmean(best[:, known], axis=0)
     ends = sign * np.nanpercentile(best[:, known], _BAND, axis=0)
     low[known], high[known] = np.sort(ends, axis=0)

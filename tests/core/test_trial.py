@@ -12,7 +12,9 @@ from seqbench import config
 from seqbench.errors import Refused, TrialFailed
 from seqbench.records import TrialRecord
 from seqbench.registry import add_plugin_file
+from seqbench.reporting.terminal import print_result
 from seqbench.runner import run
+from seqbench.trial import words_to_keep
 
 TASK = '''
 import torch
@@ -90,7 +92,10 @@ def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
             add_plugin_file(str(tmp_path / "odd.py"))
             words = (*words, "model=odd")
         fixed = ("task=toy", "tracking=none", "recipe.max_epochs=1", "trainer.progress=false")
-        return run(config.settings(config.compose([*fixed, *words])))
+        settings = config.settings(config.compose([*fixed, *words]))
+        record = run(settings)
+        print_result(record, kept=words_to_keep(settings))
+        return record
 
     return start
 
