@@ -132,7 +132,7 @@ def budget_curves(models: Sequence[TunedModel], path: Path) -> None:
             axes.plot(numbers, mean, color=colour, linewidth=1.8, label=item.model, marker=marker)
             axes.fill_between(numbers, low, high, color=colour, alpha=0.13, linewidth=0)
         axes.set_title(f"{task}: best score to be expected", loc="left", weight="bold")
-        axes.set_xlabel("candidates tried")
+        axes.set_xlabel("candidates tried (bands: 95% of bootstrap draws)")
         axes.set_ylabel(f"validation {of_task[0].monitor}", parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
