@@ -91,3 +91,15 @@ def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0].strip().rstrip(".") if lines else type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def is_silence(error: BaseException | None) -> bool:
+    """Return whether an exception comes from a server that cannot be reached or does not answer."""
+    from requests.exceptions import ConnectionError as Unreachable
+    from requests.exceptions import Timeout as Late
+
+    while error is not None:
+        if isinstance(error, Unreachable | Late):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

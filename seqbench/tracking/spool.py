@@ -196,7 +196,8 @@ def deliver(only: Address | None = None) -> Delivered:
         except _Damaged as error:
             left[folder] = str(error)
         except Exception as error:  # MLflow's, SQLAlchemy's, requests' and the system's
-            left[folder] = f"{locate(uri).shown if uri else folder}: {first_line(error)}"
+            reason = "does not answer" if mlflow_client.is_silence(error) else first_line(error)
+            left[folder] = f"{locate(uri).shown if uri else folder}: {reason}"
             if uri:
                 silent[uri] = left[folder]
     return Delivered(runs, left)

@@ -410,25 +410,13 @@ def unusable(address: Address, error: Exception) -> Refused:
         return error
     if address.is_server:
         reason = f"refuses: {first_line(error)}; "
-        if _is_silence(error):
+        if mlflow_client.is_silence(error):
             reason = "does not answer; start it, or "
         return Refused(
             f"the tracking server {address.shown} {reason}"
             "name another with tracking.uri, or use tracking=none"
         )
     return Refused(f"the tracking store {address.shown} cannot be used: {first_line(error)}")
-
-
-def _is_silence(error: BaseException | None) -> bool:
-    """Return whether an exception comes from a server that cannot be reached or does not answer."""
-    from requests.exceptions import ConnectionError as Unreachable
-    from requests.exceptions import Timeout as Late
-
-    while error is not None:
-        if isinstance(error, Unreachable | Late):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _describe(run: Run) -> str:
