@@ -17,7 +17,7 @@ from seqbench.sweeps.members import override_text
 from seqbench.sweeps.plan import plan_members
 from seqbench.sweeps.run import Ran, results, run_plan, status
 from seqbench.tracking.notes import note_tuning
-from seqbench.tuning.space import Tuning
+from seqbench.tuning.space import Tuning, distribution_text
 from seqbench.tuning.study import Candidate, Study, Verdict, drawn_candidates, open_study
 
 _PAUSE = 5.0  # seconds between looks at trials that another process runs
@@ -204,7 +204,7 @@ def _verdict(ran: Sequence[Ran]) -> Verdict:
 def _budget(tuning: Tuning, study: Study) -> str:
     """Return what the choice of a configuration has cost, as its record keeps it."""
     settings = tuning.settings
-    space = "; ".join(f"{key} {distribution}" for key, distribution in study.space.items())
+    space = " ".join(f"{key}={distribution_text(item)}" for key, item in study.space.items())
     return (
         f"{tuning.trials} candidates x seeds {_listed(settings.seeds)}, {settings.sampler} with "
         f"seed {settings.sampler_seed}, study {study.name}, space: {space}"

@@ -244,13 +244,27 @@ def _distribution(item: Override) -> BaseDistribution:
                 return IntDistribution(start, start + (stop - 1 - start) // step * step, step=step)
             raise ValueError("a range must be of whole numbers")
         if isinstance(value, ChoiceSweep):
-            return CategoricalDistribution([_plain(choice) for choice in value.list])
+            choices = [_plain(choice) for choice in value.list]
+            if len(set(choices)) < len(choices):
+                raise ValueError("the choices must be different ones")
+            return CategoricalDistribution(choices)
     except (ValueError, TypeError) as error:
         raise Refused(f"{item.input_line}: {error}") from error
     raise Refused(
         f"{item.input_line} is no part of a search space: use interval(a,b), "
         "tag(log,interval(a,b)), range(a,b,step) or choice(a,b,...)"
     )
+
+
+def distribution_text(distribution: BaseDistribution) -> str:
+    """Return a distribution as a command says it."""
+    ends = ",".join(override_text(value) for value in _ends(distribution))
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({ends})"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if isinstance(distribution, IntDistribution) and distribution.step > 1:
+        return f"range({distribution.low},{distribution.high + 1},{distribution.step})"
+    return f"tag(log,interval({ends}))" if distribution.log else f"interval({ends})"
 
 
 def _plain(value: Any) -> Any:
