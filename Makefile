@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A worker for each core, one thread each: torch's threads would fight.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all lint bench results clean
+.PHONY: demo test test-all coverage lint bench results clean
 
 demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 	$(BIN)/seqbench task=music model=bilstm
@@ -13,7 +13,10 @@ demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 test: $(VENV)/ready  ## the tests, without those that train or install end to end
 	$(PYTEST) -m "not slow"
 
-test-all: lint  ## everything, with coverage
+test-all: lint  ## everything
+	$(PYTEST)
+
+coverage: lint  ## everything, and which lines it reached: slower
 	$(PYTEST) --cov --cov-report=term
 
 lint: $(VENV)/ready
