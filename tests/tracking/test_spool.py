@@ -84,7 +84,7 @@ def twins(store: Store, a_record: Make) -> dict[str, Any]:
     return content(store, "whole")[0]
 
 
-@pytest.mark.parametrize("calls", range(9))
+@pytest.mark.parametrize("calls", [0, 1, 2, 3, 5, 8])
 def test_a_run_whose_store_fails_is_whole_after_delivery(
     store: Store, a_record: Make, twins: dict[str, Any], calls: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_run_whose_store_fails_is_whole_after_delivery(
     assert calls == 0 or len(runs) <= 2
 
 
-@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize("calls", [0, 2, 4, 7])
 def test_half_a_delivery_is_repeated_without_a_trace(
     store: Store,
     a_record: Make,
