@@ -11,6 +11,7 @@ from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import is_ready, locate
 from seqbench.tracking.store import unusable
 from seqbench.tracking.tracked import STATUS
+from seqbench.tracking.trials import every_run
 
 _FIRST = ("run_id", "task", "model", "seed", "status", "reason", "seconds")
 
@@ -32,14 +33,8 @@ def trials_frame(settings: TrackingSettings, all_runs: bool = False) -> pd.DataF
         with mlflow_client.quiet():
             try:
                 client = mlflow_client.connect(address)
-                experiment = client.get_experiment_by_name(settings.experiment)
-                token: str | None = None if experiment else ""
-                while experiment and token != "":
-                    page = client.search_runs(
-                        [experiment.experiment_id], "tags.`seqbench.key` != ''", page_token=token
-                    )
-                    rows += [_row(run) for run in page]
-                    token = page.token or ""
+                runs = every_run(client, settings.experiment, "tags.`seqbench.key` != ''")
+                rows = [_row(run) for run in runs]
             except Exception as error:
                 raise unusable(address, error) from error
     frame = pd.DataFrame(rows, columns=None if rows else list(_FIRST))

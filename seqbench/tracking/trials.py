@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from seqbench.tracking.store import BEGAN, CONFIGURATION, MONITOR, PARTS, PRIMAR
 from seqbench.tracking.tracked import STATUS
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 _RUNS_PER_PAGE = 1000
@@ -136,28 +137,32 @@ def _runs(settings: TrackingSettings, tag: str, value: str = "") -> list[_Run]:
 
 def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[_Run]:
     """Ask MLflow for runs."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return []
     query = f"tags.`{tag}` {'=' if value else '!='} '{value}'"
     found = []
+    for run in every_run(client, name, query):
+        info, metrics = run.info, run.data.metrics
+        epochs = 0
+        shown = next((key for key in metrics if key.startswith("valid/")), None)
+        if info.status == "RUNNING" and shown is not None:
+            history = client.get_metric_history(info.run_id, shown)
+            epochs = 1 + max(metric.step for metric in history)
+        start, end = info.start_time, info.end_time
+        found.append(_Run(info.run_id, info.status, start, end, run.data.tags, metrics, epochs))
+    return found
+
+
+def every_run(client: MlflowClient, name: str, query: str) -> Iterator[Run]:
+    """Yield all runs of an experiment, by its name, that a query finds, the latest first."""
+    experiment = client.get_experiment_by_name(name)
     token: str | None = None
-    while True:
+    while experiment is not None:
         page = client.search_runs(
             [experiment.experiment_id], query, max_results=_RUNS_PER_PAGE, page_token=token
         )
-        for run in page:
-            info, metrics = run.info, run.data.metrics
-            epochs = 0
-            shown = next((key for key in metrics if key.startswith("valid/")), None)
-            if info.status == "RUNNING" and shown is not None:
-                history = client.get_metric_history(info.run_id, shown)
-                epochs = 1 + max(metric.step for metric in history)
-            start, end = info.start_time, info.end_time
-            found.append(_Run(info.run_id, info.status, start, end, run.data.tags, metrics, epochs))
+        yield from page
         token = page.token
         if not token:
-            return found
+            return
 
 
 def _read_database(database: Path, experiment: str, tag: str, value: str) -> list[_Run]:
