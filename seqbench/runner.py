@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.ranks import Team, team
-from seqbench.records import (
-    TrialRecord,
-    checkpoint_name,
-)
+from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.registry import registry
 from seqbench.settings import Settings
 from seqbench.trial import Trial, check_plugin, load, new_record, provenance

@@ -1,4 +1,4 @@
-"""One trial from its settings to its record."""
+"""A trial that can be run: its task, its model, its data, and which trial it is."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from seqbench import __version__
 from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.identity import identity
-from seqbench.records import (
-    PROTOCOL_VERSION,
-    MetricInfo,
-    TrialRecord,
-    trial_key,
-)
+from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
 from seqbench.registry import BUILT_IN, Registration, plugin_files, registry
 from seqbench.settings import Settings
 from seqbench.values import show

@@ -24,7 +24,7 @@ FOLDERS = {
     "seqbench.tasks": ROOT / "tasks",
 }
 
-EVERYWHERE = {"errors", "settings", ""}  # "" is seqbench itself: its version
+EVERYWHERE = {"errors", "machine", "settings", ""}  # "" is seqbench itself: its version
 MAY_IMPORT = {
     "__init__": {"interface"},
     "tuning": {"tuning", "config", "searchpath", "values", "registry", "sweeps", "tracking"}
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "settings": set(),
+    "machine": set(),
     "records": set(),
     "values": set(),
     "hookspecs": set(),

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from seqbench import __version__
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, SeqbenchError
+from seqbench.machine import DATA_VARIABLE, data_folder, usable_cpus
 from seqbench.registry import KINDS, registry
 from seqbench.settings import TrackingSettings
 
 _SHOWN = ("torch", "lightning", "mlflow", "hydra-core")
-_DATA_VARIABLE = "SEQBENCH_DATA"
 
 
 class Finding(NamedTuple):
@@ -95,8 +95,6 @@ def check_versions() -> Iterator[Finding]:
 
 def check_devices() -> Iterator[Finding]:
     """Look for CPUs and GPUs as torch sees them."""
-    from seqbench.tracking.environment import usable_cpus
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -169,18 +167,15 @@ def check_plugins() -> Iterator[Finding]:
 
 def check_data() -> Iterator[Finding]:
     """Look at the folder in which tasks cache their data."""
-    import platformdirs
-
-    override = os.environ.get(_DATA_VARIABLE)
-    folder = Path(override).expanduser() if override else platformdirs.user_cache_path("seqbench")
+    folder = data_folder()
     if folder.exists() and not folder.is_dir():
-        yield Finding(False, "data", f"{folder} is not a folder: set {_DATA_VARIABLE} to one")
+        yield Finding(False, "data", f"{folder} is not a folder: set {DATA_VARIABLE} to one")
         return
     existing = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-        advice = f"set {_DATA_VARIABLE} to a folder that can be written"
+        advice = f"set {DATA_VARIABLE} to a folder that can be written"
         yield Finding(False, "data", f"{folder} cannot be written: {advice}")
         return
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]

@@ -58,8 +58,8 @@ def plan_table(found: Plan) -> Table:
     from rich import box
     from rich.table import Table
 
+    from seqbench.reporting.text import duration
     from seqbench.sweeps.plan import State
-    from seqbench.sweeps.run import duration
 
     groups: dict[tuple[str, str], list[Planned]] = {}
     for item in found.trials:
@@ -103,7 +103,7 @@ def time_left(found: Plan, left: Sequence[Planned], at_once: int = 1) -> str:
         left: trials that are not done.
         at_once: how many of them run at a time.
     """
-    from seqbench.sweeps.run import duration
+    from seqbench.reporting.text import duration
 
     known = [
         max(0.0, seconds - (item.seconds or 0.0) * (item.state == "running"))

@@ -109,8 +109,8 @@ def _view(words: Sequence[str], found: Plan, sweep: StoredSweep | None) -> Rende
     from rich.console import Group
     from rich.text import Text
 
+    from seqbench.reporting.text import duration
     from seqbench.sweeps.plan import summary
-    from seqbench.sweeps.run import duration
 
     running = [item for item in found.trials if item.state == "running"]
     left = [item for item in found.trials if item.runs(found.rerun) and item.settings is not None]

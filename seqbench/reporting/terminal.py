@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seqbench.records import MetricInfo, TrialRecord
+from seqbench.reporting.text import duration
 
 _COMPARED_WITH = "lstm"
 _COMPARED_WITH_OTHERWISE = "gru"
@@ -265,8 +266,4 @@ def _number(value: float, largest: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)

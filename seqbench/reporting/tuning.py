@@ -14,6 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from seqbench.reporting.text import duration
+
 _RESAMPLES = 2000
 _BAND = (2.5, 97.5)
 _COLOURS = ("#1f5fbf", "#c2410c", "#15803d", "#7c3aed", "#b45309", "#0e7490", "#be185d", "#4b5563")
@@ -73,7 +75,7 @@ def print_tuning(models: Sequence[TunedModel], console: Console | None = None) -
             item.model,
             number,
             str(item.trials),
-            _duration(item.seconds),
+            duration(item.seconds),
             f"{item.monitor} {best:.4g}" if values else "",
         )
     target.print()
@@ -174,9 +176,3 @@ def budget_curves(models: Sequence[TunedModel], path: Path) -> None:
         fontsize=8, color=_COLOURS[-1],
     )  # fmt: skip
     figure.savefig(path)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from seqbench.errors import Refused
 from seqbench.settings import Rerun
 from seqbench.sweeps.job import Outcome, work
-from seqbench.sweeps.launchers import TrialLauncher, count, first_line, jobs
+from seqbench.sweeps.launchers import TrialLauncher, count, jobs
 from seqbench.sweeps.plan import Planned
 from seqbench.tracking.address import RUNS_FOLDER
+from seqbench.tracking.mlflow_client import first_line
 
 _OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's own store on this machine; trials hand over a few kB."""

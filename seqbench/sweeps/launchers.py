@@ -89,9 +89,3 @@ def count(key: str, value: int | None, default: int) -> int:
     if not isinstance(value, int) or value < 1:
         raise Refused(f"{key} must be a whole number of at least 1, not {value}")
     return value
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an exception of an engine says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

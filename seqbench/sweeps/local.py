@@ -17,10 +17,12 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from seqbench.machine import usable_cpus
 from seqbench.settings import Rerun
 from seqbench.sweeps.job import Job, Outcome, work
-from seqbench.sweeps.launchers import TrialLauncher, count, first_line, jobs
+from seqbench.sweeps.launchers import TrialLauncher, count, jobs
 from seqbench.sweeps.plan import Planned
+from seqbench.tracking.mlflow_client import first_line
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _GRACE = 60.0  # seconds beyond limits.minutes until a worker that does not answer is killed
@@ -38,8 +40,7 @@ class LocalLauncher(TrialLauncher):
 
     def __init__(self, workers: int | None = None) -> None:
         super().__init__()
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        self.at_once = count("hydra.launcher.workers", workers, cores)
+        self.at_once = count("hydra.launcher.workers", workers, usable_cpus())
         self._pool: Any = None
         self._size = 0
 
@@ -75,6 +76,7 @@ class LocalLauncher(TrialLauncher):
             self._pool.stop()
             self._pool.join()
             self._pool = None
+        self._size = 0
 
 
 def prepare_worker(parent: int) -> None:

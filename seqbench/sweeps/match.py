@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from seqbench import config
 from seqbench.errors import Refused
 from seqbench.identity import identity
+from seqbench.machine import data_folder
 from seqbench.registry import registry
 from seqbench.settings import Match, Settings
 
@@ -134,7 +135,7 @@ def matched(settings: Settings, measure: Match) -> Matched:
         "parts": dict(identity(settings).parts),
     }
     text = json.dumps(asked, sort_keys=True)
-    path = _cache_folder() / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    path = data_folder() / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     found = _read(path)
     if found is None:
         specs = _specs(data)
@@ -237,14 +238,6 @@ def _specs(data: str) -> _Specs:
         task.prepare()
         train = task.splits(task.folds()[0]).train[:most]
         return _Specs(task.input_spec(train), task.output_spec(train), task.alignment)
-
-
-def _cache_folder() -> Path:
-    """Return where tasks keep their data; it may not exist yet."""
-    import platformdirs
-
-    override = os.environ.get("SEQBENCH_DATA")
-    return Path(override).expanduser() if override else platformdirs.user_cache_path("seqbench")
 
 
 def _read(path: Path) -> Matched | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from seqbench.errors import Refused, TrialFailed
 from seqbench.identity import identity
 from seqbench.reporting.sweep import TrialResult
+from seqbench.reporting.text import duration
 from seqbench.settings import Settings, TrackingSettings
 from seqbench.sweeps.job import Outcome, Surroundings
 from seqbench.sweeps.launchers import TrialLauncher
@@ -187,8 +188,7 @@ def _sweep_runs(
             stores[tracking] = store, store.start_sweep(shlex.join(overrides), words)
         parent = stores[tracking][1]
         settings = replace(item.settings, tracking=replace(tracking, parent=parent))
-        own = [*item.overrides, f"tracking.parent={parent}"]
-        trials.append(replace(item, settings=settings, overrides=own))
+        trials.append(replace(item, settings=settings))
     ended = "KILLED"
     try:
         yield trials
@@ -272,15 +272,6 @@ def _names(trials: Sequence[Planned]) -> list[str]:
         others = [f"{key}={words[key]}" for key in words if key in varied]
         names.append(" ".join([trial.task, trial.model, *others]))
     return names
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _say(text: str, bar: Progress | None = None) -> None:

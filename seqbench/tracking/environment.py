@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
 from seqbench import __version__
+from seqbench.machine import usable_cpus
 
 DISTRIBUTIONS = ("torch", "lightning", "mlflow", "hydra-core", "numpy")
 """Distributions whose versions are kept with a trial, beside seqbench's and Python's."""
@@ -43,13 +43,6 @@ def version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "missing"
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use, which can be fewer than the machine has."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def git_state(folder: Path) -> str:

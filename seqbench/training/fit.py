@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from seqbench.api import Model, Task
 from seqbench.errors import Refused, TrialFailed
+from seqbench.machine import usable_cpus
 from seqbench.settings import Limits, Recipe, TrainerSettings
 from seqbench.training.callbacks import (
     Checkpoints,
@@ -75,8 +74,7 @@ def set_up_device(settings: TrainerSettings) -> str:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     if settings.accelerator == "cpu":
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        if settings.devices > cores:
+        if settings.devices > (cores := usable_cpus()):
             raise Refused(
                 f"trainer.devices={settings.devices}: of CPU cores there are {cores} here"
             )

@@ -1,0 +1,25 @@
+"""What this machine offers: its processors, and a place for data. No torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+DATA_VARIABLE = "SEQBENCH_DATA"
+"""Environment variable that says where data are kept; tasks read it too."""
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, which can be fewer than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def data_folder() -> Path:
+    """Return where data are kept: ``SEQBENCH_DATA``, or else the user's cache; it may not exist."""
+    import platformdirs
+
+    override = os.environ.get(DATA_VARIABLE)
+    return Path(override).expanduser() if override else platformdirs.user_cache_path("seqbench")
