@@ -181,6 +181,17 @@ def test_local_workers(
     assert expected == scores(tmp_path, again)
 
 
+def check_that_one_death_costs_one_trial(
+    folder: Path, launcher: TrialLauncher, expected: list[Any]
+) -> None:
+    """Its run says why, and the others have the bits of the basic launcher's."""
+    ran = sweep(folder, [FINE[0], DIES, FINE[1]], launcher)
+    assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
+    assert ran[1].outcome is not None
+    assert ("FAILED", ran[1].outcome.reason) in stored(folder)
+    assert expected[:2] == scores(folder, ran[::2])
+
+
 @pytest.mark.slow
 def test_slurm_jobs(
     tmp_path: Path,
@@ -192,11 +203,7 @@ def test_slurm_jobs(
     monkeypatch.setenv("MISHAPS", "1")
     monkeypatch.setattr("submitit.Job._results_timeout_s", 1)  # it allows for slow file systems
     words = ["hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.at_once=2"]
-    ran = sweep(tmp_path, [FINE[0], DIES, FINE[1]], make_launcher(words))
-    assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
-    assert ran[1].outcome is not None
-    assert ("FAILED", ran[1].outcome.reason) in stored(tmp_path)
-    assert expected[:2] == scores(tmp_path, ran[::2])
+    check_that_one_death_costs_one_trial(tmp_path, make_launcher(words), expected)
     assert [] == [line for line in capfd.readouterr().err.splitlines() if "seqbench: " not in line]
 
 
@@ -211,11 +218,7 @@ def test_ray_tasks(
     monkeypatch.setenv("MISHAPS", "1")
     words = ["hydra/launcher=ray", "+hydra.launcher.options.num_cpus=2"]
     launcher = make_launcher(words)
-    ran = sweep(tmp_path, [FINE[0], DIES, FINE[1]], launcher)
-    assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
-    assert ran[1].outcome is not None
-    assert ("FAILED", ran[1].outcome.reason) in stored(tmp_path)
-    assert expected[:2] == scores(tmp_path, ran[::2])
+    check_that_one_death_costs_one_trial(tmp_path, launcher, expected)
     assert 2 == launcher.at_once
     import ray
 
