@@ -412,6 +412,7 @@ def test_a_server_that_dies_in_mid_sweep(
     server: tuple[str, Callable[[], None], Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It costs no trial anything, neither one that trains nor one that starts while it is dead.
 
@@ -449,9 +450,8 @@ def test_a_server_that_dies_in_mid_sweep(
     assert "does not answer" in capsys.readouterr().err
     start()
     assert 0 == main(["-m", *words, "tracking.experiment=dead", "seed=0"])
-    err = capsys.readouterr().err
-    assert "The tracking store took 2 runs that had waited here" in err
-    assert "1 trial: 1 finished; 0 to run" in err
+    assert "The tracking store took 2 runs that had waited here" == caplog.messages[-1]
+    assert "1 trial: 1 finished; 0 to run" in capsys.readouterr().err
     assert [] == waiting()
     expected, *others = [
         comparable(open_store(TrackingSettings(uri=uri, experiment=name)))
