@@ -28,7 +28,7 @@ EVERYWHERE = {"errors", "settings", ""}  # "" is seqbench itself: its version
 MAY_IMPORT = {
     "__init__": {"interface"},
     "tuning": {"tuning", "config", "searchpath", "values", "registry", "sweeps", "tracking"}
-    | {"reporting"},
+    | {"reporting", "identity"},
     "interface": {"config", "records", "values", "runner", "sweeps", "tracking", "reporting"},
     "__main__": {"cli"},
     "errors": set(),

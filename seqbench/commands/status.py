@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.commands.plan import FLAGS, plan_table, reasons, time_left
+from seqbench.commands.tune import TUNE, known_members
 from seqbench.errors import EXIT_DONE, Refused
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def command(args: list[str]) -> int:
 def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
     """Return what a sweep looks like now, and whether it runs."""
     from seqbench import config
-    from seqbench.sweeps.plan import plan
+    from seqbench.sweeps.plan import plan, plan_members
     from seqbench.tracking.trials import latest_sweep
 
     of_tracking = [word for word in words if word.startswith(_OF_TRACKING)]
@@ -70,8 +71,11 @@ def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
         words = _words(sweep, of_tracking)
     elif sweep is not None and sorted(words) != sweep.words["overrides"]:
         sweep = None  # another one is asked for
-    config.check_choices(words)
-    found = plan(words)
+    if TUNE in words:
+        found = plan_members(known_members(words))
+    else:
+        config.check_choices(words)
+        found = plan(words)
     is_running = any(item.state == "running" for item in found.trials)
     return _view(words, found, sweep), is_running or (
         sweep is not None and sweep.status == "RUNNING"

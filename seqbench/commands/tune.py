@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused
+
+TUNE = "tune"
+"""First of the words that name a tuning in the tracking store; those of a sweep lack it."""
 
 
 def command(args: list[str]) -> int:
@@ -18,15 +23,12 @@ def command(args: list[str]) -> int:
         Refused: a word is wrong, or Optuna is not installed.
         KeyboardInterrupt: the user stopped it.
     """
-    from importlib.util import find_spec
-
-    if find_spec("optuna") is None:
-        raise Refused("seqbench tune needs optuna: pip install 'seqbench[optuna]'")
+    _need_optuna()
     for word in args:
         if word.startswith("-"):
             raise Refused(f"seqbench tune: '{word}' is of no use here; see seqbench tune --help")
     from seqbench.reporting.sweep import print_sweep
-    from seqbench.reporting.tuning import TunedModel, budget_curves, print_tuning
+    from seqbench.reporting.tuning import TunedModel, budget_curves, picture_name, print_tuning
     from seqbench.sweeps.members import split_words
     from seqbench.sweeps.run import deliver_what_waits
     from seqbench.sweeps.sweeper import make_launcher
@@ -39,16 +41,19 @@ def command(args: list[str]) -> int:
     tuning = read_words(words)
     deliver_what_waits()
     with make_launcher(of_hydra) as launcher:
-        found = tune(tuning, ["tune", *sorted(words)], launcher)
+        found = tune(tuning, [TUNE, *sorted(words)], launcher)
     models = [
         TunedModel(
-            item.task,
-            item.model,
-            item.monitor,
-            item.direction,
-            item.scores,
-            item.best or {},
-            item.importances,
+            study=item.study,
+            task=item.task,
+            model=item.model,
+            monitor=item.monitor,
+            direction=item.direction,
+            scores=[verdict.score for verdict in item.verdicts],
+            trials=len(item.verdicts) * len(tuning.settings.seeds),
+            seconds=sum(verdict.seconds for verdict in item.verdicts),
+            best=item.best or {},
+            importances=item.importances,
         )
         for item in found
     ]
@@ -57,12 +62,36 @@ def command(args: list[str]) -> int:
     if final:
         sys.stdout.write(f"\non seeds {', '.join(map(str, tuning.settings.final_seeds))}:\n")
         print_sweep(final)
-    picture = FOLDER / f"{found[0].budget.rpartition(' ')[2]}-{tuning.trials}.png"
+    picture = FOLDER / picture_name(models)
     budget_curves(models, picture)
     sys.stdout.write(f"\nbest by budget: {readable_path(picture)}\n")
     for item in found:
         sys.stdout.write(f"budget of {item.task} {item.model}: {item.budget}\n")
-        for reason in dict.fromkeys(item.failures):
-            sys.stdout.write(f"failed candidates: {reason}\n")
+        reasons = Counter(verdict.reason for verdict in item.verdicts if verdict.reason)
+        for reason, number in reasons.items():
+            sys.stdout.write(f"{number} failed of {item.task} {item.model}: {reason}\n")
     well = all(result.status in ("FINISHED", "ELSEWHERE") for result in final)
     return EXIT_DONE if well and all(item.best for item in found) else EXIT_FAILED
+
+
+def known_members(words: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of the trials of a tuning's candidates that were drawn so far.
+
+    Args:
+        words: that name the tuning.
+
+    Raises:
+        Refused: a word is wrong, or Optuna is not installed.
+    """
+    _need_optuna()
+    from seqbench.tuning.run import known_members as members_of
+    from seqbench.tuning.space import read_words
+
+    return members_of(read_words([word for word in words if word != TUNE]))
+
+
+def _need_optuna() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        raise Refused("seqbench tune needs optuna: pip install 'seqbench[optuna]'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +24,26 @@ class TunedModel:
     """A model's tuning on a task.
 
     Args:
+        study: its name.
         task: registered name.
         model: registered name.
         monitor: validation metric that candidates are judged by.
         direction: ``min`` or ``max``.
         scores: of the candidates in order; NaN for one that failed.
+        trials: that were run, one for each candidate and seed.
+        seconds: that they took, one after the other.
         best: values of the best candidate by key; empty if every one failed.
         importances: how much of the scores' variance each key explains; empty if unknown.
     """
 
+    study: str
     task: str
     model: str
     monitor: str
     direction: str
     scores: Sequence[float]
+    trials: int
+    seconds: float
     best: Mapping[str, object]
     importances: Mapping[str, float]
 
@@ -53,6 +60,8 @@ def print_tuning(models: Sequence[TunedModel], console: Console | None = None) -
     for name in ("task", "model"):
         table.add_column(name)
     table.add_column("candidates", justify="right")
+    table.add_column("trials", justify="right")
+    table.add_column("time", justify="right", no_wrap=True)
     table.add_column("best on validation", justify="right")
     table.add_column("chosen (importance)", overflow="fold")
     for item in models:
@@ -64,11 +73,13 @@ def print_tuning(models: Sequence[TunedModel], console: Console | None = None) -
             for key, value in item.best.items()
         ]
         values = [score for score in item.scores if not math.isnan(score)]
-        best = min(values) if item.direction == "min" else max(values, default=math.nan)
+        best = (min if item.direction == "min" else max)(values, default=math.nan)
         table.add_row(
             item.task,
             item.model,
             number,
+            str(item.trials),
+            _duration(item.seconds),
             f"{item.monitor} {best:.4g}" if values else "",
             ", ".join(chosen) or "every candidate failed",
         )
@@ -110,6 +121,21 @@ def expected_best(
     return mean, low, high
 
 
+def best_so_far(scores: Sequence[float], direction: str) -> NDArray[np.float64]:
+    """Return the best score among the first n candidates, ``[N]``; NaN before there is one."""
+    if direction == "min":
+        return np.fmin.accumulate(np.array(scores, dtype=np.float64))
+    return np.fmax.accumulate(np.array(scores, dtype=np.float64))
+
+
+def picture_name(models: Sequence[TunedModel]) -> str:
+    """Return a file name that is the same for the same studies and budget only."""
+    tasks = dict.fromkeys(item.task.replace("/", "-") for item in models)
+    names = " ".join(item.study for item in models)
+    digest = hashlib.sha256(names.encode()).hexdigest()[:8]
+    return f"{'-'.join(tasks)}-{digest}-{len(models[0].scores)}.png"
+
+
 def budget_curves(models: Sequence[TunedModel], path: Path) -> None:
     """Draw the best validation score to be expected by the number of candidates.
 
@@ -129,16 +155,31 @@ def budget_curves(models: Sequence[TunedModel], path: Path) -> None:
             mean, low, high = expected_best(item.scores, item.direction)
             numbers = np.arange(1, len(mean) + 1)
             marker = "o" if len(mean) < 3 else None
-            axes.plot(numbers, mean, color=colour, linewidth=1.8, label=item.model, marker=marker)
             axes.fill_between(numbers, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.set_title(f"{task}: best score to be expected", loc="left", weight="bold")
-        axes.set_xlabel("candidates tried (bands: 95% of bootstrap draws)")
+            axes.plot(numbers, mean, color=colour, linewidth=1.8, label=item.model, marker=marker)
+            axes.step(
+                numbers, best_so_far(item.scores, item.direction),
+                where="post", color=colour, linewidth=1, linestyle=(0, (4, 3)),
+            )  # fmt: skip
+        axes.set_title(f"{task}: best candidate by budget", loc="left", weight="bold")
+        axes.set_xlabel("candidates tried")
         axes.set_ylabel(f"validation {of_task[0].monitor}", parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.supxlabel(
+        "line: expected, drawing candidates again; band: 95% of draws; dashed: as it went",
+        fontsize=8, color=_COLOURS[-1],
+    )  # fmt: skip
     figure.savefig(path)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _shown(value: object) -> str:

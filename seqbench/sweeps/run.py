@@ -65,13 +65,16 @@ def deliver_what_waits() -> None:
         spool.announce(spool.deliver())
 
 
-def run_plan(found: Plan, words: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
+def run_plan(
+    found: Plan, words: Sequence[str], launcher: TrialLauncher, on_validation: bool = False
+) -> list[Ran]:
     """Run the trials of a plan that are due.
 
     Args:
         found: the plan.
         words: of the command; they name the sweep, and the same words are the same sweep.
         launcher: where trials run.
+        on_validation: whether the validation score is told of each trial, and not the one on test.
 
     Raises:
         Refused: the tracking store cannot be used.
@@ -94,6 +97,7 @@ def run_plan(found: Plan, words: Sequence[str], launcher: TrialLauncher) -> list
                 launcher.outcomes(trials, found.rerun),
                 [names[number] for number in due],
                 launcher.at_once,
+                on_validation,
             )
             for position, outcome in ended:
                 outcomes[due[position]] = outcome
@@ -197,7 +201,10 @@ def _sweep_runs(
 
 
 def _report(
-    ended: Iterator[tuple[int, Outcome]], names: Sequence[str], at_once: int
+    ended: Iterator[tuple[int, Outcome]],
+    names: Sequence[str],
+    at_once: int,
+    on_validation: bool,
 ) -> Iterator[tuple[int, Outcome]]:
     """Say of each trial how it ended, as it does, and how long the rest may take."""
     began = time.monotonic()
@@ -206,7 +213,7 @@ def _report(
             for count, (number, outcome) in enumerate(ended, start=1):
                 took = time.monotonic() - began
                 left = took / count * (len(names) - count)
-                text = f"[{count}/{len(names)}] {names[number]}: {_result(outcome)}"
+                text = f"[{count}/{len(names)}] {names[number]}: {_result(outcome, on_validation)}"
                 if count < len(names):
                     text += f" (about {duration(left)} left)"
                 _say(text, bar)
@@ -245,7 +252,9 @@ def _bury(settings: Settings | None, outcome: Outcome) -> None:
             _say(str(refusal))
 
 
-def _result(outcome: Outcome) -> str:
+def _result(outcome: Outcome, on_validation: bool) -> str:
+    if outcome.status == "FINISHED" and on_validation:
+        return f"{outcome.monitor:.4g} on validation, {duration(outcome.seconds)}"
     if outcome.status == "FINISHED" and outcome.metric is not None:
         score = f"{outcome.metric.name} {outcome.score:.4g} {outcome.metric.unit}".rstrip()
         return f"{score}, {duration(outcome.seconds)}"

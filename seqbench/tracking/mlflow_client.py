@@ -141,7 +141,7 @@ def is_silence(error: BaseException | None) -> bool:
 def why(address: Address, error: BaseException) -> str:
     """Return in one line why a store failed."""
     if address.is_server and is_silence(error):
-        return "it does not answer"
+        return "does not answer"
     return first_line(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -20,9 +21,11 @@ from optuna.distributions import (
 from seqbench import config, searchpath, values
 from seqbench.errors import Refused, unknown
 from seqbench.registry import registry
+from seqbench.settings import Settings
+from seqbench.sweeps.members import compose_each, override_text
 
 _PREFIX = "tune."
-_NOT_TUNED = ("task", "model", "seed", "match", "rerun")
+_DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,24 @@ class Tuning:
     own: frozenset[str]
 
     def space_of(self, model: str) -> dict[str, BaseDistribution]:
-        """Return what of the space a model has."""
+        """Return what of the space a model has; ``recipe.dropout`` acts on its ``dropout``."""
         known = {item.name for item in registry().get("model", model).source().parameters}
+        needs = {key: key.removeprefix("model.") for key in self.space if key.startswith("model.")}
+        needs["recipe.dropout"] = "dropout"
         return {
             key: distribution
             for key, distribution in self.space.items()
-            if not key.startswith("model.") or key.removeprefix("model.") in known
+            if key not in needs or needs[key] in known
         }
+
+    def settings_of(self, task: str, model: str) -> Settings:
+        """Return what a study's trials have in common; drawn values and seed are the defaults'.
+
+        Raises:
+            Refused: a fixed override is wrong.
+        """
+        (composed,) = compose_each([[f"task={task}", f"model={model}", *self.fixed]])
+        return config.settings(composed)
 
 
 def read_words(words: Sequence[str]) -> Tuning:
@@ -103,7 +117,11 @@ def read_words(words: Sequence[str]) -> Tuning:
             choices[key] = _chosen(item)
         elif key == "seed":
             raise Refused(f"{word}: a tuning takes its seeds from tune.seeds and tune.final_seeds")
-        elif item.is_sweep_override() and key not in _NOT_TUNED:
+        elif key == "rerun":
+            raise Refused(f"{word}: a tuning judges each of its candidates once")
+        elif item.is_sweep_override():
+            if not key.startswith(_DRAWN):
+                raise Refused(f"{word}: a tuning draws keys of recipe and model only, not {key}")
             space[key] = _distribution(item)
         else:
             fixed.append(word)
@@ -111,23 +129,53 @@ def read_words(words: Sequence[str]) -> Tuning:
     given = {config.parse(word).key_or_group for word in fixed}
     if "match" in given:
         given.add("model.hidden_size")
+    if "model.dropout" in given:
+        given.add("recipe.dropout")  # which would change nothing
     for word in settings.space:
         item = config.parse(word)
         if item.key_or_group not in given | asked:
             space[item.key_or_group] = _distribution(item)
-    config.check_choices([word for word in others if not word.startswith("match=")])
+    config.check_choices(others)
     if not choices["model"]:
         raise Refused("seqbench tune needs models, for example model=lstm,gru")
+    for group, names in choices.items():
+        if twice := [name for name, number in Counter(names).items() if number > 1]:
+            raise Refused(f"{group}={','.join(names)} names {twice[0]} twice")
     tasks = choices["task"] or ["music"]
     studies = [(task, model) for task in tasks for model in choices["model"]]
     tuning = Tuning(trials, settings, studies, fixed, dict(sorted(space.items())), asked)
     for key in asked:
         if not any(key in tuning.space_of(model) for _, model in studies):
-            config.settings(config.compose([f"model={studies[0][1]}", f"{key}=0"]))  # refuses
+            compose_each([[f"model={studies[0][1]}", f"{key}=0"]])  # refuses a key that none has
             raise Refused(f"no model of this tuning has {key}")
-    if not space:
-        raise Refused("nothing is left to tune: every key of the search space has a fixed value")
+    for task, model in studies:
+        _check(tuning, task, model)
     return tuning
+
+
+def _check(tuning: Tuning, task: str, model: str) -> None:
+    """Refuse a study that has nothing to draw, or whose space reaches an impossible value."""
+    tuning.settings_of(task, model)
+    space = tuning.space_of(model)
+    if not space:
+        raise Refused(
+            f"nothing is left to tune of {model}: every key of the search space has a fixed value"
+        )
+    common = [f"task={task}", f"model={model}", *tuning.fixed]
+    for key, distribution in space.items():
+        words = [f"{key}={override_text(value)}" for value in _ends(distribution)]
+        for composed in compose_each([[*common, word] for word in words]):
+            try:
+                config.settings(composed)
+            except Refused as refusal:
+                raise Refused(f"the search space of {key} goes too far: {refusal}") from refusal
+
+
+def _ends(distribution: BaseDistribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return distribution.low, distribution.high
 
 
 def _trials(words: Sequence[str]) -> int:
@@ -196,13 +244,27 @@ def _distribution(item: Override) -> BaseDistribution:
                 return IntDistribution(start, start + (stop - 1 - start) // step * step, step=step)
             raise ValueError("a range must be of whole numbers")
         if isinstance(value, ChoiceSweep):
-            return CategoricalDistribution([_plain(choice) for choice in value.list])
+            choices = [_plain(choice) for choice in value.list]
+            if len(set(choices)) < len(choices):
+                raise ValueError("the choices must be different ones")
+            return CategoricalDistribution(choices)
     except (ValueError, TypeError) as error:
         raise Refused(f"{item.input_line}: {error}") from error
     raise Refused(
         f"{item.input_line} is no part of a search space: use interval(a,b), "
         "tag(log,interval(a,b)), range(a,b,step) or choice(a,b,...)"
     )
+
+
+def distribution_text(distribution: BaseDistribution) -> str:
+    """Return a distribution as a command says it."""
+    ends = ",".join(override_text(value) for value in _ends(distribution))
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({ends})"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if isinstance(distribution, IntDistribution) and distribution.step > 1:
+        return f"range({distribution.low},{distribution.high + 1},{distribution.step})"
+    return f"tag(log,interval({ends}))" if distribution.log else f"interval({ends})"
 
 
 def _plain(value: Any) -> Any:

@@ -5,71 +5,98 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 
 from seqbench.errors import Refused
+from seqbench.identity import identity
 from seqbench.tracking.address import RUNS_FOLDER
 from seqbench.tuning.space import Tuning, TuningSettings, make_sampler
 
 FOLDER = Path(RUNS_FOLDER, "tuning")
 """Where studies are kept, in the working directory."""
 
-_REASON = "reason"
+_VERDICT = "verdict"
+_LEAST_FOR_IMPORTANCE = 4
+_REFUSED_IN_A_ROW = 3  # candidates at a study's beginning, after which it is given up
+_DIGITS = 4
 
 Candidate = dict[str, Any]
 """Values by key of the search space."""
 
-Evaluate = Callable[[Sequence[Candidate]], list[float | str]]
-"""Return each candidate's score, or why it has none."""
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trials of a candidate have given.
+
+    Args:
+        score: mean of the validation monitor over seeds; NaN without one.
+        reason: why there is none.
+        seconds: that its trials took, all seeds together.
+        refused: whether nothing was trained: a value is impossible, or data are missing.
+    """
+
+    score: float
+    reason: str = ""
+    seconds: float = 0.0
+    refused: bool = False
+
+
+Evaluate = Callable[[Mapping[int, Candidate]], list[Verdict]]
+"""Judge candidates, which are given by their numbers from 0."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """The candidates of a model on a task.
+    """The first candidates of a model on a task, as many as its budget says.
 
     Args:
         task: registered name.
         model: registered name.
         direction: of the monitor: ``min`` or ``max``.
+        trials: the budget: how many candidates are judged, failed ones included.
         settings: how candidates are drawn.
         space: what is drawn.
-        optuna: the study that keeps them.
+        optuna: the study that keeps them; it may hold more, of a larger budget.
     """
 
     task: str
     model: str
     direction: str
+    trials: int
     settings: TuningSettings
     space: dict[str, BaseDistribution]
     optuna: optuna.Study
 
+    @property
+    def name(self) -> str:
+        """See :func:`study_name`."""
+        return str(self.optuna.study_name)
+
+    def verdicts(self) -> list[Verdict]:
+        """Return how the candidates that were judged did, in order."""
+        return [Verdict(**trial.user_attrs[_VERDICT]) for trial in self._judged()]
+
     def scores(self) -> list[float]:
         """Return the scores of the candidates in order; NaN for one that failed."""
-        return [
-            trial.values[0] if trial.state == TrialState.COMPLETE else math.nan
-            for trial in self._judged()
-        ]
-
-    def failures(self) -> list[str]:
-        """Return why candidates failed."""
-        return [
-            trial.user_attrs[_REASON] for trial in self._judged() if _REASON in trial.user_attrs
-        ]
+        return [verdict.score for verdict in self.verdicts()]
 
     def best(self) -> Candidate | None:
-        """Return the best candidate; None if every one failed."""
-        if all(math.isnan(score) for score in self.scores()):
-            return None
-        return dict(self.optuna.best_trial.params)
+        """Return the best candidate, the first of equal ones; None if every one failed."""
+        scored = [
+            (score if self.direction == "min" else -score, number)
+            for number, score in enumerate(self.scores())
+            if not math.isnan(score)
+        ]
+        return dict(self._judged()[min(scored)[1]].params) if scored else None
 
     def importances(self) -> dict[str, float]:
         """Return how much of the variance of scores each key explains (PED-ANOVA).
@@ -81,60 +108,78 @@ class Study:
             return {}
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         try:
-            return dict(optuna.importance.get_param_importances(self.optuna, evaluator=evaluator))
+            first = self._copy(self._judged())
+            return dict(optuna.importance.get_param_importances(first, evaluator=evaluator))
         except (ValueError, RuntimeError, ZeroDivisionError):
             return {}
 
-    def run(self, trials: int, at_once: int, evaluate: Evaluate) -> None:
-        """Draw and judge candidates until there are as many as asked for.
+    def run(self, at_once: int, evaluate: Evaluate) -> None:
+        """Draw and judge candidates until there are as many as the budget says.
 
         Candidates are drawn in batches, and judged in order: the same command draws the same ones,
         also after it was killed, for an equal ``at_once``.
 
         Args:
-            trials: how many there are to be in all, failed ones included.
             at_once: how many are drawn before the first of them is judged.
             evaluate: judges a batch.
+
+        Raises:
+            Refused: none of the first candidates could be trained at all; the study is forgotten.
         """
-        while len(judged := self._judged()) < trials:
-            batch = self._unjudged()
-            have = len(judged) + len(batch)
-            end = min(trials, at_once * math.ceil(have / at_once or 1))
-            if not batch and end == have:
-                end = min(trials, have + at_once)
-            for number in range(have, end):
-                self.optuna.sampler = make_sampler(self.settings, number)
-                batch.append(self.optuna.ask(self.space).number)
-            candidates = [dict(self.optuna.trials[number].params) for number in batch]
-            for number, score in zip(batch, evaluate(candidates), strict=True):
-                if isinstance(score, str):
-                    trial = self.optuna.trials[number]
-                    self.optuna._storage.set_trial_user_attr(trial._trial_id, _REASON, score)
-                    self.optuna.tell(number, state=TrialState.FAIL)
-                else:
-                    self.optuna.tell(number, score)
+        while (done := len(self._judged())) < self.trials:
+            end = min(self.trials, at_once * (done // at_once + 1))
+            for number in range(len(self.optuna.trials), end):
+                self._draw(number)
+            batch = self.optuna.trials[done:end]
+            verdicts = evaluate({trial.number: dict(trial.params) for trial in batch})
+            for trial, verdict in zip(batch, verdicts, strict=True):
+                # What stands with a candidate is written before it counts as judged.
+                self.optuna._storage.set_trial_user_attr(trial._trial_id, _VERDICT, asdict(verdict))
+                failed = math.isnan(verdict.score)
+                self.optuna.tell(
+                    trial.number,
+                    None if failed else verdict.score,
+                    TrialState.FAIL if failed else TrialState.COMPLETE,
+                )
+            self._give_up_if_refused()
+
+    def _draw(self, number: int) -> None:
+        """Draw a candidate, and keep it in one piece: half of one could not be gone on with."""
+        memory = self._copy(self.optuna.trials)
+        memory.sampler = make_sampler(self.settings, number)
+        drawn = memory.ask(self.space).params
+        params = {key: _short(value, self.space[key]) for key, value in drawn.items()}
+        self.optuna.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING, params=params, distributions=self.space
+            )
+        )
+
+    def _copy(self, trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:
+        """Return a study in memory that knows of some candidates."""
+        copy = optuna.create_study(direction=self.optuna.direction.name.lower())
+        copy.add_trials(trials)
+        return copy
+
+    def _give_up_if_refused(self) -> None:
+        """Keep no budget spent on nothing, as where the data are missing."""
+        found = self.verdicts()
+        if len(found) < min(_REFUSED_IN_A_ROW, self.trials):
+            return
+        if all(verdict.refused for verdict in found):
+            optuna.delete_study(study_name=self.name, storage=self.optuna._storage)
+            raise Refused(f"no candidate of {self.model} can be trained: {found[-1].reason}")
 
     def _judged(self) -> list[optuna.trial.FrozenTrial]:
-        return [
-            trial
-            for trial in self.optuna.trials
-            if trial.state == TrialState.COMPLETE or _REASON in trial.user_attrs
-            if trial.state != TrialState.RUNNING
-        ]
-
-    def _unjudged(self) -> list[int]:
-        """Return the candidates that were drawn and not judged; half a candidate is given up."""
-        found = []
-        for trial in self.optuna.trials:
-            if trial.state == TrialState.RUNNING:
-                if trial.params.keys() == self.space.keys():
-                    found.append(trial.number)
-                else:
-                    self.optuna.tell(trial.number, state=TrialState.FAIL)
-        return found
+        """Return the candidates of the budget that were judged: they are the first ones."""
+        return [trial for trial in self.optuna.trials[: self.trials] if trial.state.is_finished()]
 
 
-_LEAST_FOR_IMPORTANCE = 4
+def _short(value: Any, distribution: BaseDistribution) -> Any:
+    """Return a number with as many digits as a person would write."""
+    if not isinstance(distribution, FloatDistribution):
+        return value
+    return min(max(float(f"{value:.{_DIGITS}g}"), distribution.low), distribution.high)
 
 
 @contextmanager
@@ -159,23 +204,50 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
                     direction="minimize" if direction == "min" else "maximize",
                     load_if_exists=True,
                 )
-                yield Study(task, model, direction, tuning.settings, space, study)
+                yield Study(task, model, direction, tuning.trials, tuning.settings, space, study)
             finally:
                 storage.engine.dispose()
     except Timeout as error:
         raise Refused(f"another process tunes {model} on {task} in just this way") from error
 
 
+def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
+    """Return the candidates of a model on a task that were drawn so far; nothing is made."""
+    name = study_name(tuning, task, model)
+    file = FOLDER / f"{name}.db"
+    if not file.is_file():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file.absolute()}")
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+        return [dict(trial.params) for trial in study.trials[: tuning.trials]]
+    except KeyError:  # just being made, or given up
+        return []
+    finally:
+        storage.engine.dispose()
+
+
 def study_name(tuning: Tuning, task: str, model: str) -> str:
-    """Return a study's name: equal for equal questions, however many candidates are asked for."""
+    """Return a study's name: equal for equal questions, however many candidates are asked for.
+
+    Other code, versions or data of the user's own make it another study, as they make other trials.
+    """
     settings = tuning.settings
-    space = {key: distribution_to_json(value) for key, value in tuning.space_of(model).items()}
-    asked = [
-        sorted(word for word in tuning.fixed if not word.startswith(("tracking.", "limits."))),
-        settings.seeds,
-        settings.sampler,
-        settings.sampler_seed,
-        space,
-    ]
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    asked = tuning.settings_of(task, model)
+    deciding = asked.deciding()
+    del deciding["seed"]
+    text = json.dumps(
+        [
+            deciding,
+            dict(identity(asked).parts),
+            sorted(word for word in tuning.fixed if word.startswith("match=")),
+            settings.seeds,
+            settings.sampler,
+            settings.sampler_seed,
+            {key: distribution_to_json(value) for key, value in tuning.space_of(model).items()},
+        ],
+        sort_keys=True,
+    )
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{task.replace('/', '-')}-{model}-{digest}"

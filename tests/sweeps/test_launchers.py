@@ -91,7 +91,8 @@ from seqbench.sweeps.sweeper import make_launcher
 
 add_plugin_file("fragile.py")
 words, launcher = split_words(sys.argv[1:])
-run_sweep(words, make_launcher(launcher))
+with make_launcher(launcher) as workers:
+    run_sweep(words, workers)
 """
 
 
@@ -119,7 +120,7 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def sweep(folder: Path, members: Sequence[list[str]], launcher: TrialLauncher) -> list[Ran]:
     """Run trials in a folder."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, launcher:
         patch.chdir(folder)
         return run_plan(plan_members(members), ["the", "sweep"], launcher)
 

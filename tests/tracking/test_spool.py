@@ -445,7 +445,7 @@ def test_a_server_that_dies_in_mid_sweep(
     assert ("", "seqbench-runs/unlogged/") == (record.run_id, record.location[:23])
     assert 2 == len(waiting())
     assert 1 == main(["sync"])
-    assert 2 == capsys.readouterr().out.count(f"still waits: {uri}: it does not answer")
+    assert 2 == capsys.readouterr().out.count(f"still waits: {uri}: does not answer")
     assert 2 == main(["-m", *words, "seed=0"])
     assert "does not answer" in capsys.readouterr().err
     start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,15 @@ from seqbench import runner
 from seqbench.cli import main
 from seqbench.errors import Refused
 from seqbench.records import MetricInfo, TrialRecord
-from seqbench.reporting.tuning import expected_best
+from seqbench.reporting.tuning import TunedModel, best_so_far, expected_best, print_tuning
 from seqbench.settings import Settings
-from seqbench.tuning.space import Tuning, read_words
-from seqbench.tuning.study import Candidate, open_study
+from seqbench.sweeps.job import Outcome
+from seqbench.sweeps.launchers import BasicLauncher
+from seqbench.sweeps.plan import Plan
+from seqbench.sweeps.run import Ran
+from seqbench.tuning.run import _run, known_members
+from seqbench.tuning.space import Tuning, distribution_text, read_words
+from seqbench.tuning.study import Candidate, Study, Verdict, open_study
 
 WORDS = ["trials=6", "task=music", "model=rnn,gru"]
 
@@ -50,8 +55,17 @@ def test_a_key_that_a_model_lacks_is_left_out_for_it() -> None:
     assert "model.window" not in tuning.space_of("lstm")
 
 
-def test_sizes_that_are_matched_are_not_drawn() -> None:
+def test_what_would_change_nothing_is_not_drawn() -> None:
     assert "model.hidden_size" not in read_words([*WORDS, "match=params"]).space
+    assert "recipe.dropout" not in read_words([*WORDS, "model.dropout=0.1"]).space
+
+
+def test_a_distribution_is_told_as_it_was_given() -> None:
+    words = ["recipe.lr=tag(log,interval(0.0001,0.01))", "recipe.dropout=interval(0.0,0.5)",
+             "model.num_layers=range(1,4,2)", "recipe.batch_size=choice(8,16)"]  # fmt: skip
+    space = read_words([*WORDS, *words]).space
+    told = [f"{key}={distribution_text(value)}" for key, value in space.items()]
+    assert {*words, "model.hidden_size=choice(64,128,256)"} == set(told)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +82,19 @@ def test_sizes_that_are_matched_are_not_drawn() -> None:
         ([*WORDS, "model.hiden_size=choice(1,2)"], r"unknown key 'model\.hiden_size'"),
         ([*WORDS, "recipe.lr=interval(2,1)"], r"recipe\.lr=interval\(2,1\): "),
         ([*WORDS, "recipe.lr=glob(a*)"], r"is no part of a search space: use interval"),
+        ([*WORDS, "recipe.lrr=interval(0.1,0.2)"], r"unknown key 'recipe\.lrr' \(did you mean"),
+        (
+            [*WORDS, "recipe.lr=interval(-1.0,1.0)"],
+            r"space of recipe\.lr goes too far: .* not -1\.0",
+        ),
+        ([*WORDS, "recipe.schedule=choice(cosine,cosin)"], r"goes too far: .* not 'cosin'"),
+        ([*WORDS, "recipe.batch_size=choice(8,8)"], "the choices must be different ones"),
+        ([*WORDS, "task.split_seed=choice(0,1)"], "draws keys of recipe and model only"),
+        ([*WORDS, "recipe=sgd,adamw"], "draws keys of recipe and model only, not recipe"),
+        ([*WORDS, "rerun=always"], "judges each of its candidates once"),
+        ([*WORDS, "match=parms"], r"match must be one of params, flops or null, not 'parms'"),
+        ([*WORDS, "foo=1"], "unknown key 'foo'"),
+        (["trials=2", "model=rnn,rnn"], "model=rnn,rnn names rnn twice"),
         (["trials=2", "model=rnm"], r"unknown model 'rnm' \(did you mean 'rnn'\?\)"),
         ([*WORDS, "recipe.lr=1", "recipe.dropout=0", "model.hidden_size=4"], "nothing is left"),
     ],
@@ -77,29 +104,28 @@ def test_mistakes_are_refused(words: list[str], message: str) -> None:
         read_words(words)
 
 
-def judge(candidates: Sequence[Candidate]) -> list[float | str]:
-    """Score candidates by a function of their own; wide ones fail."""
-    return [
-        "the loss is nan"
-        if candidate["model.hidden_size"] == 256
-        else (math.log10(candidate["recipe.lr"]) + 2.5) ** 2 + candidate["recipe.dropout"]
-        for candidate in candidates
-    ]
+def judge(candidate: Candidate) -> Verdict:
+    """Score a candidate by a function of its own; a wide one fails."""
+    if candidate["model.hidden_size"] == 256:
+        return Verdict(math.nan, "the loss is nan")
+    return Verdict((math.log10(candidate["recipe.lr"]) + 2.5) ** 2 + candidate["recipe.dropout"])
 
 
-def candidates_of(tuning: Tuning, trials: int, stop_after: int | None = None) -> list[Candidate]:
+def candidates_of(
+    tuning: Tuning, stop_after: int | None = None, at_once: int = 2
+) -> list[Candidate]:
     """Run a study, stopped by an interrupt after some batches, and return what was drawn."""
     left = [10**6 if stop_after is None else stop_after]
 
-    def evaluate(candidates: Sequence[Candidate]) -> list[float | str]:
+    def evaluate(batch: Mapping[int, Candidate]) -> list[Verdict]:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return judge(candidates)
+        return [judge(candidate) for candidate in batch.values()]
 
     with open_study(tuning, "music", "rnn", "min") as study:
         try:
-            study.run(trials, 2, evaluate)
+            study.run(at_once, evaluate)
         except KeyboardInterrupt:
             assert stop_after is not None
         return [trial.params for trial in study.optuna.trials]
@@ -110,23 +136,92 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(
     sampler: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same candidates; those that were being judged are judged again, the budget is exact."""
-    tuning = read_words([*WORDS, f"tune.sampler={sampler}"])
-    whole = candidates_of(tuning, 16)
+    words = [*WORDS, f"tune.sampler={sampler}"]
+    tuning = read_words([*words, "trials=16"])
+    whole = candidates_of(tuning)
     (folder / "other").mkdir()
     monkeypatch.chdir(folder / "other")
     for batches in (0, 3, 1, 0):
-        candidates_of(tuning, 16, batches)
-    assert whole == candidates_of(tuning, 16)
+        candidates_of(tuning, batches)
+    assert whole == candidates_of(tuning)
     assert 16 == len(whole) == len({str(candidate) for candidate in whole})
     with open_study(tuning, "music", "rnn", "min") as study:
         scores = study.scores()
         assert 16 == len(scores)
-        assert len(study.failures()) == sum(map(math.isnan, scores)) > 0
+        reasons = [verdict.reason for verdict in study.verdicts() if verdict.reason]
+        assert ["the loss is nan"] * sum(map(math.isnan, scores)) == reasons != []
         best = study.best()
         assert best is not None
-        assert judge([best]) == [min(score for score in scores if not math.isnan(score))]
+        assert judge(best).score == min(score for score in scores if not math.isnan(score))
         assert set(best) == set(study.importances())
-    assert 20 == len(candidates_of(tuning, 20)), "four more"
+    more = candidates_of(read_words([*words, "trials=20"]))
+    assert (20, whole) == (len(more), more[:16])
+    with open_study(read_words([*words, "trials=6"]), "music", "rnn", "min") as study:
+        assert scores[:6] == pytest.approx(study.scores(), nan_ok=True), "no more than was asked"
+
+
+def test_a_candidate_is_kept_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it draws, a study holds no candidate without its values."""
+    tuning = read_words(WORDS)
+    with open_study(tuning, "music", "rnn", "min") as study:
+        storage = study.optuna._storage
+        for method in ("set_trial_param", "set_trial_state_values", "set_trial_user_attr"):
+            monkeypatch.setattr(storage, method, lambda *_: pytest.fail("not in one piece"))
+        study._draw(0)
+        (trial,) = study.optuna.trials
+        assert study.space.keys() == trial.params.keys()
+        assert float(f"{trial.params['recipe.lr']:.4g}") == trial.params["recipe.lr"]
+
+
+def test_candidates_that_cannot_be_trained_cost_nothing() -> None:
+    """Without data every candidate is refused: the study is forgotten, and can be begun again."""
+    tuning = read_words(WORDS)
+    refused = Verdict(math.nan, "no data", refused=True)
+    with (
+        open_study(tuning, "music", "rnn", "min") as study,
+        pytest.raises(Refused, match="no candidate of rnn can be trained: no data"),
+    ):
+        study.run(1, lambda batch: [refused] * len(batch))
+    assert 6 == len(candidates_of(tuning))
+
+
+def test_other_code_is_another_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of what has changed since are not compared with new ones."""
+    tuning = read_words(WORDS)
+
+    def study() -> Study:
+        with open_study(tuning, "music", "rnn", "min") as opened:
+            return opened
+
+    before = study().name
+    assert before == study().name
+    monkeypatch.setattr("seqbench.identity.harness_hash", lambda: "another")
+    assert before != study().name
+
+
+@pytest.mark.parametrize(("patience", "runs"), [(60.0, 2), (-1.0, 1)])
+def test_trials_of_another_process_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, patience: float, runs: int
+) -> None:
+    """They are no failures: a killed tuning's worker may end a moment later."""
+    outcomes = [Outcome("ELSEWHERE", "another process runs it"), Outcome("FINISHED", monitor=2.0)]
+    seen: list[int] = []
+
+    def run_plan(found: Plan, *_: object) -> list[Ran]:
+        seen.append(len(found.trials))
+        return [Ran(item, outcomes[len(seen) - 1 + at]) for at, item in enumerate(found.trials)]
+
+    monkeypatch.setattr("seqbench.tuning.run.run_plan", run_plan)
+    monkeypatch.setattr("seqbench.tuning.run._PAUSE", 0.0)
+    monkeypatch.setattr("seqbench.tuning.run._PATIENCE", patience)
+    members = [["experiment=smoke", "tracking=none", f"seed={seed}"] for seed in (0, 1)]
+    if patience < 0:
+        with pytest.raises(Refused, match="1 trials of this tuning are being run by another"):
+            _run(members, ["tune"], BasicLauncher())
+    else:
+        ran = _run(members, ["tune"], BasicLauncher())
+        assert [outcomes[1]] * 2 == [item.outcome for item in ran]
+    assert [2, 1][:runs] == seen
 
 
 def test_one_process_tunes_at_a_time() -> None:
@@ -151,6 +246,22 @@ def test_best_to_be_expected() -> None:
     assert pytest.approx(0.6, abs=0.02) == best[0]
     assert best[0] < best[2] <= 0.7
     assert all(math.isnan(value) for value in expected_best([math.nan] * 2, "min")[0])
+
+
+def test_best_so_far() -> None:
+    """What failed is never the best."""
+    found = best_so_far([math.nan, 2.0, math.nan, 3.0, 1.0], "min")
+    assert [2.0, 2.0, 2.0, 1.0] == list(found[1:])
+    assert math.isnan(found[0])
+    assert 3.0 == best_so_far([2.0, 3.0, 1.0], "max")[-1]
+
+
+def test_a_model_whose_candidates_all_failed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = TunedModel("s", "music", "rnn", "nll", "min", [math.nan] * 4, 8, 90.0, {}, {})
+    print_tuning([failed])
+    out = capsys.readouterr().out
+    assert "4, 4 failed" in out
+    assert "1 min 30 s" in out
 
 
 def test_from_the_command_line(
@@ -190,6 +301,9 @@ def test_from_the_command_line(
              for name in ("rnn", "gru")]  # fmt: skip
     assert drawn[0] == drawn[1], "the same sampler, and here the same scores"
     assert "3 of 3" in out
+    assert "6 candidates x seeds 0, 1" in out
+    assert "recipe.dropout=interval(0.0,0.6)" in out
+    assert 24 == len(known_members(read_words(words[1:])))
     (picture,) = folder.glob("seqbench-runs/tuning/*.png")
     assert str(picture.relative_to(folder)) in out
     seen.clear()

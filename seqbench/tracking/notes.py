@@ -1,0 +1,32 @@
+"""What is added to finished runs afterwards."""
+
+from __future__ import annotations
+
+from seqbench.settings import TrackingSettings
+from seqbench.tracking import mlflow_client
+from seqbench.tracking.store import open_store
+from seqbench.tracking.tracked import RECORD
+
+
+def note_tuning(run_id: str, settings: TrackingSettings) -> None:
+    """Let a finished run's record say how its configuration was found, as ``tracking.tuning`` does.
+
+    A trial that had finished before it was chosen, by hand or by a smaller tuning, tells the budget
+    too.
+
+    Args:
+        run_id: of the run.
+        settings: its store, and what is to be noted.
+
+    Raises:
+        Refused: the store cannot be used, or the run did not finish.
+    """
+    store = open_store(settings, create=False)
+    run = store.find(run_id)
+    tuning = settings.tuning or ""
+    if run.record.tuning == tuning:
+        return
+    run.record.tuning = tuning
+    with mlflow_client.quiet():
+        client = mlflow_client.connect(store.address)
+        client.log_text(run_id, run.record.to_json() + "\n", RECORD)
