@@ -25,6 +25,8 @@ bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/harness_overhead.py
 	$(BIN)/python benchmarks/recurrence.py
+	$(BIN)/python benchmarks/sweeps.py dispatch
+	$(BIN)/python benchmarks/sweeps.py workers
 
 results: $(VENV)/ready  ## every model on every task, and docs/results.md; hours, trials that are done are kept
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py

@@ -63,15 +63,9 @@ def print_tuning(models: Sequence[TunedModel], console: Console | None = None) -
     table.add_column("trials", justify="right")
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("best on validation", justify="right")
-    table.add_column("chosen (importance)", overflow="fold")
     for item in models:
         failed = sum(map(math.isnan, item.scores))
         number = f"{len(item.scores)}" + (f", {failed} failed" if failed else "")
-        chosen = [
-            f"{key} {_shown(value)}"
-            + (f" ({item.importances[key]:.0%})" if key in item.importances else "")
-            for key, value in item.best.items()
-        ]
         values = [score for score in item.scores if not math.isnan(score)]
         best = (min if item.direction == "min" else max)(values, default=math.nan)
         table.add_row(
@@ -81,10 +75,16 @@ def print_tuning(models: Sequence[TunedModel], console: Console | None = None) -
             str(item.trials),
             _duration(item.seconds),
             f"{item.monitor} {best:.4g}" if values else "",
-            ", ".join(chosen) or "every candidate failed",
         )
     target.print()
     target.print(table, crop=False)
+    for item in models:
+        chosen = " ".join(f"{key}={value}" for key, value in item.best.items())
+        line = f"{item.task} {item.model}: {chosen or 'every candidate failed'}"
+        if item.importances:
+            shares = (f"{key} {share:.0%}" for key, share in item.importances.items())
+            line += f" (importances: {', '.join(shares)})"
+        target.print(line, soft_wrap=True, markup=False)
     if any(item.best and not item.importances for item in models):
         target.print("importances need four candidates with different scores, and two keys")
 
@@ -180,7 +180,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -148,27 +148,31 @@ def read_words(words: Sequence[str]) -> Tuning:
         if not any(key in tuning.space_of(model) for _, model in studies):
             compose_each([[f"model={studies[0][1]}", f"{key}=0"]])  # refuses a key that none has
             raise Refused(f"no model of this tuning has {key}")
-    for task, model in studies:
-        _check(tuning, task, model)
+    _check(tuning)
     return tuning
 
 
-def _check(tuning: Tuning, task: str, model: str) -> None:
+def _check(tuning: Tuning) -> None:
     """Refuse a study that has nothing to draw, or whose space reaches an impossible value."""
-    tuning.settings_of(task, model)
-    space = tuning.space_of(model)
-    if not space:
-        raise Refused(
-            f"nothing is left to tune of {model}: every key of the search space has a fixed value"
-        )
-    common = [f"task={task}", f"model={model}", *tuning.fixed]
-    for key, distribution in space.items():
-        words = [f"{key}={override_text(value)}" for value in _ends(distribution)]
-        for composed in compose_each([[*common, word] for word in words]):
-            try:
-                config.settings(composed)
-            except Refused as refusal:
-                raise Refused(f"the search space of {key} goes too far: {refusal}") from refusal
+    keys, members = [], []
+    for task, model in tuning.studies:
+        space = tuning.space_of(model)
+        if not space:
+            raise Refused(
+                f"nothing is left to tune of {model}: every key of the search space has a fixed "
+                "value"
+            )
+        common = [f"task={task}", f"model={model}", *tuning.fixed]
+        ends = [(key, value) for key, found in space.items() for value in _ends(found)]
+        keys += ["", *(key for key, _ in ends)]
+        members += [common, *([*common, f"{key}={override_text(value)}"] for key, value in ends)]
+    for key, composed in zip(keys, compose_each(members), strict=True):
+        try:
+            config.settings(composed)
+        except Refused as refusal:
+            if not key:
+                raise
+            raise Refused(f"the search space of {key} goes too far: {refusal}") from refusal
 
 
 def _ends(distribution: BaseDistribution) -> Sequence[Any]:

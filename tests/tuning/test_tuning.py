@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from seqbench.cli import main
 from seqbench.errors import Refused
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.tuning import TunedModel, best_so_far, expected_best, print_tuning
-from seqbench.settings import Settings
+from seqbench.settings import Settings, TrackingSettings
 from seqbench.sweeps.job import Outcome
 from seqbench.sweeps.launchers import BasicLauncher
 from seqbench.sweeps.plan import Plan
 from seqbench.sweeps.run import Ran
+from seqbench.tracking.notes import note_tuning
+from seqbench.tracking.store import open_store
 from seqbench.tuning.run import _run, known_members
 from seqbench.tuning.space import Tuning, distribution_text, read_words
 from seqbench.tuning.study import Candidate, Study, Verdict, open_study
@@ -248,6 +251,18 @@ def test_best_to_be_expected() -> None:
     assert all(math.isnan(value) for value in expected_best([math.nan] * 2, "min")[0])
 
 
+def test_a_trial_that_had_finished_before_tells_the_budget_too(folder: Path) -> None:
+    """One that was run by hand, or chosen by a smaller tuning; nothing else of it changes."""
+    store = open_store(TrackingSettings())
+    record = TrialRecord(
+        "key", "music", "rnn", 100, metrics={"test/nll": 1.0}, tuning="4 candidates"
+    )
+    run = store.start(record, {}, {})
+    run.finish(record)
+    note_tuning(run.run_id, TrackingSettings(tuning="8 candidates"))
+    assert replace(record, tuning="8 candidates") == store.find(run.run_id).record
+
+
 def test_best_so_far() -> None:
     """What failed is never the best."""
     found = best_so_far([math.nan, 2.0, math.nan, 3.0, 1.0], "min")
@@ -262,6 +277,7 @@ def test_a_model_whose_candidates_all_failed_is_told(capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "4, 4 failed" in out
     assert "1 min 30 s" in out
+    assert "music rnn: every candidate failed" in out
 
 
 def test_from_the_command_line(
