@@ -51,16 +51,16 @@ def log(arguments: tuple[str, str, int, float, str | None]) -> int:
     return RUNS
 
 
-def lost(uri: str, processes: int) -> list[str]:
-    """Return what is missing in a store, or there twice."""
+def lost(uri: str, processes: int) -> tuple[list[str], int]:
+    """Return what is missing in a store, or there twice, and how many unfinished runs there are."""
     from seqbench.settings import TrackingSettings
     from seqbench.tracking.store import open_store
 
     store = open_store(TrackingSettings(uri=uri))
     client: Any = store._client
     found = client.search_runs(store._experiments, "tags.`seqbench.key` != ''")
-    # A run that a server took just before it died, and could not say so, stands beside the one
-    # that was delivered: as KILLED, and without a result.
+    # MLflow's client asks again where an answer is late, so a run that is created may be there
+    # twice: once without a result.
     done = {run.data.tags["seqbench.key"]: run for run in found if run.info.status == "FINISHED"}
     wanted = {f"{number}-{run}" for number in range(processes) for run in range(RUNS)}
     problems = [f"{key} is missing" for key in wanted - done.keys()]
@@ -83,7 +83,7 @@ def lost(uri: str, processes: int) -> list[str]:
             item.path for item in client.list_artifacts(run_id, "checkpoint")
         }:
             problems.append(f"{key}: no weights")
-    return problems
+    return problems, len(found) - len(done)
 
 
 class Server:
@@ -148,7 +148,8 @@ def main() -> int:
                 arguments = [(folder, uri, i, 0.0, None) for i in range(options.processes)]
                 pool.map(log, arguments, chunksize=1)
                 seconds.append(time.monotonic() - began)
-                problems += lost(uri, options.processes)
+                found, beside = lost(uri, options.processes)
+                problems += [*found, *[f"{beside} unfinished runs"] * (beside > 0)]
         runs = options.repeats * options.processes * RUNS
         print(f"fresh store, {options.repeats} repeats, {runs} runs: {problems or 'nothing lost'}")
         if seconds:
@@ -174,8 +175,12 @@ def main() -> int:
                     again.join()
                     waited = deliver()
                     served += [str(reason) for reason in waited.left.values()]
-                    served += lost(server.uri, options.processes)
-                    print(f"  {len(waited.runs)} runs had waited for the server at the end")
+                    found, beside = lost(server.uri, options.processes)
+                    served += found
+                    print(
+                        f"  {len(waited.runs)} runs had waited for the server at the end; "
+                        f"{beside} unfinished ones beside the finished"
+                    )
                 finally:
                     server.kill()
                     os.chdir("/")

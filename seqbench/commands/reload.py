@@ -102,8 +102,8 @@ def reload(run: str, uri: str | None, overrides: list[str]) -> Reloaded:
     Raises:
         Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used.
     """
+    from seqbench.tracking.address import SHORT
     from seqbench.tracking.store import open_store
-    from seqbench.tracking.stored import SHORT
 
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"

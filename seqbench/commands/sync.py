@@ -35,6 +35,8 @@ def command(args: list[str]) -> int:
     delivered = deliver(only)
     number = len(delivered.runs)
     sys.stdout.write(f"{number} run{'s' * (number != 1)} delivered\n")
-    for folder, reason in delivered.left.items():
+    busy = dict.fromkeys(delivered.busy, "its trial is still running")
+    left = delivered.left | busy
+    for folder, reason in sorted(left.items()):
         sys.stdout.write(f"{readable_path(folder)} still waits: {reason}\n")
-    return EXIT_FAILED if delivered.left else EXIT_DONE
+    return EXIT_FAILED if left else EXIT_DONE

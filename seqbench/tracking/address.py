@@ -21,6 +21,9 @@ _DATABASES = ("postgresql", "mysql", "mssql")
 _MANAGED = ("databricks", "databricks-uc", "uc")  # MLflow's words for a hosted store
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
+SHORT = 8
+"""Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -46,6 +49,12 @@ class Address:
     def is_server(self) -> bool:
         """Whether runs are logged over HTTP."""
         return self.uri.startswith(tuple(f"{scheme}:" for scheme in _SERVERS))
+
+    def location(self, experiment_id: str, run_id: str) -> str:
+        """Return where a run is, as a person reads it: the store and the short run, or its page."""
+        if self.is_server:
+            return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{self.shown} run {run_id[:SHORT]}"
 
 
 def locate(uri: str | None) -> Address:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from seqbench.errors import Refused
 from seqbench.tracking.address import Address
 
 if TYPE_CHECKING:
@@ -56,6 +58,39 @@ def connect(address: Address) -> MlflowClient:
     return MlflowClient(address.uri, registry_uri=address.uri)
 
 
+class LateClient:
+    """MLflow's client of a store that cannot be opened now: each use tries to."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(connect(self._address), name)
+
+
+def experiment_id(client: MlflowClient, name: str, address: Address) -> str:
+    """Return MLflow's identifier of an experiment, which is made if it is not there.
+
+    Raises:
+        Refused: it was deleted.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        artifacts = None if address.artifacts is None else str(address.artifacts)
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except Exception:
+            experiment = client.get_experiment_by_name(name)  # another process was faster
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage != "active":
+        raise Refused(
+            f"experiment '{name}' was deleted in {address.shown}; name another with "
+            "tracking.experiment=NAME, or restore it with `mlflow experiments restore`"
+        )
+    return experiment.experiment_id
+
+
 def create_database(draft: Path, artifacts: Path, experiment: str) -> None:
     """Make a complete store in a new SQLite file, with an experiment; takes seconds.
 
@@ -86,20 +121,33 @@ def load() -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells every retry
 
 
-def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line of bearable length."""
-    lines = str(error).strip().splitlines()
-    text = lines[0].strip().rstrip(".") if lines else type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
-
-
 def is_silence(error: BaseException | None) -> bool:
-    """Return whether an exception comes from a server that cannot be reached or does not answer."""
+    """Return whether a store does nothing at all now, so that further calls would only wait too.
+
+    A server cannot be reached, does not answer or is out of order; a database is locked, read-only
+    or on a full disk.
+    """
     from requests.exceptions import ConnectionError as Unreachable
-    from requests.exceptions import Timeout as Late
+    from requests.exceptions import RetryError, Timeout
+    from sqlalchemy.exc import OperationalError
 
     while error is not None:
-        if isinstance(error, Unreachable | Late):
+        if isinstance(error, Unreachable | Timeout | RetryError | OperationalError):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def why(address: Address, error: BaseException) -> str:
+    """Return in one line why a store failed."""
+    if address.is_server and is_silence(error):
+        return "does not answer"
+    return first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line of bearable length and without passwords."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip().rstrip(".") if lines else type(error).__name__
+    text = re.sub(r"://[^/\s@]+@", "://", text)
+    return text if len(text) <= 160 else f"{text[:157]}..."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client
+from seqbench.tracking.spool import RECORD
 from seqbench.tracking.store import open_store
-from seqbench.tracking.tracked import RECORD
 
 
 def note_tuning(run_id: str, settings: TrackingSettings) -> None:

@@ -7,23 +7,29 @@ import logging
 import os
 import shutil
 import time
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from seqbench.errors import Refused
 from seqbench.tracking import mlflow_client
-from seqbench.tracking.address import RUNS_FOLDER, Address, locate, readable_path
-from seqbench.tracking.mlflow_client import first_line
+from seqbench.tracking.address import RUNS_FOLDER, Address, is_ready, locate, readable_path
+from seqbench.tracking.mlflow_client import first_line, is_silence, why
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 TOKEN = "seqbench.token"
 """Tag by which a run that a delivery had created before it was cut short is found again."""
+RECORD = "record.json"
+"""File in which a run keeps its :class:`~seqbench.records.TrialRecord`."""
+REASON = "seqbench.reason"
+"""Tag that says why a trial did not finish."""
 
 Operation = Mapping[str, Any]
 """A call to a store, as JSON types: ``op`` says which, see :func:`perform`."""
@@ -36,28 +42,44 @@ _ENTRIES_PER_CALL = {"metrics": 1000, "parameters": 100, "tags": 100}  # MLflow'
 _logger = logging.getLogger(__name__)
 
 
-def create_run(client: MlflowClient, operation: Operation) -> str:
-    """Start the run that an operation ``create`` describes, and return its identifier.
+class Place(NamedTuple):
+    """A run in its store.
+
+    Args:
+        run_id: MLflow's identifier.
+        location: where a person finds it; empty if that was known when it started.
+    """
+
+    run_id: str
+    location: str = ""
+
+
+def create_run(client: MlflowClient, address: Address, operation: Operation) -> Place:
+    """Start the run that an operation ``create`` describes, unless that has been done.
 
     Args:
         client: MLflow's client of the store.
+        address: of the store.
         operation: ``experiment`` by name, ``tags``, ``name``, ``time`` in ms since 1970.
+
+    Raises:
+        Refused: the experiment was deleted.
     """
-    experiment = client.get_experiment_by_name(operation["experiment"])
-    if experiment is None:
-        experiment_id = client.create_experiment(operation["experiment"])
-    else:
-        experiment_id = experiment.experiment_id
-        query = f"tags.`{TOKEN}` = '{operation['tags'][TOKEN]}'"
-        for run in client.search_runs([experiment_id], query, max_results=1):
-            return str(run.info.run_id)
-    run = client.create_run(
-        experiment_id,
-        start_time=operation["time"],
-        tags=operation["tags"],
-        run_name=operation["name"],
+    experiment = mlflow_client.experiment_id(client, operation["experiment"], address)
+    query = f"tags.`{TOKEN}` = '{operation['tags'][TOKEN]}'"
+    known = client.search_runs([experiment], query, max_results=1)
+    run = (
+        known[0]
+        if known
+        else client.create_run(
+            experiment,
+            start_time=operation["time"],
+            tags=operation["tags"],
+            run_name=operation["name"],
+        )
     )
-    return str(run.info.run_id)
+    run_id = str(run.info.run_id)
+    return Place(run_id, address.location(experiment, run_id))
 
 
 def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path) -> None:
@@ -94,56 +116,99 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
             client.log_batch(run_id, **some)
 
 
-@dataclass(frozen=True)
 class Spool:
-    """The operations of one run that wait; they are kept in order, and each in one write.
+    """The operations of one run that wait, in order; each reaches the disk in one write.
 
-    Args:
-        folder: its own, see :func:`new_spool`. A lock there is held as long as the run writes.
-        lock: that lock.
-    """
-
-    folder: Path
-    lock: FileLock = field(repr=False)
-
-    def append(self, operation: Operation) -> None:
-        """Keep an operation; a file that it names is copied.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        if operation["op"] == "file":
-            kept = self.folder / _FILES / (operation["folder"] or "")
-            kept.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(operation["path"], kept)
-            path = (kept / Path(operation["path"]).name).relative_to(self.folder / _FILES)
-            operation = {**operation, "path": str(path)}
-        with (self.folder / _OPERATIONS).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(operation) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def new_spool(address: Address, run_id: str) -> Spool:
-    """Make the folder in which the operations of a run wait.
+    What the disk does not take stays in memory, and is tried again with the next operation. A lock
+    is held as long as the run writes, so that nobody delivers half of it.
 
     Args:
         address: of the store. Its URI, with a password if it has one, is kept for this user alone.
         run_id: of the run; empty if the store has not created it yet.
-
-    Raises:
-        OSError: the disk does not take it.
+        token: names the folder of a run without an identifier.
     """
-    folder = Path.cwd() / RUNS_FOLDER / _FOLDER / (run_id or uuid.uuid4().hex)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=0)
-    lock.acquire()
-    operations = folder / _OPERATIONS
-    operations.touch(mode=0o600)
-    spool = Spool(folder, lock)
-    if not operations.stat().st_size:
-        spool.append({"op": "store", "uri": address.uri, "run_id": run_id})
-    return spool
+
+    def __init__(self, address: Address, run_id: str, token: str = "") -> None:
+        self.folder = Path.cwd() / RUNS_FOLDER / _FOLDER / (run_id or token)
+        # A store inside the working directory may be moved, together with what waits for it.
+        uri = address.uri if address.database is None else f"sqlite:///{address.shown}"
+        self.operations: list[Operation] = [{"op": "store", "uri": uri, "run_id": run_id}]
+        """All of them; a file's path is absolute here."""
+        self._unwritten = [0]
+        self._fault = ""
+        self._lock = _lock(self.folder)
+
+    def append(self, operation: Operation) -> None:
+        """Keep an operation; a file that it names is copied."""
+        self.operations.append(operation)
+        fault = ""
+        left: list[int] = []
+        for number in [*self._unwritten, len(self.operations) - 1]:
+            try:
+                if left and self.operations[left[0]]["op"] in ("store", "create"):
+                    left.append(number)  # nothing goes before these
+                else:
+                    self._write(number)
+            except (OSError, Timeout) as error:
+                left.append(number)
+                fault = first_line(error)
+        self._unwritten = left
+        if fault and not self._fault:
+            shown = readable_path(self.folder)
+            _logger.warning("What it does not take cannot be kept in %s (%s)", shown, fault)
+        self._fault = fault
+
+    def lost(self) -> list[str]:
+        """Return what is in memory only, and is lost if it is not delivered now."""
+        lost = [self.operations[number] for number in self._unwritten if number]
+        names = [item.get("path") or item.get("name") or item["op"] for item in lost]
+        return list(dict.fromkeys(Path(name).name for name in names))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything of it is on disk."""
+        return 0 not in self._unwritten
+
+    def release(self) -> None:
+        """Let others deliver it."""
+        if self.is_kept:
+            self._lock.release()
+        else:
+            self.remove()
+
+    def remove(self) -> None:
+        """Forget it: it has been delivered."""
+        with suppress(OSError):  # what stays is delivered once more, which changes nothing
+            _remove(self.folder)
+        self._lock.release()
+
+    def _write(self, number: int) -> None:
+        operation = self.operations[number]
+        if not self._lock.is_locked:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        if operation["op"] == "file":
+            files = self.folder / _FILES
+            copy = files / (operation["folder"] or "") / Path(operation["path"]).name
+            if operation["path"] != str(copy):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(operation["path"], copy)
+                self.operations[number] = {**operation, "path": str(copy)}
+            operation = {**operation, "path": str(copy.relative_to(files))}
+        line = f"{json.dumps(operation)}\n".encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        stream = os.open(self.folder / _OPERATIONS, flags, 0o600)
+        try:
+            size = os.fstat(stream).st_size
+            try:
+                while line:
+                    line = line[os.write(stream, line) :]
+                os.fsync(stream)
+            except OSError:
+                os.ftruncate(stream, size)  # half a line would spoil the next one
+                raise
+        finally:
+            os.close(stream)
 
 
 def waiting() -> list[Path]:
@@ -158,10 +223,12 @@ class Delivered:
     Args:
         runs: identifiers of the runs that are now in their store.
         left: why others still wait, by folder.
+        busy: folders of runs that are still being trained, or that another process delivers.
     """
 
     runs: list[str]
     left: dict[Path, str]
+    busy: list[Path]
 
 
 def deliver(only: Address | None = None) -> Delivered:
@@ -173,68 +240,105 @@ def deliver(only: Address | None = None) -> Delivered:
     Args:
         only: the store that is meant; None for all.
     """
-    runs: list[str] = []
-    left: dict[Path, str] = {}
-    silent: dict[str, str] = {}  # a store that does not answer is asked once
+    delivered = Delivered([], {}, [])
+    silent: dict[Address, str] = {}  # a store that does not answer is asked once
     for folder in waiting():
-        uri = ""
         try:
-            with FileLock(folder / "lock", timeout=0):
-                operations = _read(folder)
-                uri = operations[0]["uri"]
-                if only is not None and uri != only.uri:
-                    continue
-                if uri in silent:
-                    left[folder] = silent[uri]
-                    continue
-                with mlflow_client.quiet():
-                    client = mlflow_client.connect(locate(uri))
-                    runs.append(replay(client, operations, folder / _FILES))
-                shutil.rmtree(folder)
+            address, operations = _read(folder)
+            if only is not None and address is not None and address.uri != only.uri:
+                continue
+            with _lock(folder):
+                address, operations = _read(folder)
+                if address is None:  # its process died before it could say anything
+                    _remove(folder)
+                elif address in silent:
+                    delivered.left[folder] = silent[address]
+                else:
+                    try:
+                        delivered.runs.append(_deliver(folder, address, operations))
+                    except Exception as error:  # MLflow's, the system's, or of odd operations
+                        reason = f"{address.shown}: {why(address, error)}"
+                        delivered.left[folder] = reason
+                        if is_silence(error):
+                            silent[address] = reason
         except Timeout:
-            left[folder] = "its trial is still running"
-        except _Damaged as error:
-            left[folder] = str(error)
-        except Exception as error:  # MLflow's, SQLAlchemy's, requests' and the system's
-            reason = "does not answer" if mlflow_client.is_silence(error) else first_line(error)
-            left[folder] = f"{locate(uri).shown if uri else folder}: {reason}"
-            if uri:
-                silent[uri] = left[folder]
-    return Delivered(runs, left)
+            delivered.busy.append(folder)
+        except FileNotFoundError:  # another process has delivered it meanwhile
+            _lock_path(folder).unlink(missing_ok=True)
+        except (OSError, _Damaged) as error:
+            delivered.left[folder] = first_line(error)
+    return delivered
 
 
-def replay(client: MlflowClient, operations: list[Operation], files: Path) -> str:
-    """Do to a store all that waited, in order, and return the run's identifier.
+def _deliver(folder: Path, address: Address, operations: Sequence[Operation]) -> str:
+    """Deliver what waits in a folder, which is locked."""
+    if address.database is not None and not is_ready(address.database):
+        raise Refused("it does not exist; the next trial makes it")
+    with mlflow_client.quiet():
+        client = mlflow_client.connect(address)
+        place = replay(client, address, operations, folder / _FILES)
+    _remove(folder)
+    return place.run_id
+
+
+def replay(
+    client: MlflowClient, address: Address, operations: Sequence[Operation], files: Path
+) -> Place:
+    """Do to a store all that waited, in order, and return the run.
+
+    Operations after one that is refused are done too: above all, the run is ended.
 
     Args:
         client: MLflow's client of the store.
+        address: of the store.
         operations: the first one says which run.
         files: folder of the files that wait.
-    """
-    run_id = str(operations[0]["run_id"])
-    ended = False
-    for operation in operations[1:]:
-        if operation["op"] == "create":
-            run_id = create_run(client, operation)
-        else:
-            perform(client, run_id, operation, files)
-        ended = ended or operation["op"] == "end"
-    if not ended:
-        client.set_tag(run_id, "seqbench.reason", "its process ended without saying so")
-        client.set_terminated(run_id, "KILLED", end_time=int(1000 * time.time()))
-    return run_id
-
-
-def replay_folder(client: MlflowClient, folder: Path) -> str:
-    """Bring to a store what waits in a folder, and remove it; see :func:`replay`.
 
     Raises:
-        Timeout: another process delivers it, or its trial is still running.
+        Exception: the first that an operation raised.
     """
-    with FileLock(folder / "lock", timeout=0):
-        run_id = replay(client, _read(folder), folder / _FILES)
-        shutil.rmtree(folder)
-    return run_id
+    place = Place(operations[0]["run_id"])
+    refused: Exception | None = None
+    for operation in [*operations[1:], *_end_of(operations)]:
+        if operation["op"] == "create":
+            place = create_run(client, address, operation)
+            continue
+        try:
+            if operation["op"] == "end" and operation["status"] == "FINISHED":
+                _take_back(client, place.run_id)
+            perform(client, place.run_id, _placed(operation, place), files)
+        except Exception as error:
+            refused = refused or error
+            if is_silence(error):
+                break
+    if refused is not None:
+        raise refused
+    return place
+
+
+def _end_of(operations: Sequence[Operation]) -> list[Operation]:
+    """Return how a run ends whose process ended without saying so."""
+    if any(operation["op"] == "end" for operation in operations):
+        return []
+    reason = {REASON: "its process ended without saying so"}
+    return [
+        {"op": "tags", "values": reason},
+        {"op": "end", "status": "KILLED", "time": int(1000 * time.time())},
+    ]
+
+
+def _take_back(client: MlflowClient, run_id: str) -> None:
+    """Remove the reason that others gave for a run that had ended, as they could not know."""
+    if REASON in client.get_run(run_id).data.tags:
+        client.delete_tag(run_id, REASON)
+
+
+def _placed(operation: Operation, place: Place) -> Operation:
+    """Return an operation as it would be, had its run been in the store from the start."""
+    if not place.location or operation.get("name") != RECORD:
+        return operation
+    record = {**json.loads(operation["text"]), **place._asdict()}
+    return {**operation, "text": json.dumps(record, indent=2, sort_keys=True) + "\n"}
 
 
 def announce(delivered: Delivered) -> None:
@@ -243,23 +347,51 @@ def announce(delivered: Delivered) -> None:
         number = len(delivered.runs)
         what = "1 run" if number == 1 else f"{number} runs"
         _logger.warning("The tracking store took %s that had waited here", what)
-    for folder, reason in delivered.left.items():
-        _logger.warning("%s still waits (%s)", readable_path(folder), reason)
+    for reason, number in Counter(delivered.left.values()).items():
+        what = "1 run still waits" if number == 1 else f"{number} runs still wait"
+        _logger.warning("%s in %s/%s (%s)", what, RUNS_FOLDER, _FOLDER, reason)
+
+
+def _lock(folder: Path) -> FileLock:
+    """Return the lock of a folder; it lies beside, so that it outlives it."""
+    return FileLock(_lock_path(folder), timeout=0)
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that is locked; one that is cut short leaves nothing that waits."""
+    (folder / _OPERATIONS).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_path(folder).unlink(missing_ok=True)
 
 
 class _Damaged(Exception):  # noqa: N818 - never leaves this module
     pass
 
 
-def _read(folder: Path) -> list[Operation]:
-    """Return what waits in a folder; a last line that was being written is left out."""
-    lines = (folder / _OPERATIONS).read_text(encoding="utf-8").split("\n")
+def _read(folder: Path) -> tuple[Address | None, list[Operation]]:
+    """Return what waits in a folder, and for which store; None if not even that was written.
+
+    A last line that was being written is left out.
+    """
+    lines = (folder / _OPERATIONS).read_bytes().split(b"\n")
     operations: list[Operation] = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            operations.append(json.loads(line))
+            operation = json.loads(line)
         except ValueError as error:
             raise _Damaged(f"line {number} of {_OPERATIONS} is damaged") from error
-    if not operations or operations[0].get("op") != "store":
-        raise _Damaged(f"{_OPERATIONS} does not say of which store it is")
-    return operations
+        if not isinstance(operation, dict) or "op" not in operation:
+            raise _Damaged(f"line {number} of {_OPERATIONS} is damaged")
+        operations.append(operation)
+    if not operations:
+        return None, operations
+    try:
+        if operations[0]["op"] == "store":
+            return locate(operations[0]["uri"]), operations
+    except (KeyError, AttributeError, Refused):
+        pass
+    raise _Damaged(f"{_OPERATIONS} does not say of which store it is")

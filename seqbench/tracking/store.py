@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 
@@ -23,11 +23,11 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
-from seqbench.tracking.address import Address, is_ready, locate, make_folder
-from seqbench.tracking.mlflow_client import first_line
+from seqbench.tracking.address import SHORT, Address, is_ready, locate, make_folder
+from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, is_silence
 from seqbench.tracking.signals import uninterrupted
 from seqbench.tracking.spool import TOKEN, announce, deliver, perform, waiting
-from seqbench.tracking.stored import SHORT, StoredRun, read_run
+from seqbench.tracking.stored import StoredRun, read_run
 from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
 
 if TYPE_CHECKING:
@@ -68,6 +68,20 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
             "tracking=none keeps no runs; leave it out, or name a store with tracking.uri"
         )
     address = locate(settings.uri)
+    try:
+        store = _open(address, settings, create)
+    except Refused as refusal:
+        if not (create and settings.parent):
+            raise
+        client = cast("MlflowClient", LateClient(address))
+        cause = refusal.__cause__ or refusal
+        return Store(client, [], address, settings.experiment, settings.parent, cause)
+    if create and waiting():
+        announce(deliver(address))
+    return store
+
+
+def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
     if address.database is not None and not is_ready(address.database):
         if not create:
             raise no_store_yet(address)
@@ -76,19 +90,15 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
     with mlflow_client.quiet():
         try:
             client = mlflow_client.connect(address)
-            experiments = []
-            if create:
-                experiments = [_experiment_id(client, settings.experiment, address)]
-            else:
-                experiments = _all_experiments(client)
+            experiments = (
+                [experiment_id(client, settings.experiment, address)]
+                if create
+                else _all_experiments(client)
+            )
             store = Store(client, experiments, address, settings.experiment, settings.parent)
             store.repaired = store.repair()
         except Exception as error:
-            if create and settings.parent and not isinstance(error, Refused):
-                return Store(client, [], address, settings.experiment, settings.parent)
             raise unusable(address, error) from error
-    if create and waiting():
-        announce(deliver(address))
     return store
 
 
@@ -109,7 +119,9 @@ class Store:
             takes new runs.
         address: where it is.
         experiment: name of the experiment that takes new runs.
-        parent: run under which new runs are nested.
+        parent: run under which new runs are nested. Where it stands, a store that fails refuses no
+            run: it waits on disk.
+        failure: why the store could not be opened; None if it could.
     """
 
     def __init__(
@@ -119,10 +131,12 @@ class Store:
         address: Address,
         experiment: str = "",
         parent: str | None = None,
+        failure: BaseException | None = None,
     ) -> None:
         self._client = client
         self._experiment = experiment
         self._parent = parent
+        self._failure = failure
         self._experiments = experiments
         self.address = address
         self.repaired = 0
@@ -163,8 +177,8 @@ class Store:
             "name": f"{trial.task} {trial.model} seed {trial.seed}",
             "time": int(1000 * time.time()),
         }
-        if not self._experiments:
-            return self._spooled(create, config)
+        if self._failure is not None:
+            return self._spooled(create, config, self._failure)
         run_id = ""
         with mlflow_client.quiet():
             try:
@@ -179,7 +193,7 @@ class Store:
                     perform(self._client, run_id, operation, Path())
             except BaseException as error:
                 if isinstance(error, Exception) and self._parent:
-                    return self._spooled(create, config)
+                    return self._spooled(create, config, error)
                 if run_id:
                     self._abandon(run_id, error)
                 if isinstance(error, Exception):
@@ -187,10 +201,12 @@ class Store:
                 raise
         return TrackedRun(self._client, run_id, self.location(run_id), self.address)
 
-    def _spooled(self, create: Mapping[str, Any], config: Mapping[str, Any]) -> TrackedRun:
+    def _spooled(
+        self, create: Mapping[str, Any], config: Mapping[str, Any], error: BaseException
+    ) -> TrackedRun:
         """Return the run of a sweep's trial that a failing store could not start: it waits."""
         run = TrackedRun(self._client, "", "", self.address)
-        run.log_start(create, config)
+        run.log_start(create, config, error)
         return run
 
     def _abandon(self, run_id: str, error: BaseException) -> None:
@@ -295,11 +311,8 @@ class Store:
                 raise unusable(self.address, error) from error
 
     def location(self, run_id: str) -> str:
-        """Return where a run is, as a person reads it: the store and the short run, or its page."""
-        if self.address.is_server:
-            base = self.address.shown.rstrip("/")
-            return f"{base}/#/experiments/{self._experiments[0]}/runs/{run_id}"
-        return f"{self.address.shown} run {run_id[:SHORT]}"
+        """Return where a run is, see :meth:`seqbench.tracking.address.Address.location`."""
+        return self.address.location(self._experiments[0], run_id)
 
     def count(self) -> Counter[str]:
         """Return how many runs there are by status, of the latest ``COUNT_LIMIT`` runs."""
@@ -386,31 +399,13 @@ def _all_experiments(client: MlflowClient) -> list[str]:
     return [experiment.experiment_id for experiment in found]
 
 
-def _experiment_id(client: MlflowClient, name: str, address: Address) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        artifacts = None if address.artifacts is None else str(address.artifacts)
-        try:
-            return client.create_experiment(name, artifact_location=artifacts)
-        except Exception:
-            experiment = client.get_experiment_by_name(name)  # another process was faster
-            if experiment is None:
-                raise
-    if experiment.lifecycle_stage != "active":
-        raise Refused(
-            f"experiment '{name}' was deleted in {address.shown}; name another with "
-            "tracking.experiment=NAME, or restore it with `mlflow experiments restore`"
-        )
-    return experiment.experiment_id
-
-
 def unusable(address: Address, error: Exception) -> Refused:
     """Return the refusal for a store that raised; a refusal stays what it says."""
     if isinstance(error, Refused):
         return error
     if address.is_server:
         reason = f"refuses: {first_line(error)}; "
-        if mlflow_client.is_silence(error):
+        if is_silence(error):
             reason = "does not answer; start it, or "
         return Refused(
             f"the tracking server {address.shown} {reason}"

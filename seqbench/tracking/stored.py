@@ -15,18 +15,16 @@ from urllib.parse import unquote, urlsplit
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.tracking import mlflow_client
-from seqbench.tracking.address import Address
+from seqbench.tracking.address import SHORT, Address
 from seqbench.tracking.mlflow_client import first_line
-from seqbench.tracking.tracked import CONFIG, RECORD
+from seqbench.tracking.spool import RECORD
+from seqbench.tracking.tracked import CONFIG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 _T = TypeVar("_T")
-
-SHORT = 8
-"""Digits of a run's identifier that a person is shown; any unambiguous prefix finds the run."""
 
 
 class RunFiles:

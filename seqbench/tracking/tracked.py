@@ -8,26 +8,21 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final, get_args
 
-from filelock import Timeout
-
 from seqbench.records import MetricInfo, Status, TrialRecord
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address, readable_path
-from seqbench.tracking.mlflow_client import first_line
+from seqbench.tracking.mlflow_client import first_line, is_silence, why
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted
-from seqbench.tracking.spool import Operation, Spool, new_spool, perform, replay_folder
+from seqbench.tracking.spool import REASON, RECORD, TOKEN, Operation, Spool, perform, replay
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-RECORD = "record.json"
-"""File in which a run keeps its :class:`~seqbench.records.TrialRecord`."""
 CONFIG = "config.json"
 """File in which a run keeps its resolved configuration."""
 
@@ -63,7 +58,7 @@ class TrackedRun(RunLog):
         self._client = client
         self._address = address
         self._spool: Spool | None = None
-        self._failing = False
+        self._silent = False
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics; keys as they are, steps are epochs."""
@@ -83,13 +78,12 @@ class TrackedRun(RunLog):
         """Write a text as a file of the run."""
         self._send({"op": "text", "text": text, "name": name})
 
-    def log_start(self, create: Operation, config: Mapping[str, Any]) -> None:
+    def log_start(self, create: Operation, config: Mapping[str, Any], error: BaseException) -> None:
         """Keep for later how a run starts that the store could not start; call it first."""
-        self._fail("it does not answer")
-        self._send(create)
+        spool = self._fail(error, create["tags"][TOKEN])
+        spool.append(create)
         self.log_config(config)
-        if self._spool is not None:
-            self.location = readable_path(self._spool.folder)
+        self.location = readable_path(spool.folder)
 
     def log_config(self, config: Mapping[str, Any]) -> None:
         """Log a configuration as flat parameters and as ``config.json``."""
@@ -110,63 +104,59 @@ class TrackedRun(RunLog):
         record.location = self.location
         with uninterrupted():
             result = _checked(record)
+            failed_before = self._spool is not None
             status = _STATUSES.get(record.status, record.status)
             now = int(time.time() * 1000)
-            self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
+            self._send(_metrics(result.metrics, record.best_epoch))
             tags = {_key(name): text[:_TAG_LENGTH] for name, text in result.tags.items()}
             self._send({"op": "tags", "values": tags})
-            self._send(_metrics(result.metrics, record.best_epoch))
+            self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
             self._send({"op": "end", "status": status, "time": now})
-            if self._failing:
-                self._end(status)
-                self._catch_up()
-
-    def _end(self, status: str) -> None:
-        """End the run, though the store fails otherwise: it may take that."""
-        if self.run_id:
-            with suppress(Exception), mlflow_client.quiet():
-                self._client.set_terminated(self.run_id, status)
+            if self._spool is not None:
+                # A store that has fallen silent this moment need not be waited for once more.
+                self._deliver(record, self._spool, try_now=failed_before or not self._silent)
 
     def _send(self, operation: Operation) -> None:
         """Do it now, or keep it for later: a failing store is left alone, calls take seconds."""
-        if not self._failing:
+        if self._spool is None:
             try:
                 with mlflow_client.quiet():
                     perform(self._client, self.run_id, operation, Path())
                 return
             except Exception as error:
-                self._fail(first_line(error))
-        if self._spool is not None:
-            try:
-                self._spool.append(operation)
-            except (OSError, ValueError) as error:
-                what = Path(operation.get("path") or operation.get("name") or operation["op"]).name
-                _logger.warning("%s of this run is lost: %s", what, error)
+                self._fail(error)
+        assert self._spool is not None
+        self._spool.append(operation)
 
-    def _fail(self, reason: str) -> None:
-        self._failing = True
+    def _fail(self, error: BaseException, token: str = "") -> Spool:
+        self._silent = is_silence(error)
+        reason = why(self._address, error)
         _logger.warning("The tracking store fails (%s); training goes on without it", reason)
-        try:
-            self._spool = new_spool(self._address, self.run_id)
-        except (OSError, Timeout) as error:
-            _logger.warning("What it does not take is lost: %s", error)
+        self._spool = Spool(self._address, self.run_id, token)
+        return self._spool
 
-    def _catch_up(self) -> None:
-        """Deliver what waits, if the store works again."""
-        if self._spool is None:
-            return
-        self._spool.lock.release()
+    def _deliver(self, record: TrialRecord, spool: Spool, try_now: bool) -> None:
+        """Deliver what waits, if the store works again; otherwise leave it to others."""
         try:
-            with mlflow_client.quiet():
-                replay_folder(self._client, self._spool.folder)
+            if try_now:
+                with mlflow_client.quiet():
+                    place = replay(self._client, self._address, spool.operations, Path())
+                spool.remove()
+                record.run_id = self.run_id = place.run_id
+                record.location = self.location = place.location or self.location
+                _logger.warning("The tracking store works again; nothing was lost")
+                return
         except Exception:
+            pass
+        spool.release()
+        if lost := spool.lost():
+            _logger.warning("Neither store nor disk took this, it is lost: %s", ", ".join(lost))
+        if spool.is_kept:
             _logger.warning(
                 "The tracking store still fails; the result waits in %s for the next run, "
                 "or for `seqbench sync`",
-                readable_path(self._spool.folder),
+                readable_path(spool.folder),
             )
-        else:
-            _logger.warning("The tracking store works again; nothing was lost")
 
 
 def _metrics(values: Mapping[str, float], step: int) -> Operation:
@@ -240,7 +230,7 @@ def _checked(record: TrialRecord) -> _Result:
         text = json.dumps(vars(record), indent=2, skipkeys=True, default=_readable)
     tags[STATUS] = record.status
     if record.reason:
-        tags["seqbench.reason"] = str(record.reason)
+        tags[REASON] = str(record.reason)
     return _Result(metrics, tags, text)
 
 
