@@ -59,6 +59,14 @@ class AttentionLSTM(RecurrentModel):
         self.backward_size *= 2
         self.final_size *= 2
 
+    def state_numbers(self, steps: int) -> int | None:
+        """Return those of the LSTM and of the states that are attended to; they grow with steps."""
+        own = super().state_numbers(steps)
+        assert own is not None
+        window = self.forward_attention.window
+        seen = steps if window is None else min(steps, window)
+        return own + seen * self.hidden_size * (2 if self.backward_size else 1)
+
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch: each state beside its context vector."""
         forward, backward = self.hidden_states(inputs)

@@ -90,6 +90,10 @@ class GRUD(Model):
         self.bias = nn.Parameter(starts.repeat_interleave(hidden_size))
         self.dropout = nn.Dropout(dropout)
 
+    def state_numbers(self, steps: int) -> int | None:
+        """Return H; the last known values are the task's."""
+        return self.forward_size
+
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch as the hidden states."""
         hidden = self.dropout(zero_padding(self.hidden_states(inputs), inputs.mask))

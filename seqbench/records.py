@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-PROTOCOL_VERSION = "1"
-"""Changes whenever the harness would give another result from the same trial."""
+PROTOCOL_VERSION = "2"
+"""Changes whenever the harness would give another result from the same trial. 2: each epoch has an
+order of batches and an augmentation of its own."""
 
 Status = Literal["FINISHED", "FAILED", "TIMEOUT", "OOM", "KILLED"]
 """How a trial ended: with a result; of its own fault; because it used the time or the memory that
@@ -52,6 +53,9 @@ class TrialRecord:
         baselines: scores of the task's simple predictors on test, by baseline and metric.
         differences: 95% intervals of the model's test scores minus a baseline's, by baseline and
             metric, where the task offers them.
+        unit: what ``replicates`` draw, for example ``patient``; empty without any.
+        replicates: the primary metric on test over other draws of the units, which are the same
+            for every model and seed of the task; empty where the task offers none.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
             since its fold's training began; ``fold`` where there are several.
         parameters: trainable numbers in model and head.
@@ -60,6 +64,9 @@ class TrialRecord:
         steps: optimiser steps taken, in all folds together.
         steps_per_second: optimiser steps per second of training, validation left out.
         seconds: wall time of training, validation included.
+        costs: what the trained model costs, by name: ``flops_per_step``, ``state_bytes``,
+            ``step_seconds``, ``sequence_seconds``, ``sequence_steps``, ``peak_bytes``; see
+            :mod:`seqbench.training.costs`. What cannot be known is missing.
         tuning: how its configuration was found and what was spent on it; empty if nobody says.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
         environment: versions, device, threads, git state, plugin provenance.
@@ -82,6 +89,8 @@ class TrialRecord:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     differences: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    unit: str = ""
+    replicates: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
     parameters: int = 0
     epochs: int = 0
@@ -89,6 +98,7 @@ class TrialRecord:
     steps: int = 0
     steps_per_second: float = 0.0
     seconds: float = 0.0
+    costs: dict[str, float] = field(default_factory=dict)
     tuning: str = ""
     backend: str = ""
     environment: dict[str, str] = field(default_factory=dict)

@@ -165,6 +165,7 @@ def _fill(
 ) -> None:
     """Compute baselines, train, test, and log, into the record."""
     from seqbench.training.backend import observe_backend
+    from seqbench.training.costs import measure_costs
     from seqbench.training.scoring import FoldScores, model_rows
 
     settings, task = trial.settings, trial.task
@@ -189,6 +190,7 @@ def _fill(
     record.metrics = fold_metrics(record.folds, test)
     record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
     compare(record, test, baselines)
+    record.costs = measure_costs(trial, predictor, folds[-1])
     record.status, record.reason = "FINISHED", ""
     try:
         record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
@@ -265,6 +267,10 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         if found := test.intervals(scores):
             record.differences[name] = found
     record.intervals = test.intervals()
+    drawn = test.replicates.get(record.primary.name)
+    if drawn is not None:
+        record.replicates = [float(f"{value:.7g}") for value in drawn.tolist()]
+        record.unit = test.unit
 
 
 def _reason(error: Exception) -> str:

@@ -62,6 +62,16 @@ class Model(nn.Module, ABC):
         self.input_size = input_size
         self.context: Context = context
 
+    def state_numbers(self, steps: int) -> int | None:
+        """Return how many numbers one sequence's state holds after some steps, all layers together.
+
+        They are what must be kept to read on. None, the default, leaves it unsaid.
+
+        Args:
+            steps: that were read.
+        """
+        return None
+
     @abstractmethod
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch; see :class:`Encoding` for what may depend on what."""

@@ -90,6 +90,11 @@ class RecurrentModel(Model):
         """Return a fresh cell; called once for each layer and direction."""
         return self.cell(input_size, hidden_size)
 
+    def state_numbers(self, steps: int) -> int | None:
+        """Return the numbers of all cells' states, of both directions; they do not grow."""
+        cells = (*self.forward_cells, *self.backward_cells)
+        return sum(self.hidden_size * len(cell.states) for cell in cells if isinstance(cell, Cell))
+
     def encode(self, inputs: SequenceInput) -> Encoding:
         """Encode a batch as the hidden states of the last layer."""
         forward, backward = self.hidden_states(inputs)

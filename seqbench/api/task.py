@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seqbench.api.batch import Example
+from seqbench.api.resampling import weighted_means
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,12 +121,11 @@ class MetricSet(ABC):
     def compute(self) -> dict[str, float]:
         """Return every metric by name."""
 
-    def intervals(self, other: MetricSet | None = None) -> dict[str, tuple[float, float]]:
-        """Return 95% intervals ``(low, high)`` of metrics over other draws of the test data.
+    def replicates(self) -> dict[str, list[float]]:
+        """Return metrics over other draws of the test data, ``[R]`` each.
 
-        Args:
-            other: a predictor's metrics on the same rows; the intervals are then of the
-                differences, this one's minus the other's.
+        The draws are the same for every predictor of the same rows, see
+        :func:`seqbench.api.resampling.resamples`; NaN where a draw gives a metric no meaning.
 
         Returns:
             By metric; empty where a task offers none.
@@ -156,6 +157,9 @@ class Task(ABC):
     """Each metric of :meth:`metrics`, and what it means."""
     baseline_scores: ClassVar[Mapping[str, float]] = {}
     """The primary metric of each baseline, as measured at the default parameters, for the card."""
+    unit: ClassVar[str] = ""
+    """What :meth:`MetricSet.replicates` draws, or what a fold leaves out where scores of folds are
+    averaged: ``piece``, ``patient``, ``speaker``; empty if nothing is drawn."""
     pooling: ClassVar[Pooling] = "predictions"
     """How a test score comes of several folds: from their predictions together, as out-of-fold
     predictions of the whole data set, or as the mean of the folds' scores."""
@@ -237,13 +241,26 @@ class MeanLoss(MetricSet):
         self._name = name
         self._total = 0.0
         self._count = 0
+        self._by_sequence: dict[int, tuple[float, int]] = {}
 
     def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
-        """Add the losses of ``[N, K]`` predictions; whose they are does not matter."""
+        """Add the losses of ``[N, K]`` predictions."""
         losses = self._task.loss(predictions.double(), targets)
         self._total += float(losses.sum(dtype=torch.float64))
         self._count += len(losses)
+        numbers, of_row = np.unique(sequences.cpu().numpy(), return_inverse=True)
+        sums = np.bincount(of_row, losses.detach().double().cpu().numpy(), len(numbers))
+        for number, total, count in zip(numbers, sums, np.bincount(of_row), strict=True):
+            before, known = self._by_sequence.get(number, (0.0, 0))
+            self._by_sequence[number] = (before + total, known + count)
 
     def compute(self) -> dict[str, float]:
         """Return the mean, NaN if there was no prediction."""
         return {self._name: self._total / self._count if self._count else float("nan")}
+
+    def replicates(self) -> dict[str, list[float]]:
+        """Return the mean over other draws of the sequences."""
+        if not self._by_sequence:
+            return {}
+        totals, counts = np.array(list(self._by_sequence.values())).T
+        return {self._name: weighted_means(totals / counts, counts)}

@@ -20,6 +20,8 @@ class StepCost(NamedTuple):
     flops: int
     """Floating-point operations forward: two for each weight of a product, one for each number
     that an elementwise operation (a sigmoid too) makes."""
+    elementwise: int
+    """The part of the latter."""
 
 
 def step_cost(cell: Cell) -> StepCost:
@@ -28,7 +30,8 @@ def step_cost(cell: Cell) -> StepCost:
     elementwise, products = _Elementwise(), FlopCounterMode(display=False)
     with torch.no_grad(), products, elementwise:
         cell.step(cell.weight_ih.new_zeros(1, cell.input_size), cell.initial_state(1))
-    return StepCost(parameters, products.get_total_flops() + elementwise.numbers)
+    flops = products.get_total_flops() + elementwise.numbers
+    return StepCost(parameters, flops, elementwise.numbers)
 
 
 class _Elementwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own base

@@ -200,13 +200,13 @@ def _size(measure: Match, model: str, parameters: dict[str, Any], specs: _Specs)
     Raises:
         Refused: the model's code fails, or its operations cannot be counted.
     """
-    from seqbench.training.size import Uncounted, size
+    from seqbench.training.size import Uncounted, countable, size
     from seqbench.trial import blame
 
     registration = registry().get("model", model)
     model_class = registration.load()
-    if measure == "flops" and "backend" in parameters:
-        parameters = {**parameters, "backend": "reference"}  # compiled loops cannot be counted
+    if measure == "flops":
+        parameters = countable(parameters)
     try:
         with blame(registration, "counting its size"):
             return size(

@@ -255,7 +255,9 @@ def _baselines(record: TrialRecord) -> dict[str, object]:
 
 def _costs(record: TrialRecord) -> dict[str, object]:
     costs = ("parameters", "epochs", "best_epoch", "steps", "steps_per_second", "seconds")
-    return {f"cost/{name}": getattr(record, name) for name in costs}
+    return {f"cost/{name}": getattr(record, name) for name in costs} | {
+        f"cost/{name}": value for name, value in record.costs.items()
+    }
 
 
 def _numbers(metrics: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:

@@ -139,6 +139,11 @@ class BucketSampler(Sampler[list[int]]):
         self._share = slice(rank, None, ranks)
         self.epoch = 0
 
+    @property
+    def sampler(self) -> BucketSampler:
+        """Itself: Lightning tells the epoch to what a sampler of batches draws from."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes next; Lightning calls this."""
         self.epoch = epoch

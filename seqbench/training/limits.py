@@ -68,14 +68,12 @@ def start_counting(gib: float | None, device: str) -> None:
     """Give back what earlier trials of this process left, and forget the most that they used.
 
     Args:
-        gib: that the trial may use; None does nothing.
+        gib: that the trial may use; None sets no limit.
         device: ``cpu`` or ``cuda``.
 
     Raises:
         Refused: the process uses more before the trial has begun.
     """
-    if gib is None:
-        return
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -86,7 +84,7 @@ def start_counting(gib: float | None, device: str) -> None:
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):  # not Linux, or a container that does not allow it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    if (used := peak_memory(device) / _GIB) >= gib:
+    if gib is not None and (used := peak_memory(device) / _GIB) >= gib:
         raise Refused(
             f"limits.gib={gib:g} is too little: {used:.2f} GiB are in use before the trial begins"
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seqbench.api import Batch, Example, MetricSet, Predictions, Task
+from seqbench.api.resampling import percentile_interval, weighted_means
 from seqbench.api.task import Pooling
 from seqbench.training.predictor import Predictor, counted
 
@@ -34,9 +38,15 @@ class FoldScores:
         self._task = task
         self._pooling = pooling
         self._together = task.metrics()
+        self._alone = self._together
         self._sequences = 0
         self.by_fold: list[dict[str, float]] = []
         """Scores of each fold, in the order of :meth:`add`."""
+
+    @property
+    def unit(self) -> str:
+        """What is drawn for :attr:`replicates`."""
+        return self._task.unit
 
     def add(self, rows: Iterable[Rows], sequences: int) -> None:
         """Take a fold's rows.
@@ -51,6 +61,7 @@ class FoldScores:
             if self._pooling == "predictions":
                 self._together.update(predictions, targets, numbers + self._sequences)
         self._sequences += sequences
+        self._alone = alone
         self.by_fold.append(alone.compute())
 
     def compute(self) -> dict[str, float]:
@@ -63,11 +74,39 @@ class FoldScores:
             for name in self.by_fold[0]
         }
 
+    @cached_property
+    def replicates(self) -> dict[str, NDArray[np.float64]]:
+        """The metrics over other draws of the test data ``[R]``, once all folds are there.
+
+        See :meth:`MetricSet.replicates`; where scores of folds are averaged, folds are drawn.
+        """
+        if len(self.by_fold) == 1:
+            found = self._alone.replicates()
+        elif self._pooling == "predictions":
+            found = self._together.replicates()
+        else:
+            ones = np.ones(len(self.by_fold))
+            found = {
+                name: weighted_means(np.array([scores[name] for scores in self.by_fold]), ones)
+                for name in self.by_fold[0]
+                if all(name in scores for scores in self.by_fold)
+            }
+        return {name: np.array(values) for name, values in found.items()}
+
     def intervals(self, other: FoldScores | None = None) -> dict[str, tuple[float, float]]:
-        """Return the metrics' 95% intervals, see :meth:`MetricSet.intervals`."""
-        if self._pooling == "folds":
-            return {}
-        return self._together.intervals(None if other is None else other._together)
+        """Return the metrics' 95% intervals over other draws of the test data.
+
+        Args:
+            other: a predictor's scores of the same rows; the intervals are then of the
+                differences, this one's minus the other's.
+        """
+        mine = self.replicates
+        theirs = {} if other is None else other.replicates
+        return {
+            name: percentile_interval(values if other is None else values - theirs[name])
+            for name, values in mine.items()
+            if other is None or name in theirs
+        }
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -111,3 +112,12 @@ def flops(predictor: Predictor, input_spec: InputSpec) -> int:
     steps = 1 if predictor.alignment is Alignment.SEQUENCE else STEPS
     weight: Tensor = predictor.head.weight
     return int(counter.get_total_flops()) + 2 * weight.numel() * steps
+
+
+def countable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's parameters with which its operations can be seen: no compiled loop.
+
+    Args:
+        parameters: all of its own, as a trial's settings have them.
+    """
+    return {**parameters, **({"backend": "reference"} if "backend" in parameters else {})}

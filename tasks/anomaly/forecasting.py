@@ -45,6 +45,7 @@ class ForecastTask(Task):
     monitor = Metric("nll", "min", "nats per feature")
     primary = Metric("vus_pr", "max")
     pooling = "folds"
+    unit = "series"
     metric_help: ClassVar[Mapping[str, str]] = {
         "vus_pr": (
             "volume under precision and recall over thresholds and buffer widths (Paparrizos et"

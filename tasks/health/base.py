@@ -48,6 +48,7 @@ class HealthTask(Task):
 
     monitor = Metric("nll", "min", "nats")
     primary = Metric("auroc", "max")
+    unit = "patient"
     metric_help: ClassVar[Mapping[str, str]] = HELP
     demographics: ClassVar[tuple[str, slice]]
     """A baseline on some static features alone: its name, and their columns."""

@@ -5,7 +5,7 @@ Legend of shapes: N predictions, P patients (sequences), U distinct scores, R re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqbench.api import MetricSet
+from seqbench.api.resampling import resamples
 
 Floats = NDArray[np.float64]
 
 BINS = 10
 """Groups of like risk of the calibration error."""
-RESAMPLES = 1000
-CHUNK = 100
-"""Resamples that are scored together; bounds the memory."""
-SEED = 0
 HELP: Mapping[str, str] = {
     "auroc": "area under the ROC curve: how often a positive has a higher risk than a negative",
     "auprc": (
@@ -65,31 +62,21 @@ class RiskMetrics(MetricSet):
         scores = _Scorer(rows)(np.ones((1, len(rows.labels))))
         return {name: float(values[0]) for name, values in scores.items()}
 
-    def intervals(self, other: MetricSet | None = None) -> dict[str, tuple[float, float]]:
-        """Return percentile intervals over :data:`RESAMPLES` resamples of the patients.
+    def replicates(self) -> dict[str, list[float]]:
+        """Return the metrics over other draws of the patients.
 
-        A resample in which a metric has no meaning is left out of that metric's interval. The
-        calibration error's groups stay those of the data.
-
-        Args:
-            other: metrics on the same rows, for the intervals of the difference from them.
-
-        Raises:
-            ValueError: the other set is of other rows.
+        The calibration error's groups stay those of the data.
         """
         rows = self._rows()
         if not len(rows.labels):
             return {}
-        scorers = [_Scorer(rows)]
-        if other is not None:
-            scorers.append(_Scorer(_same_rows(rows, other)))
-        found: dict[str, list[Floats]] = {name: [] for name in HELP}
-        for counts in _resamples(rows.patients):
-            scores = [scorer(counts) for scorer in scorers]
-            for name, values in found.items():
-                mine = scores[0][name]
-                values.append(mine if other is None else mine - scores[1][name])
-        return {name: _interval(np.concatenate(values)) for name, values in found.items()}
+        scorer = _Scorer(rows)
+        found: dict[str, list[float]] = {name: [] for name in HELP}
+        numbers, of_row = np.unique(rows.patients, return_inverse=True)
+        for counts in resamples(len(numbers)):
+            for name, values in scorer(counts[:, of_row.ravel()]).items():
+                found[name] += values.tolist()
+        return found
 
     def _rows(self) -> _Rows:
         if not self._logits:
@@ -105,34 +92,6 @@ class _Rows(NamedTuple):
     logits: Floats
     labels: Floats
     patients: NDArray[np.int64]
-
-
-def _same_rows(rows: _Rows, other: MetricSet) -> _Rows:
-    if isinstance(other, RiskMetrics):
-        theirs = other._rows()
-        same_patients = np.array_equal(rows.patients, theirs.patients)
-        if same_patients and np.array_equal(rows.labels, theirs.labels):
-            return theirs
-    raise ValueError("intervals of a difference need two metric sets of the same rows")
-
-
-def _resamples(patients: NDArray[np.int64]) -> Iterator[Floats]:
-    """Yield how often each row is drawn, ``[R, N]`` in chunks, patients being drawn."""
-    numbers, of_row = np.unique(patients, return_inverse=True)
-    generator = np.random.default_rng(SEED)
-    count = len(numbers)
-    for start in range(0, RESAMPLES, CHUNK):
-        size = min(CHUNK, RESAMPLES - start)
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
-        yield drawn.astype(np.float64)[:, of_row.ravel()]
-
-
-def _interval(values: Floats) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return float("nan"), float("nan")
-    low, high = np.percentile(finite, [2.5, 97.5])
-    return float(low), float(high)
 
 
 class _Scorer:

@@ -90,6 +90,7 @@ class Music(GenerativeTask):
     version = "1"
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
+    unit = "piece"
     citation = (
         "N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, Modeling temporal dependencies in"
         " high-dimensional sequences, ICML 2012 (task and measure); M. S. Cuthbert, C. Ariza,"
@@ -294,6 +295,10 @@ class _FrameMetrics(MetricSet):
         """Return both metrics; NaN where nothing counted."""
         accuracy = self._hits / self._union if self._union else float("nan")
         return {**self._nll.compute(), "frame_accuracy": accuracy}
+
+    def replicates(self) -> dict[str, list[float]]:
+        """Return the NLL over other draws of the pieces."""
+        return self._nll.replicates()
 
 
 def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:

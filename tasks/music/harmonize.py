@@ -100,6 +100,7 @@ class Harmonize(Task):
     alignment = Alignment.STEP
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
+    unit = "piece"
     citation = (
         "M. Allan, C. K. I. Williams, Harmonising chorales by probabilistic inference, NIPS 2004"
         " (task); M. S. Cuthbert, C. Ariza, music21: a toolkit for computer-aided musicology and"
@@ -256,6 +257,10 @@ class _VoiceMetrics(MetricSet):
             for name, right in zip(VOICES[1:], self._right.tolist(), strict=True)
         }
         return {**self._nll.compute(), **accuracies}
+
+    def replicates(self) -> dict[str, list[float]]:
+        """Return the NLL over other draws of the pieces."""
+        return self._nll.replicates()
 
 
 def _by_voice(predictions: Tensor) -> Sequence[Tensor]:

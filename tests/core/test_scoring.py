@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from seqbench.api import (
     Batch,
     Example,
     InputSpec,
+    MeanLoss,
     Metric,
     MetricSet,
     OutputSpec,
@@ -22,6 +24,7 @@ from seqbench.api import (
     Task,
     collate,
 )
+from seqbench.api.resampling import resamples
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import make_predictor
 from seqbench.training.scoring import (
@@ -49,9 +52,8 @@ class Counts(MetricSet):
     def compute(self) -> dict[str, float]:
         return {"mean": float(torch.cat(self.values).mean()), "sequences": len(set(self.sequences))}
 
-    def intervals(self, other: MetricSet | None = None) -> dict[str, tuple[float, float]]:
-        less = other.compute()["mean"] if other else 0.0
-        return {"mean": (self.compute()["mean"] - less,) * 2}
+    def replicates(self) -> dict[str, list[float]]:
+        return {"mean": [self.compute()["mean"] + change for change in (-1.0, 0.0, 1.0)]}
 
 
 class Twofold(Task):
@@ -113,14 +115,43 @@ def test_folds_are_averaged_where_the_task_says_so() -> None:
     scores = scores_of("folds")
     assert [pytest.approx(mean) for mean in MEANS] == [fold["mean"] for fold in scores.by_fold]
     assert pytest.approx(sum(MEANS) / 2) == scores.compute()["mean"]
-    assert {} == scores.intervals()
+
+
+def test_where_folds_are_averaged_folds_are_drawn() -> None:
+    """The mean of two folds drawn again is the one's, the other's, or that of both."""
+    scores = scores_of("folds")
+    low, high = MEANS
+    drawn = set(np.round(scores.replicates["mean"], 6))
+    assert {round(value, 6) for value in (low, (low + high) / 2, high)} == drawn
+    assert {"mean": pytest.approx((low, high)), "sequences": (3, 4)} == scores.intervals()
 
 
 def test_predictions_of_all_folds_are_scored_together() -> None:
     """Sequences of different folds keep numbers of their own."""
     scores = scores_of("predictions")
     assert {"mean": pytest.approx(128 / 16), "sequences": 7} == scores.compute()
+    assert {"mean": pytest.approx((7.05, 8.95))} == scores.intervals()
+
+
+def test_intervals_of_a_difference_are_paired() -> None:
+    """Draw by draw one is subtracted from the other, whatever their own spread."""
+    scores = scores_of("predictions")
     assert {"mean": (0.0, 0.0)} == scores.intervals(scores)
+
+
+def test_a_mean_loss_draws_whole_sequences() -> None:
+    """Each replicate is the mean over the rows of sequences drawn again, row by row."""
+    sequences = torch.tensor([0, 0, 0, 1, 2, 2])
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    loss = MeanLoss(Twofold(), "loss")
+    for part in (slice(0, 2), slice(2, 6)):  # a sequence's rows may come in two batches
+        loss.update(values[part].sqrt()[:, None], torch.zeros(4)[: len(values[part])],
+                    sequences[part])  # fmt: skip
+    counts = np.concatenate(list(resamples(3)))
+    rows = counts[:, sequences.numpy()]
+    expected = (rows @ values.double().numpy()) / rows.sum(axis=1)
+    assert expected == pytest.approx(loss.replicates()["loss"], rel=1e-6)
+    assert {} == MeanLoss(Twofold(), "loss").replicates()
 
 
 def test_model_and_baseline_rows_are_the_same() -> None:

@@ -276,6 +276,16 @@ def test_bucket_sampler_draws_each_sequence_once() -> None:
     assert first != list(sampler)
 
 
+def test_each_epoch_has_an_order_of_its_own(tmp_path: Path) -> None:
+    """Lightning tells the sampler which epoch it is; augmentation follows."""
+    task = Echo()
+    train_echo(tmp_path, task)
+    epochs = [tuple(task.augmented[start : start + 20]) for start in (0, 20, 40)]
+    assert 60 == len(task.augmented)
+    assert 3 == len(set(epochs))
+    assert 1 == len({tuple(sorted(epoch)) for epoch in epochs})
+
+
 def test_bucket_sampler_saves_padding() -> None:
     """Sorting pools by length pads far less than drawing batches at random does."""
     generator = torch.Generator().manual_seed(0)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from seqbench.api import MeanLoss
-from seqbench.tasks.health import risk
+from seqbench.api import MeanLoss, resampling
+from seqbench.api.resampling import percentile_interval
 from seqbench.tasks.health.pbc import PBC
 from seqbench.tasks.health.risk import BINS, HELP, RiskMetrics
 
@@ -33,6 +33,10 @@ def metrics_of(*rows: NDArray[np.generic]) -> RiskMetrics:
     logits, labels, patients = (torch.from_numpy(np.asarray(part)) for part in rows)
     metrics.update(logits[:, None], labels, patients)
     return metrics
+
+
+def interval_of(*rows: NDArray[np.generic]) -> tuple[float, float]:
+    return percentile_interval(np.array(metrics_of(*rows).replicates()["auroc"]))
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,15 +125,15 @@ def test_one_class_has_no_auroc() -> None:
 
 def test_no_rows_have_no_scores() -> None:
     assert all(math.isnan(value) for value in RiskMetrics().compute().values())
-    assert {} == RiskMetrics().intervals()
+    assert {} == RiskMetrics().replicates()
 
 
 def naive_resamples(patients: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the rows of each resample, a patient's rows as often as the patient is drawn."""
     numbers = np.unique(patients)
-    generator = np.random.default_rng(risk.SEED)
+    generator = np.random.default_rng(resampling.SEED)
     resamples = []
-    for _ in range(risk.RESAMPLES):
+    for _ in range(resampling.RESAMPLES):
         counts = generator.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)))
         drawn = np.repeat(numbers, counts)
         resamples.append(np.concatenate([np.flatnonzero(patients == patient) for patient in drawn]))
@@ -138,37 +142,18 @@ def naive_resamples(patients: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(risk, "RESAMPLES", 45)
-    monkeypatch.setattr(risk, "CHUNK", 20)
+    monkeypatch.setattr(resampling, "RESAMPLES", 45)
+    monkeypatch.setattr(resampling, "CHUNK", 20)
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_intervals_equal_a_bootstrap_of_patients_row_by_row(rows: Rows) -> None:
+def test_replicates_equal_a_bootstrap_of_patients_row_by_row(rows: Rows) -> None:
     logits, labels, patients = rows
     scores = [expected_scores(logits, labels, chosen) for chosen in naive_resamples(patients)]
-    found = metrics_of(*rows).intervals()
+    found = metrics_of(*rows).replicates()
     assert list(HELP) == list(found)
-    for name, interval in found.items():
-        expected = np.percentile([score[name] for score in scores], [2.5, 97.5])
-        assert tuple(expected) == pytest.approx(interval, abs=1e-12)
-
-
-@pytest.mark.usefixtures("few_resamples")
-def test_intervals_of_a_difference_are_paired(rows: Rows) -> None:
-    """Both predictors are scored on the same resamples, and their scores subtracted."""
-    logits, labels, patients = rows
-    others = np.round(logits + np.random.default_rng(3).normal(size=len(logits)), 1)
-    found = metrics_of(*rows).intervals(metrics_of(others, labels, patients))
-    differences = [
-        {name: mine - theirs[name] for name, mine in scores.items()}
-        for scores, theirs in (
-            (expected_scores(logits, labels, chosen), expected_scores(others, labels, chosen))
-            for chosen in naive_resamples(patients)
-        )
-    ]
-    for name, interval in found.items():
-        expected = np.percentile([difference[name] for difference in differences], [2.5, 97.5])
-        assert tuple(expected) == pytest.approx(interval, abs=1e-12)
+    for name, values in found.items():
+        assert [score[name] for score in scores] == pytest.approx(values, abs=1e-12)
 
 
 def test_the_bootstrap_draws_patients_not_visits() -> None:
@@ -177,30 +162,16 @@ def test_the_bootstrap_draws_patients_not_visits() -> None:
     labels = (generator.random(80) < 0.3).astype(float)
     logits = generator.normal(size=80) + labels
     patients = np.arange(80)
-    once = metrics_of(logits, labels, patients).intervals()["auroc"]
+    once = interval_of(logits, labels, patients)
     again = (np.repeat(part, 9) for part in (logits, labels, patients))
-    assert once == pytest.approx(metrics_of(*again).intervals()["auroc"], abs=1e-12)
+    assert once == pytest.approx(interval_of(*again), abs=1e-12)
     alone = np.repeat(logits, 9), np.repeat(labels, 9), np.arange(720)
-    narrow = metrics_of(*alone).intervals()["auroc"]
+    narrow = interval_of(*alone)
     assert narrow[1] - narrow[0] < (once[1] - once[0]) / 2
-
-
-def test_other_rows_cannot_be_compared(rows: Rows) -> None:
-    logits, labels, patients = rows
-    metrics = metrics_of(*rows)
-    for other in (
-        metrics_of(logits[1:], labels[1:], patients[1:]),
-        metrics_of(logits, 1 - labels, patients),
-        metrics_of(logits, labels, patients + 1),
-        MeanLoss(PBC(), "nll"),
-    ):
-        with pytest.raises(ValueError, match="same rows"):
-            metrics.intervals(other)
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_a_resample_without_a_positive_is_left_out() -> None:
     """One positive patient is missing from a third of the resamples; the others count."""
     logits, labels = np.array([2.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
-    found = metrics_of(logits, labels, np.arange(3)).intervals()
-    assert (1.0, 1.0) == found["auroc"]
+    assert (1.0, 1.0) == interval_of(logits, labels, np.arange(3))

@@ -1,0 +1,148 @@
+"""What a trained model costs to use: operations, state, time and memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seqbench.api import (
+    Alignment,
+    Example,
+    InputSpec,
+    Model,
+    OutputSpec,
+    SequenceInput,
+    collate,
+)
+from seqbench.nn import Cell
+from seqbench.nn.counts import step_cost
+from seqbench.training.limits import peak_memory
+from seqbench.training.predictor import Predictor
+from seqbench.training.size import STEPS, Uncounted, countable, size
+
+if TYPE_CHECKING:
+    from seqbench.training.data import TrialData
+    from seqbench.trial import Trial
+
+_SECONDS = 0.05  # spent on each of the two latencies
+_LEAST, _MOST = 3, 50  # repeats of each
+
+
+def measure_costs(trial: Trial, predictor: Predictor, data: TrialData) -> dict[str, float]:
+    """Return what a trained predictor costs, by name.
+
+    * ``flops_per_step``: operations forward of one step of one sequence, mean over
+      :data:`~seqbench.training.size.STEPS` steps: two for each multiply-add of every matrix
+      product, the head's too, and one for each number that an elementwise operation of a recurrent
+      cell makes. Cells are counted from their equations, whatever back end runs them.
+    * ``state_bytes``: what must be kept of a sequence to read on, after as many steps.
+    * ``sequence_seconds``: time of the test sequence of median length, ``sequence_steps`` long, at
+      batch 1 and in evaluation mode.
+    * ``step_seconds``: time of one more step at batch 1. A model that reads backwards, or whose
+      state grows with the steps, or that does not say what its state is, encodes the whole sequence
+      again for that.
+    * ``peak_bytes``: the most memory that the process, or the GPU, has used since the trial began.
+
+    Args:
+        trial: that was run.
+        predictor: trained, on its device.
+        data: of a fold, unsealed.
+    """
+    found: dict[str, float] = {}
+    task, train = trial.task, data.splits.train
+    try:
+        flops = flops_per_step(
+            trial.model_class,
+            trial.settings.model_parameters,
+            task.input_spec(train),
+            task.output_spec(train),
+            task.alignment,
+        )
+    except Uncounted:
+        pass
+    else:
+        found["flops_per_step"] = flops
+    state = predictor.model.state_numbers(STEPS)
+    if state is not None:
+        found["state_bytes"] = state * predictor.head.weight.element_size()
+    found |= _latencies(predictor, data.splits.test, trial.device)
+    found["peak_bytes"] = peak_memory(trial.device)
+    return found
+
+
+def flops_per_step(
+    model_class: type[Model],
+    parameters: Mapping[str, Any],
+    inputs: InputSpec,
+    outputs: OutputSpec,
+    alignment: Alignment,
+) -> float:
+    """Return the operations of one step of one sequence, see :func:`measure_costs`.
+
+    Args:
+        model_class: the model.
+        parameters: its own.
+        inputs: of the task.
+        outputs: of the task.
+        alignment: of the task.
+
+    Raises:
+        Uncounted: there seem to be none.
+    """
+    arguments = (model_class, countable(parameters), inputs, outputs, alignment)
+    products = size("flops", *arguments)
+    with torch.random.fork_rng(devices=[]):
+        built = Predictor(*arguments)
+    cells = [module for module in built.modules() if isinstance(module, Cell)]
+    elementwise = sum(step_cost(cell).elementwise for cell in cells)
+    return products / STEPS + elementwise
+
+
+def _latencies(predictor: Predictor, examples: Sequence[Example], device: str) -> dict[str, float]:
+    by_length = sorted(examples, key=lambda example: len(example.values))
+    example = by_length[len(by_length) // 2]
+    steps_are_targets = example.targets.dim() > 0 and len(example.targets) == len(example.values)
+    inputs = collate([example], steps_are_targets).inputs.to(predictor.head.weight.device)
+    model = predictor.model
+    grows = model.state_numbers(1) != model.state_numbers(STEPS)
+    whole = model.backward_size > 0 or model.state_numbers(1) is None or grows
+    before = predictor.training
+    predictor.eval()
+    with torch.inference_mode():
+        sequence = _median_seconds(lambda: predictor(inputs), device)
+        step = sequence
+        if not whole:
+            first = _first_step(inputs)
+            step = _median_seconds(lambda: predictor(first), device)
+    predictor.train(before)
+    return {
+        "sequence_seconds": sequence,
+        "sequence_steps": len(example.values),
+        "step_seconds": step,
+    }
+
+
+def _first_step(inputs: SequenceInput) -> SequenceInput:
+    return SequenceInput(
+        inputs.values[:, :1],
+        torch.ones_like(inputs.lengths),
+        None if inputs.observed is None else inputs.observed[:, :1],
+        None if inputs.delta is None else inputs.delta[:, :1],
+        inputs.static,
+    )
+
+
+def _median_seconds(run: Callable[[], object], device: str) -> float:
+    run()  # compiles, where there is something to compile
+    times: list[float] = []
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
+        began = time.perf_counter()
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
