@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _PLUGIN = "+plugin="
+_AGAIN = 0.05  # seconds until an interrupt that was lost in a finaliser is repeated
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,24 @@ SUBCOMMANDS = {
         "[tune.seeds=0,1] [tune.final_seeds=100,101,102] [hydra/launcher=local]",
         "Tune each model with the same number of candidates, on validation; then train its best "
         "on fresh seeds.",
+    ),
+    "report": Subcommand(
+        "report",
+        "[task=NAME] [model=NAME] [sweep=RUN|latest] [protocol=HASH] [--control lstm] "
+        "[practical=0.05|1%] [out=FOLDER] [--json] [tracking.uri=URI]",
+        "Say which differences between finished trials are real and what they cost: a page, "
+        "Markdown, LaTeX, CSV and Parquet.",
+    ),
+    "compare": Subcommand(
+        "compare",
+        "MODEL MODEL [...] [task=NAME] [sweep=RUN|latest] [protocol=HASH] [practical=0.05|1%] "
+        "[--json] [tracking.uri=URI]",
+        "Compare models by their finished trials, each with the first one, here in the terminal.",
+    ),
+    "repro": Subcommand(
+        "repro",
+        "RUN [tracking.uri=URI]",
+        "Train a finished run's trial again, and say whether the bits agree.",
     ),
     "sync": Subcommand(
         "sync",
@@ -381,14 +400,26 @@ def _terminable() -> Iterator[None]:
         yield
         return
 
-    interrupted = False
+    interrupted = 0  # the signal that did it
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         nonlocal interrupted
         if not interrupted:
-            interrupted = True
+            interrupted = signum
             raise KeyboardInterrupt
 
+    def unraisable(found: sys.UnraisableHookArgs) -> None:
+        """Say once more, from outside of it, what a finaliser was told and could not raise."""
+        nonlocal interrupted
+        if not isinstance(found.exc_value, KeyboardInterrupt):
+            hook(found)
+            return
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), interrupted or signal.SIGINT))
+        interrupted = 0
+        again.daemon = True
+        again.start()
+
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     # One that is ignored stays so, as of a job that a shell started in the background.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
@@ -397,5 +428,6 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, old in before.items():  # an interrupted process does nothing more but end
             signal.signal(number, signal.SIG_IGN if interrupted else old)

@@ -46,6 +46,13 @@ def run(settings):
         raise Refused("no such data")
     if settings.seed == 7:
         raise BrokenPipeError(32, "Broken pipe")
+    if settings.seed == 9:
+        class Slow:
+            def __del__(self):
+                time.sleep(1)
+        item = Slow()
+        del item
+        time.sleep(60)
     if settings.seed == 8:
         try:
             time.sleep(60)
@@ -231,6 +238,20 @@ def test_signals_interrupt(command: list[str], number: int, sweep: list[str]) ->
     lines = err.splitlines()
     assert "seqbench: interrupted" == lines[-1]
     assert (1 if len(sweep) == 1 else 3) == len(lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_in_a_finaliser_is_not_lost(command: list[str], number: int) -> None:
+    """Python drops what __del__ raises; it is said again, without a traceback."""
+    process = subprocess.Popen(
+        [*command, "seed=9"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "trial lstm 9\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (EXIT_INTERRUPTED, "seqbench: interrupted\n")
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
