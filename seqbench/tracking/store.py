@@ -42,6 +42,8 @@ SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
 """Tags of the run of a sweep: its command as JSON, and a hash of it."""
 BEGAN = "seqbench.began"
 """Tag of the run of a sweep: when it was started last, in seconds since 1970."""
+PARENT = "mlflow.parentRunId"
+"""Tag of MLflow's that says under which run, a sweep's, one is nested."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
@@ -169,7 +171,7 @@ class Store:
             MONITOR: json.dumps(asdict(trial.monitor)),
         }
         if self._parent:
-            identity["mlflow.parentRunId"] = self._parent
+            identity[PARENT] = self._parent
         create: dict[str, Any] = {
             "op": "create",
             "experiment": self._experiment,

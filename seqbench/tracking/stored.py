@@ -32,14 +32,17 @@ class RunFiles:
 
     Args:
         client: MLflow's client of the store.
-        run: the run.
+        run_id: of the run.
+        artifact_uri: where MLflow says that they are.
         address: of the store.
     """
 
-    def __init__(self, client: MlflowClient, run: Run, address: Address) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, artifact_uri: str, address: Address
+    ) -> None:
         self._client = client
-        self._run_id: str = run.info.run_id
-        self._folder = _local_folder(run.info.artifact_uri)
+        self._run_id = run_id
+        self._folder = _local_folder(artifact_uri)
         self._downloads: Path | None = None
         if self._folder is not None and not self._folder.is_dir() and address.artifacts is not None:
             # MLflow keeps absolute paths: the store was moved, together with its files.
@@ -110,7 +113,7 @@ def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:
         reason = run.data.tags.get("seqbench.reason", "")
         status = f"{run.info.status}: {reason}" if reason else run.info.status
         raise Refused(f"run {run_id[:SHORT]} did not finish ({status}); choose a finished one")
-    files = RunFiles(client, run, address)
+    files = RunFiles(client, run_id, run.info.artifact_uri, address)
     record = _parsed(run_id, files.path(RECORD), TrialRecord.from_json)
     config = _parsed(run_id, files.path(CONFIG), _mapping)
     return StoredRun(run_id, record, config, dict(run.data.tags), files)

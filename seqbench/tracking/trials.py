@@ -16,7 +16,16 @@ from seqbench.records import MetricInfo
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
-from seqbench.tracking.store import BEGAN, CONFIGURATION, MONITOR, PARTS, PRIMARY, SWEEP, unusable
+from seqbench.tracking.store import (
+    BEGAN,
+    CONFIGURATION,
+    MONITOR,
+    PARENT,
+    PARTS,
+    PRIMARY,
+    SWEEP,
+    unusable,
+)
 from seqbench.tracking.tracked import STATUS
 
 if TYPE_CHECKING:
@@ -79,13 +88,25 @@ class StoredSweep:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run of MLflow; times in milliseconds."""
+class RawRun:
+    """A run of MLflow as its store has it.
+
+    Args:
+        run_id: of the run.
+        status: of MLflow's words.
+        start: in milliseconds since 1970.
+        end: likewise; None before it has ended.
+        artifact_uri: where its files are.
+        tags: those of this project, and which run is its parent.
+        metrics: the latest of each score and cost.
+        epochs: that it has logged.
+    """
 
     run_id: str
     status: str
     start: int
     end: int | None
+    artifact_uri: str
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     epochs: int
@@ -103,7 +124,7 @@ def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[S
     Raises:
         Refused: the address is wrong, or the store cannot be used or does not answer.
     """
-    return [_trial(run) for run in _runs(settings, CONFIGURATION, configuration)]
+    return [_trial(run) for run in raw_runs(settings, CONFIGURATION, configuration)]
 
 
 def latest_sweep(settings: TrackingSettings) -> StoredSweep | None:
@@ -112,12 +133,26 @@ def latest_sweep(settings: TrackingSettings) -> StoredSweep | None:
     Raises:
         Refused: the address is wrong, or the store cannot be used or does not answer.
     """
-    found = [_sweep(run) for run in _runs(settings, SWEEP)]
-    return max(found, key=lambda sweep: sweep.began, default=None)
+    return max(stored_sweeps(settings), key=lambda sweep: sweep.began, default=None)
 
 
-def _runs(settings: TrackingSettings, tag: str, value: str = "") -> list[_Run]:
-    """Return the runs of an experiment that have a tag, with that value if there is one."""
+def stored_sweeps(settings: TrackingSettings) -> list[StoredSweep]:
+    """Return the sweeps of an experiment.
+
+    Raises:
+        Refused: the address is wrong, or the store cannot be used or does not answer.
+    """
+    return [_sweep(run) for run in raw_runs(settings, SWEEP)]
+
+
+def raw_runs(settings: TrackingSettings, tag: str, value: str = "") -> list[RawRun]:
+    """Return the runs of an experiment that have a tag, with that value if there is one.
+
+    The latest stand first. Nothing is made or changed.
+
+    Raises:
+        Refused: the address is wrong, or the store cannot be used or does not answer.
+    """
     if not settings.enabled:
         return []
     address = locate(settings.uri)
@@ -135,7 +170,7 @@ def _runs(settings: TrackingSettings, tag: str, value: str = "") -> list[_Run]:
             raise unusable(address, error) from error
 
 
-def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[_Run]:
+def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[RawRun]:
     """Ask MLflow for runs."""
     query = f"tags.`{tag}` {'=' if value else '!='} '{value}'"
     found = []
@@ -147,7 +182,18 @@ def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[_Run]:
             history = client.get_metric_history(info.run_id, shown)
             epochs = 1 + max(metric.step for metric in history)
         start, end = info.start_time, info.end_time
-        found.append(_Run(info.run_id, info.status, start, end, run.data.tags, metrics, epochs))
+        found.append(
+            RawRun(
+                info.run_id,
+                info.status,
+                start,
+                end,
+                info.artifact_uri,
+                run.data.tags,
+                metrics,
+                epochs,
+            )
+        )
     return found
 
 
@@ -165,7 +211,7 @@ def every_run(client: MlflowClient, name: str, query: str) -> Iterator[Run]:
             return
 
 
-def _read_database(database: Path, experiment: str, tag: str, value: str) -> list[_Run]:
+def _read_database(database: Path, experiment: str, tag: str, value: str) -> list[RawRun]:
     """Read MLflow's tables: its own client takes seconds to import."""
     only = " AND value = ?" if value else ""
     asked = (experiment, tag, value) if value else (experiment, tag)
@@ -179,19 +225,19 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     epochs: dict[str, int] = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
         runs = connection.execute(
-            "SELECT run_uuid, status, start_time, end_time FROM runs"
+            "SELECT run_uuid, status, start_time, end_time, artifact_uri FROM runs"
             f" WHERE run_uuid IN ({chosen}) ORDER BY start_time DESC",
             asked,
         ).fetchall()
         for run_id, key, text in connection.execute(
             f"SELECT run_uuid, key, value FROM tags WHERE run_uuid IN ({chosen})"
-            " AND key LIKE 'seqbench.%'",
+            f" AND (key LIKE 'seqbench.%' OR key = '{PARENT}')",
             asked,
         ):
             tags.setdefault(run_id, {})[key] = text
         for run_id, key, number, step in connection.execute(
             f"SELECT run_uuid, key, value, step FROM latest_metrics WHERE run_uuid IN ({chosen})"
-            " AND (key LIKE 'test/%' OR key LIKE 'best/valid/%' OR key LIKE 'valid/%')"
+            " AND (key LIKE 'test/%' OR key LIKE '%valid/%' OR key LIKE 'cost/%')"
             " AND NOT is_nan",
             asked,
         ):
@@ -199,26 +245,27 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
             if key.startswith("valid/"):
                 epochs[run_id] = max(epochs.get(run_id, 0), step + 1)
     return [
-        _Run(
+        RawRun(
             run_id,
             status,
             start,
             end,
+            uri,
             tags[run_id],
             metrics.get(run_id, {}),
             epochs.get(run_id, 0),
         )
-        for run_id, status, start, end in runs
+        for run_id, status, start, end, uri in runs
     ]
 
 
-def _sweep(run: _Run) -> StoredSweep:
+def _sweep(run: RawRun) -> StoredSweep:
     began = float(run.tags.get(BEGAN, run.start / 1000))
-    status, _ = _status(run)
+    status, _ = status_of(run)
     return StoredSweep(run.run_id, status, json.loads(run.tags[SWEEP]), began)
 
 
-def _status(run: _Run) -> tuple[str, str]:
+def status_of(run: RawRun) -> tuple[str, str]:
     """Return how a run stands, and why."""
     status, reason = run.tags.get(STATUS, run.status), run.tags.get("seqbench.reason", "")
     if status == "RUNNING" and run.tags.get("seqbench.host") == processes.host():
@@ -228,9 +275,9 @@ def _status(run: _Run) -> tuple[str, str]:
     return status, reason
 
 
-def _trial(run: _Run) -> StoredTrial:
+def _trial(run: RawRun) -> StoredTrial:
     tags, metrics = run.tags, run.metrics
-    status, reason = _status(run)
+    status, reason = status_of(run)
     metric = MetricInfo(**json.loads(tags[PRIMARY])) if PRIMARY in tags else None
     monitor = f"best/valid/{json.loads(tags[MONITOR])['name']}" if MONITOR in tags else ""
     end = run.end or 1000 * time.time()

@@ -1,0 +1,112 @@
+"""What tables say, as JSON types and in the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from seqbench.reporting.comparison import Contender, Difference, Table
+from seqbench.reporting.page import (
+    badge,
+    baseline_rows,
+    columns_of,
+    pair_rows,
+    rows_of,
+    table_notes,
+)
+from seqbench.reporting.verdict import verdict
+
+
+def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Return tables as JSON types; what is not finite is null."""
+    return [
+        {
+            "task": table.task,
+            "changes": table.changes,
+            "protocol": table.protocol,
+            "is_old": table.is_old,
+            "context": "past+future" if table.two_sided else "",
+            "metric": vars(table.metric),
+            "verdict": verdict(table),
+            "badge": badge(table),
+            "control": table.control,
+            "baselines": {name: _finite(value) for name, value in table.baselines.items()},
+            "contenders": [_contender(table, item) for item in table.contenders],
+            "pairs": [
+                {"one": one, "other": other, **_difference(pair)}
+                for (one, other), pair in table.pairs.items()
+            ],
+            "notes": table_notes(table),
+        }
+        for table in tables
+    ]
+
+
+def _contender(table: Table, item: Contender) -> dict[str, Any]:
+    names = dict.fromkeys(name for trial in item.trials for name in trial.costs)
+    return {
+        "label": item.label,
+        "model": item.model,
+        "changes": item.changes,
+        "seeds": list(item.scored),
+        "tried": len(item.trials),
+        "scores": [_finite(value) for value in item.scores],
+        "mean": _finite(item.mean),
+        "standard_deviation": _finite(item.deviation),
+        "interval": [_finite(value) for value in item.interval],
+        "interval_over_test_data": item.units and [_finite(value) for value in item.units],
+        "rank": list(item.rank) if item.scored else None,
+        "costs": {name: _finite(item.cost(name)) for name in names},
+        "backend": item.backend,
+        "difference_to_control": item.control and _difference(item.control),
+    }
+
+
+def _difference(pair: Difference) -> dict[str, Any]:
+    found = dict(vars(pair))
+    for name in ("interval", "units"):
+        found[name] = found[name] and [_finite(value) for value in found[name]]
+    return {
+        name: _finite(value) if isinstance(value, float) else value for name, value in found.items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
+    """Print each table's verdict, its contenders and, of three or more, every pair.
+
+    Args:
+        tables: to print.
+        console: where to write; None takes standard output.
+    """
+    target = console or Console(highlight=False, emoji=False)
+    for table in tables:
+        target.print()
+        target.print(Text(verdict(table), style="bold"), soft_wrap=True)
+        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+        for number, column in enumerate(columns_of(table)):
+            grid.add_column(column.title, justify="right" if number else "left", overflow="fold")
+        for row in rows_of(table):
+            cells = [Text(cell.text) for cell in row.cells]
+            grid.add_row(Text(row.label), *cells, style="bold" if row.best else "")
+        for row in baseline_rows(table):
+            grid.add_row(
+                Text(row.label), *(Text(cell.text) for cell in row.cells), style="italic dim"
+            )
+        target.print(grid, crop=False)
+        if len([item for item in table.contenders if item.scored]) > 2:
+            target.print("every pair, adjusted for all of them:")
+            for pair in pair_rows(table):
+                mean, interval, p = (cell.text for cell in pair.cells[:3])
+                target.print(Text(f"  {pair.label}: {mean} ({interval}), p = {p}"), soft_wrap=True)
+        for note in table_notes(table):
+            target.print(Text(note, style="yellow"), soft_wrap=True)

@@ -1,0 +1,267 @@
+"""Trials as a report has them: small, and with what makes two of them comparable.
+
+A **protocol** is what a fair comparison must share: the task with its parameters, data and code,
+the harness, the versions, the device, and how long training may take. A **contender** is what is
+compared: a model with its parameters and recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqbench.records import MetricInfo
+from seqbench.tracking.address import SHORT
+from seqbench.tracking.logged import LoggedTrial
+from seqbench.tracking.store import PARTS
+
+Config = Mapping[str, Any]
+Defaults = Mapping[tuple[str, str], Mapping[str, object]]
+"""What a task and a model are composed to with nothing changed, flat, by their names."""
+
+BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
+"""Of a recipe, what all contenders must share: how long training may take, on how much."""
+_NEUTRAL = ("seed", "trainer.progress", "task.name", "model.name")
+_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The monitor on validation by epoch; over several folds their mean, each held at its end.
+
+    Args:
+        values: ``[E]``.
+        steps: optimiser steps at the end of each epoch, of one fold, ``[E]``.
+        seconds: time since training began, of one fold, ``[E]``.
+    """
+
+    values: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    seconds: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run of a trial.
+
+    Args:
+        run_id: of the run.
+        task: registered name.
+        model: registered name.
+        seed: of the trial.
+        status: ``FINISHED``, or how else it stands.
+        reason: why it has no score, in one line.
+        began: in seconds since 1970.
+        protocol: hash, see :mod:`seqbench.reporting.trials`.
+        contender: hash of the model, its code, its parameters and its recipe.
+        context: what predictions saw: ``past``, ``past+future`` or ``all``.
+        metric: the primary one.
+        monitor: the one that selects epochs.
+        score: the primary metric on test; NaN without.
+        valid: the monitor on validation; NaN without.
+        scores: every metric on test, by name.
+        baselines: the primary metric of the task's simple predictors.
+        costs: parameters and other costs by name.
+        unit: what ``replicates`` draw.
+        replicates: the score over other draws of the test data ``[R]``; empty without.
+        curve: of training; None without.
+        backend: what ran the recurrence.
+        tuning: how its configuration was found.
+        environment: versions, device, git state.
+        config: its configuration, flat, without the seed.
+        origin: versions, hashes and the data's fingerprint, by name.
+        parent: run of its sweep.
+        candidate: whether it is a candidate of a tuning, which is not compared.
+        gap: what of it cannot be read.
+    """
+
+    run_id: str
+    task: str
+    model: str
+    seed: int
+    status: str
+    reason: str
+    began: float
+    protocol: str
+    contender: str
+    context: str
+    metric: MetricInfo
+    monitor: MetricInfo
+    score: float
+    valid: float
+    scores: Mapping[str, float]
+    baselines: Mapping[str, float]
+    costs: Mapping[str, float]
+    unit: str
+    replicates: NDArray[np.float32]
+    curve: Curve | None
+    backend: str
+    tuning: str
+    environment: Mapping[str, str]
+    config: Mapping[str, object]
+    origin: Mapping[str, str]
+    parent: str
+    candidate: bool
+    gap: str
+
+    @property
+    def short(self) -> str:
+        """The first digits of the run, by which a person names it."""
+        return self.run_id[:SHORT]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it has finished with a number."""
+        return self.status == "FINISHED" and math.isfinite(self.score)
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether it was trained on a part of the data, which makes no result."""
+        return self.config.get("recipe.max_examples") is not None
+
+
+def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[Trial]:
+    """Return runs as a report has them; of a trial that ran several times one is kept.
+
+    That is its latest run that has finished, or else its latest.
+
+    Args:
+        logged: runs, the latest first.
+        tunings: runs of tunings, whose children without a budget are candidates.
+    """
+    known: dict[str, Any] = {}  # equal configurations and environments are kept once
+    chosen: dict[tuple[object, ...], Trial] = {}
+    candidates_of = set(tunings)
+    for item in logged:
+        trial = _trial(item, item.parent in candidates_of, known)
+        identity = (trial.task, trial.protocol, trial.contender, trial.seed, trial.candidate)
+        before = chosen.get(identity)
+        if before is None or (before.status != "FINISHED" and trial.status == "FINISHED"):
+            chosen[identity] = trial
+    return list(chosen.values())
+
+
+def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
+    record, tags = item.record, item.tags
+    config = flat({key: value for key, value in item.config.items() if key in _SECTIONS})
+    for key in _NEUTRAL:
+        config.pop(key, None)
+    parts = _parts(tags)
+    environment = {str(key): str(value) for key, value in record.environment.items()}
+    shared = {key: value for key, value in config.items() if is_shared(key)}
+    own = {key: value for key, value in config.items() if not is_shared(key)}
+    protocol = [record.task, shared, {**parts, "model": ""}, environment.get("device", "")]
+    name = record.primary.name
+    score = record.metrics.get(f"test/{name}", math.nan)
+    reason = item.reason
+    if item.status == "FINISHED" and not math.isfinite(score):
+        reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
+    costs = dict(record.costs)
+    for cost in ("parameters", "epochs", "steps", "steps_per_second", "seconds"):
+        costs[cost] = float(getattr(record, cost))
+
+    def once(value: Mapping[str, Any]) -> Any:
+        return known.setdefault(json.dumps(value, sort_keys=True, default=str), value)
+
+    return Trial(
+        run_id=item.run_id,
+        task=record.task,
+        model=record.model,
+        seed=record.seed,
+        status=item.status,
+        reason=reason,
+        began=item.began,
+        protocol=_digest(protocol),
+        contender=_digest([record.model, own, parts.get("model", "")]),
+        context=record.context,
+        metric=record.primary,
+        monitor=record.monitor,
+        score=score if item.status == "FINISHED" else math.nan,
+        valid=record.metrics.get(f"valid/{record.monitor.name}", math.nan),
+        scores={
+            key.removeprefix("test/"): value
+            for key, value in record.metrics.items()
+            if key.startswith("test/")
+        },
+        baselines={key: scores.get(name, math.nan) for key, scores in record.baselines.items()},
+        costs=costs,
+        unit=record.unit,
+        replicates=np.array(record.replicates, dtype=np.float32),
+        curve=_curve(record.history, f"valid/{record.monitor.name}", record.steps),
+        backend=record.backend,
+        tuning=record.tuning,
+        environment=once(environment),
+        config=once(config),
+        origin=once(parts),
+        parent=item.parent,
+        candidate=in_tuning and not record.tuning,
+        gap=item.gap,
+    )
+
+
+_SECTIONS = ("task", "model", "recipe", "trainer")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return a nested configuration as ``{"model.hidden_size": 64}``."""
+    found: dict[str, object] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def is_shared(key: str) -> bool:
+    """Return whether a key of a flat configuration belongs to the protocol."""
+    return key.startswith(("task.", "trainer.")) or key in BUDGET
+
+
+def _parts(tags: Mapping[str, str]) -> dict[str, str]:
+    try:
+        parts = json.loads(tags.get(PARTS, "{}"))
+    except ValueError:
+        parts = {}
+    found = {str(key): str(value) for key, value in dict(parts).items() if key != "source"}
+    for tag in ("data", "task_version", "task_origin", "model_origin"):
+        found[tag] = tags.get(f"seqbench.{tag}", "")
+    return found
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def _curve(history: Any, key: str, steps: int) -> Curve | None:
+    """Return what a record's history tells of the monitor; None if it tells nothing."""
+    folds: dict[float, list[Mapping[str, float]]] = {}
+    try:
+        for epoch in history:
+            folds.setdefault(epoch.get("fold", 0), []).append(epoch)
+        longest = max(map(len, folds.values()), default=0)
+        if not longest:
+            return None
+        values, seconds = (
+            np.array(
+                [
+                    [epoch.get(name, math.nan) for epoch in fold]
+                    + [fold[-1].get(name, math.nan)] * (longest - len(fold))
+                    for fold in folds.values()
+                ],
+                dtype=np.float32,
+            ).mean(axis=0)
+            for name in (key, "seconds")
+        )
+    except (AttributeError, TypeError, ValueError):  # a damaged record
+        return None
+    each = steps / max(1, sum(map(len, folds.values())))
+    return Curve(values, each * np.arange(1, longest + 1, dtype=np.float32), seconds)

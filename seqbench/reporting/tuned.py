@@ -1,0 +1,47 @@
+"""Tunings as a report shows them: what a larger budget of candidates can be expected to bring."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from seqbench.reporting.pictures import Picture, budget_picture
+from seqbench.reporting.trials import Trial
+from seqbench.reporting.tuning import expected_best
+
+Candidates = dict[str, list[float]]
+"""Validation score of each candidate, mean over its seeds, by model, in the order of drawing."""
+
+
+def tuning_pictures(trials: Sequence[Trial]) -> list[tuple[str, Picture]]:
+    """Return title and picture of each task that was tuned.
+
+    A candidate's score is the mean of the monitor on validation over the seeds that have finished.
+
+    Args:
+        trials: of a store; candidates are known by the tuning that they belong to.
+    """
+    found: dict[tuple[str, str], dict[str, dict[str, list[Trial]]]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.began):
+        if trial.candidate:
+            models = found.setdefault((trial.parent, trial.task), {})
+            models.setdefault(trial.model, {}).setdefault(trial.contender, []).append(trial)
+    pictures = []
+    for (parent, task), models in found.items():
+        scores = {
+            model: [_score(group) for group in candidates.values()]
+            for model, candidates in models.items()
+        }
+        monitor = next(iter(next(iter(models.values())).values()))[0].monitor
+        curves = {
+            model: expected_best(values, monitor.direction) for model, values in scores.items()
+        }
+        pictures.append(
+            (f"Tuning of {task}", budget_picture(f"tuning-{parent[:8]}", task, monitor, curves))
+        )
+    return pictures
+
+
+def _score(group: Sequence[Trial]) -> float:
+    values = [trial.valid for trial in group if trial.status == "FINISHED"]
+    return statistics.fmean(values) if values else float("nan")

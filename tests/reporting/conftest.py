@@ -1,0 +1,116 @@
+"""Trials as a store would tell them, made up so that what is true of them is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqbench.records import MetricInfo, TrialRecord
+from seqbench.tracking.logged import LoggedTrial
+
+Make = Callable[..., LoggedTrial]
+
+PARTS = {
+    "task": "aaaa", "model": "bbbb", "harness": "cccc", "protocol": "2", "seqbench": "0.1.0",
+    "torch": "2.13.0", "lightning": "2.6.5",
+}  # fmt: skip
+
+
+@pytest.fixture
+def logged() -> Make:
+    """Make a finished run of a trial, with anything changed."""
+
+    def make(
+        model: str = "lstm",
+        seed: int = 0,
+        score: float = 8.5,
+        *,
+        task: str = "music",
+        status: str = "FINISHED",
+        reason: str = "",
+        began: float = 1000.0,
+        config: dict[str, Any] | None = None,
+        parts: dict[str, str] | None = None,
+        parent: str = "",
+        gap: str = "",
+        **fields: Any,
+    ) -> LoggedTrial:
+        text = repr((model, seed, task, began, parent, config, parts))
+        run_id = hashlib.sha256(text.encode()).hexdigest()[:32]
+        record = TrialRecord(
+            key=run_id[:16],
+            task=task,
+            model=model,
+            seed=seed,
+            context="past",
+            status=status,  # type: ignore[arg-type]
+            reason=reason,
+            monitor=MetricInfo("nll", "min", "nats per frame"),
+            primary=MetricInfo("nll", "min", "nats per frame"),
+            metrics={"test/nll": score, "valid/nll": score + 0.1, "test/accuracy": 0.3},
+            baselines={"unigram": {"nll": 11.3}, "logistic_regression": {"nll": 9.4}},
+            history=[
+                {"valid/nll": score + 1 / (epoch + 1), "seconds": 0.5 * (epoch + 1)}
+                for epoch in range(5)
+            ],
+            parameters=1000 + 100 * len(model),
+            epochs=5,
+            steps=50,
+            steps_per_second=10.0,
+            seconds=5.0,
+            costs={
+                "flops_per_step": 2000.0 + len(model), "state_bytes": 512.0, "step_seconds": 1e-3,
+                "sequence_seconds": 0.02, "sequence_steps": 50, "peak_bytes": 3e8,
+            },
+            backend="cpu",
+            environment={"device": "cpu", "python": "3.11.7", "git": "0123456 (clean)"},
+        )  # fmt: skip
+        chosen = {
+            "task": {"name": task, "fold": 0},
+            "model": {"name": model, "hidden_size": 128},
+            "recipe": {"lr": 0.003, "max_epochs": 200, "max_examples": None},
+            "trainer": {"accelerator": "cpu", "progress": True},
+            "seed": seed,
+        }
+        for section, changes in (config or {}).items():
+            chosen[section] = {**chosen[section], **changes}  # type: ignore[dict-item]
+        return LoggedTrial(
+            run_id=run_id,
+            status=status,
+            reason=reason,
+            began=began,
+            record=dataclasses.replace(record, **fields),
+            config=chosen,
+            tags={"seqbench.parts": json.dumps({**PARTS, **(parts or {})}), "seqbench.data": "dd"},
+            parent=parent,
+            gap=gap,
+        )
+
+    return make
+
+
+@pytest.fixture
+def family(logged: Make) -> Callable[..., list[LoggedTrial]]:
+    """Make a run of each seed and model: ``family(lstm=8.5, gru=8.4)`` differ by 0.1 throughout."""
+
+    def make(
+        seeds: Sequence[int] = range(10), noise: float = 0.02, task: str = "music", **means: float
+    ) -> list[LoggedTrial]:
+        generator = np.random.default_rng(1)
+        shared = generator.normal(0, 0.1, len(seeds))  # what a seed does to all models
+        runs = []
+        for model, mean in means.items():
+            own = generator.normal(0, noise, len(seeds))
+            runs += [
+                logged(model, seed, mean + shared[at] + own[at], task=task)
+                for at, seed in enumerate(seeds)
+            ]
+        return runs
+
+    return make
