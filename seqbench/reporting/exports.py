@@ -145,7 +145,7 @@ def write_parquet(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) 
     columns = {}
     for key in _keys(rows):
         values = [row.get(key) for row in rows]
-        kinds = {type(value) for value in values if value is not None}
+        kinds = {_kind(value) for value in values if value is not None}
         if kinds == {int, float}:
             values = [None if value is None else float(value) for value in values]
         elif len(kinds) != 1 or not kinds <= {bool, int, float, str}:
@@ -190,6 +190,11 @@ def flat_rows(trials: Iterable[Trial], tables: Sequence[Table]) -> list[dict[str
             }
         )
     return rows
+
+
+def _kind(value: object) -> type:
+    """Return which of the types that a column can have a value is of; numpy's are subclasses."""
+    return next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), object)
 
 
 def _plain(value: object) -> object:
