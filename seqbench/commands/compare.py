@@ -42,14 +42,29 @@ def command(args: list[str]) -> int:
     tables = [table for table in chosen.tables if not table.is_old]
     if not chosen.trials:
         raise Refused(f"there is no trial in {chosen.store}; run some first: {_example(words)}")
-    if not any(sum(bool(item.scored) for item in table.contenders) > 1 for table in tables):
-        raise Refused(_nothing(tables, words))
-    tables = [table for table in tables if sum(bool(item.scored) for item in table.contenders) > 1]
+    alone = [table for table in tables if not _compares(table)]
+    tables = [table for table in tables if _compares(table)]
+    if not tables:
+        raise Refused(_nothing(alone, words))
     if words.json:
         sys.stdout.write(json.dumps(summary(tables), indent=2) + "\n")
-    else:
-        print_tables(tables)
+        return EXIT_DONE
+    print_tables(tables)
+    for table in alone:
+        sys.stdout.write(f"\nnot compared: {_has(table)}\n")
     return EXIT_DONE
+
+
+def _compares(table: Table) -> bool:
+    return sum(bool(item.scored) for item in table.contenders) > 1
+
+
+def _has(table: Table) -> str:
+    """Return what trials a table has, where they are too few to compare."""
+    models = ", ".join(
+        f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.contenders
+    )
+    return f"{models} on {table.name}, protocol {table.protocol}"
 
 
 def _of_models(words: Words) -> Words:
@@ -60,11 +75,7 @@ def _of_models(words: Words) -> Words:
 
 def _nothing(tables: Sequence[Table], words: Words) -> str:
     """Return why nothing can be compared, and what to run."""
-    has = "; ".join(
-        f"{item.label} {len(item.scored)} of {len(item.trials)} trials on {table.name}"
-        for table in tables
-        for item in table.contenders
-    )
+    has = "; ".join(map(_has, tables))
     return (
         f"{' and '.join(words.names)} have no finished trials of one protocol ({has}); "
         f"run them together: {_example(words)}"

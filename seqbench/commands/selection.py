@@ -234,17 +234,21 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
 def _defaults(trials: Iterable[Trial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
     from seqbench import config
+    from seqbench.sweeps.members import compose_each
 
-    found = {}
     known = {kind: set(registry().names(kind)) for kind in ("task", "model")}
-    for task, model in dict.fromkeys((trial.task, trial.model) for trial in trials):
-        if task not in known["task"] or model not in known["model"]:
-            continue
+    pairs = [
+        (task, model)
+        for task, model in dict.fromkeys((trial.task, trial.model) for trial in trials)
+        if task in known["task"] and model in known["model"]
+    ]
+    found = {}
+    for pair in pairs:
         try:
-            composed = config.settings(config.compose([f"task={task}", f"model={model}"]))
-        except Refused:
+            (composed,) = compose_each([[f"task={pair[0]}", f"model={pair[1]}"]])
+            found[pair] = flat(config.settings(composed).to_dict())
+        except Refused:  # a plugin whose configuration is broken
             continue
-        found[task, model] = flat(composed.to_dict())
     return found
 
 

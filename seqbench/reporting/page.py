@@ -19,7 +19,9 @@ from seqbench.reporting.verdict import listed, overview_verdict, seeds, verdict
 
 MOST_ROWS = 1000
 """Trials that the page lists; of more it shows aggregates, and the tables beside it have all."""
-PICTURE_BYTES = 1_700_000
+MOST_TABLES = 60
+"""Tables that the page shows in full; of others it has the verdicts."""
+PICTURE_BYTES = 1_200_000
 """What pictures may take of the page, which is to stay below 3 MB."""
 
 
@@ -149,29 +151,23 @@ def page(content: Content) -> str:
         trim_blocks=True,
     )
     listed_trials = content.trials if len(content.trials) <= MOST_ROWS else []
+    full = content.tables[:MOST_TABLES]
     notes = list(content.notes)
     if not listed_trials and content.trials:
         notes.append(
             f"More than {MOST_ROWS:,} trials: this page shows aggregates, results.csv has every "
             "trial."
         )
-    room = PICTURE_BYTES
-    pictures: dict[str, list[str]] = {}
-    left_out = 0
-    for identifier, found in content.pictures.items():
-        for picture in found:
-            svg = picture.on_page()
-            room -= len(svg)
-            if room > 0:
-                pictures.setdefault(identifier, []).append(svg)
-            else:
-                left_out += 1
-    if left_out:
+    if len(full) < len(content.tables):
         notes.append(
-            f"{left_out} pictures are left out, so that the page stays small; filter with task=, "
-            "or see pictures/."
+            f"{len(full)} of {len(content.tables)} tables stand here in full, report.md has all; "
+            "filter with task=."
         )
+    pictures, left_out = _fitting(content.pictures)
+    if left_out:
+        notes.append(f"{left_out} pictures are left out, so that the page stays small.")
     labels = labels_of(content.tables)
+    sections = [_section(table, pictures.get(table.identifier, [])) for table in full]
     return environment.get_template("page.html.jinja").render(
         title="seqbench report",
         css=(here / "page.css").read_text(encoding="utf-8"),
@@ -179,7 +175,17 @@ def page(content: Content) -> str:
         about=f"{content.about}; written {time.strftime('%Y-%m-%d %H:%M')}",
         nothing="There is no trial to report.",
         notes=notes,
-        tables=[_section(table, pictures.get(table.identifier, [])) for table in content.tables],
+        verdicts=[
+            {
+                "anchor": f"table-{table.identifier}" if table in full else "",
+                "name": table.name,
+                "badge": badge(table),
+                "verdict": verdict(table),
+            }
+            for table in content.tables
+            if not table.is_old
+        ],
+        tables=sections,
         overviews=[
             _overview(item, pictures.get(item.identifier, [])) for item in content.overviews
         ],
@@ -192,11 +198,34 @@ def page(content: Content) -> str:
             }
             for title, picture in content.tunings
         ],
+        legend=_legend(content.tables) if content.tables else [],
         trials=[_trial(trial, labels) for trial in listed_trials],
         trial_columns=_TRIAL_COLUMNS,
         data=_data(listed_trials, labels, content.commands),
         footer=FOOTER,
     )
+
+
+def _fitting(pictures: Mapping[str, Sequence[Picture]]) -> tuple[dict[str, list[str]], int]:
+    """Return the pictures that there is room for, as a page has them, and how many there is not."""
+    room = PICTURE_BYTES
+    chosen: dict[str, list[str]] = {}
+    left_out = 0
+    for identifier, found in pictures.items():
+        for picture in found:
+            svg = picture.on_page()
+            room -= len(svg)
+            if room > 0:
+                chosen.setdefault(identifier, []).append(svg)
+            else:
+                left_out += 1
+    return chosen, left_out
+
+
+def _legend(tables: Sequence[Table]) -> list[Column]:
+    """Return every column of the page once, with what it means."""
+    of_scores = [column for table in tables for column in columns_of(table)]
+    return list(dict.fromkeys([*of_scores, *PAIR_COLUMNS, *COST_COLUMNS]))
 
 
 FOOTER = (
@@ -378,7 +407,6 @@ def _section(table: Table, pictures: Sequence[str]) -> dict[str, Any]:
     return {
         "anchor": f"table-{table.identifier}",
         "name": table.name,
-        "task": table.name,
         "protocol": table.protocol,
         "is_old": table.is_old,
         "badge": badge(table),

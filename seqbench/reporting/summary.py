@@ -22,6 +22,8 @@ from seqbench.reporting.page import (
 )
 from seqbench.reporting.verdict import verdict
 
+_WIDTH = 200
+
 
 def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Return tables as JSON types; what is not finite is null."""
@@ -89,24 +91,41 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
         console: where to write; None takes standard output.
     """
     target = console or Console(highlight=False, emoji=False)
+    target.width = max(target.width, _WIDTH)  # a narrow terminal breaks lines, not cells
     for table in tables:
         target.print()
         target.print(Text(verdict(table), style="bold"), soft_wrap=True)
-        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, column in enumerate(columns_of(table)):
-            grid.add_column(column.title, justify="right" if number else "left", overflow="fold")
-        for row in rows_of(table):
-            cells = [Text(cell.text) for cell in row.cells]
-            grid.add_row(Text(row.label), *cells, style="bold" if row.best else "")
-        for row in baseline_rows(table):
-            grid.add_row(
-                Text(row.label), *(Text(cell.text) for cell in row.cells), style="italic dim"
-            )
-        target.print(grid, crop=False)
-        if len([item for item in table.contenders if item.scored]) > 2:
+        target.print(_grid(table), crop=False)
+        able = [item for item in table.contenders if item.scored]
+        if len(able) > 2:
             target.print("every pair, adjusted for all of them:")
             for pair in pair_rows(table):
                 mean, interval, p = (cell.text for cell in pair.cells[:3])
                 target.print(Text(f"  {pair.label}: {mean} ({interval}), p = {p}"), soft_wrap=True)
         for note in table_notes(table):
             target.print(Text(note, style="yellow"), soft_wrap=True)
+
+
+def _grid(table: Table) -> Grid:
+    """Return a table's contenders, narrower than the page has them."""
+    unit = f" [{table.metric.unit}]" if table.metric.unit else ""
+    practical = any(pair.equivalent is not None for pair in table.pairs.values())
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("model", overflow="fold")
+    titles = ["rank", f"test {table.metric.name}{unit}", "seeds", "difference (95%)", "p", "better"]
+    for title in [*titles, *(["matters"] if practical else [])]:
+        grid.add_column(Text(title), justify="right", no_wrap=True)
+    for item, row in zip(table.contenders, rows_of(table), strict=True):
+        found = dict(
+            zip((column.title for column in columns_of(table)[1:]), row.cells, strict=True)
+        )
+        text = {title: cell.text for title, cell in found.items()}
+        difference = text["difference"]
+        if item.control is not None:
+            difference += f" ({text['its 95% interval']})"
+        cells = [text["rank"], f"{text['test']} ± {text['sd']}", text["seeds"], difference]
+        cells += [text["p"], text["better"], *([text["matters"]] if practical else [])]
+        grid.add_row(Text(row.label), *map(Text, cells), style="bold" if row.best else "")
+    for row in baseline_rows(table):
+        grid.add_row(Text(row.label), "", Text(row.cells[1].text), style="italic dim")
+    return grid

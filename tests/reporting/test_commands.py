@@ -1,0 +1,176 @@
+"""`seqbench report`, `compare` and `repro` on a real store, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from seqbench.cli import main
+
+WORDS = ["task=music", "experiment=smoke", "trainer.progress=false"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store: two models and two seeds, and a third that failed."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert 0 == main(["-m", *WORDS, "model=rnn,lstm", "seed=0,1"])
+        assert 1 == main(["-m", *WORDS, "model=gru", "limits.minutes=1e-6"])
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the working directory; artifacts are found beside the database."""
+    shutil.copytree(trained / "seqbench-runs", tmp_path / "seqbench-runs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Verdicts first, then where the files are; a failure stands with its reason."""
+    assert 0 == main(["report", "control=rnn"])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("On music recipe.max_epochs=1 recipe.max_examples=16 ")
+    assert "a smoke run, no result" in out[0]
+    names = ["report.html", "report.md", "tables.tex", "results.csv", "results.parquet"]
+    assert [f"seqbench-report/{name}" for name in names] == out[-5:]
+    page = (folder / "seqbench-report" / "report.html").read_text(encoding="utf-8")
+    assert "control rnn" in page
+    assert "gru, seed 0: TIMEOUT: trained longer than limits.minutes=1e-06" in page
+    assert "seqbench task=music model=lstm seed=1 recipe.max_epochs=1 recipe.max_exam" in page
+
+
+def test_report_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["report", "--json", "model=rnn,lstm", "--control", "lstm", "out=x"])
+    (table,) = json.loads(capsys.readouterr().out)
+    assert ("music", "lstm", "nll") == (table["task"], table["control"], table["metric"]["name"])
+    assert {"rnn": [0, 1], "lstm": [0, 1]} == {
+        item["label"]: item["seeds"] for item in table["contenders"]
+    }
+    assert 0.5 == table["pairs"][0]["smallest_p"]
+    assert (folder / "x" / "report.html").exists()
+
+
+def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is the control; more seeds are asked for."""
+    assert 0 == main(["compare", "lstm", "rnn", "practical=1%"])
+    out = capsys.readouterr().out
+    assert "exploratory: 2 seeds cannot tell 2 models apart, 6 can" in out
+    (line,) = [line for line in out.splitlines() if line.strip().startswith("lstm")]
+    assert "control" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["compare", "lstm"], "seqbench compare: name two models, for example"),
+        (["compare", "lstm", "lstm"], "seqbench compare: name two models, for example"),
+        (["compare", "lstm", "rn"], "no trial of model=rn in seqbench-runs/mlflow.db"),
+        (["compare", "lstm", "gru"], "lstm and gru have no finished trials of one protocol"),
+        (["compare", "lstm", "rnn", "control=gru"], "control=gru is none of the models"),
+        (["compare", "model=lstm,rnn"], "seqbench compare: name the models without model="),
+        (["report", "task=musik"], "no trial of task=musik in seqbench-runs/mlflow.db"),
+        (["report", "sweep=zz"], "no trial of sweep=zz in seqbench-runs/mlflow.db"),
+        (["report", "protocol=zz"], "no trial of protocol=zz in seqbench-runs/mlflow.db"),
+        (["report", "control=bilstm"], "no trial of control=bilstm (did you mean 'lstm'?); there are"),
+        (["report", "practical=none"], "practical=none: a positive number in the metric's unit"),
+        (["report", "practical=-1%"], "practical=-1%: a positive number in the metric's unit"),
+        (["report", "contrl=lstm"], "seqbench report: unknown word 'contrl=lstm' (did you mean"),
+        (["report", "--control"], "seqbench report: --control needs a value"),
+        (["report", "lstm"], "seqbench report: 'lstm' is not KEY=VALUE; to compare models, write"),
+        (["report", "out=/dev/null/x"], "out=/dev/null/x cannot be written: Not a directory"),
+        (["report", "tracking=none"], "seqbench report: unknown word 'tracking=none'"),
+        (["report", "tracking.uri=ftp://x"], "tracking.uri=ftp://x: unknown scheme 'ftp'"),
+        (["repro"], "seqbench repro: which RUN?"),
+        (["repro", "zz"], "unknown run 'zz' in seqbench-runs/mlflow.db"),
+        (["repro", "a=b"], "seqbench repro: 'a=b' is of no use here"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    assert 2 == main(words)
+    found = capsys.readouterr()
+    assert found.err.startswith(f"seqbench: {line}")
+    assert 1 == found.err.count("\n")
+    assert "" == found.out
+
+
+def test_a_store_without_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty report is a report; nothing is made of the store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert 0 == main(["report"])
+    assert "there is no trial in seqbench-runs/mlflow.db" in capsys.readouterr().out
+    assert not (tmp_path / "seqbench-runs").exists()
+    assert 2 == main(["compare", "lstm", "gru"])
+    assert "run some first: seqbench -m task=music model=lstm,gru" in capsys.readouterr().err
+
+
+def test_damaged_and_deleted_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A deleted run is gone; one whose files are gone or cut short is told from the database."""
+    database = folder / "seqbench-runs" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        runs = dict(
+            connection.execute(
+                "SELECT name, run_uuid FROM runs WHERE status = 'FINISHED' AND name LIKE 'music%'"
+            ).fetchall()
+        )
+        deleted = runs["music rnn seed 1"]
+        connection.execute(
+            "UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?", [deleted]
+        )
+        connection.commit()
+    artifacts = folder / "seqbench-runs" / "artifacts"
+    shutil.rmtree(artifacts / runs["music lstm seed 0"])
+    record = artifacts / runs["music lstm seed 1"] / "artifacts" / "record.json"
+    whole = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    with closing(sqlite3.connect(database)) as connection:  # where the copy's files are
+        connection.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, 'trained', 'no')")
+        connection.commit()
+    assert 0 == main(["report", "--json"])
+    tables = json.loads(capsys.readouterr().out)
+    found = {item["label"]: item for table in tables for item in table["contenders"]}
+    assert 1 == found["rnn"]["tried"]
+    lstm = [item for table in tables for item in table["contenders"] if item["model"] == "lstm"]
+    scores = [score for item in lstm for score in item["scores"]]
+    assert whole["metrics"]["test/nll"] in scores
+    assert 2 == len(scores)
+    assert any("cannot be read in full" in note for table in tables for note in table["notes"])
+
+
+def test_repro_agrees_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says which scores differ where they do."""
+    with closing(sqlite3.connect(folder / "seqbench-runs" / "mlflow.db")) as connection:
+        (run,) = connection.execute(
+            "SELECT run_uuid FROM runs WHERE name = 'music rnn seed 1'"
+        ).fetchone()
+    assert 0 == main(["repro", run[:8]])
+    assert f"run {run[:8]}: every bit agrees (" in capsys.readouterr().out
+    record = folder / "seqbench-runs" / "artifacts" / run / "artifacts" / "record.json"
+    with closing(sqlite3.connect(folder / "seqbench-runs" / "mlflow.db")) as connection:
+        connection.execute("UPDATE runs SET artifact_uri = 'nowhere'")
+        connection.commit()
+    found = json.loads(record.read_text(encoding="utf-8"))
+    found["metrics"]["test/nll"] += 1e-12
+    record.write_text(json.dumps(found), encoding="utf-8")
+    assert 1 == main(["repro", f"run={run}"])
+    out = capsys.readouterr().out
+    assert "1 of " in out
+    assert "test/nll: " in out
