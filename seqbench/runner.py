@@ -190,7 +190,9 @@ def _fill(
     record.metrics = fold_metrics(record.folds, test)
     record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
     compare(record, test, baselines)
-    record.costs = measure_costs(trial, predictor, folds[-1])
+    record.costs = measure_costs(
+        task, trial.model_class, settings.model_parameters, predictor, folds[-1], trial.device
+    )
     record.status, record.reason = "FINISHED", ""
     try:
         record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))

@@ -7,15 +7,18 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from seqbench.errors import Refused, did_you_mean
 from seqbench.registry import registry
-from seqbench.reporting.comparison import Practical, Table, compare
-from seqbench.reporting.trials import Defaults, Trial, flat, is_shared, make_trials
 from seqbench.settings import TrackingSettings
 from seqbench.tracking.address import locate
-from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
-from seqbench.tracking.trials import StoredSweep, stored_sweeps
+
+if TYPE_CHECKING:
+    from seqbench.reporting.comparison import Practical, Table
+    from seqbench.reporting.trials import Defaults, Trial
+    from seqbench.tracking.logged import LoggedTrial
+    from seqbench.tracking.trials import StoredSweep
 
 FILTERS = ("task", "model", "sweep", "protocol")
 _OPTIONS = ("control", "practical")
@@ -103,6 +106,8 @@ def read_words(command: str, args: Sequence[str], others: Sequence[str] = ()) ->
 
 
 def _practical(text: str) -> Practical:
+    from seqbench.reporting.comparison import Practical
+
     is_share = text.endswith("%")
     try:
         amount = float(text.removesuffix("%"))
@@ -142,6 +147,9 @@ def select(words: Words) -> Selection:
         Refused: the store cannot be used, or a filter finds nothing.
     """
     from seqbench import config, searchpath
+    from seqbench.reporting.comparison import compare
+    from seqbench.reporting.trials import make_trials
+    from seqbench.tracking.trials import stored_sweeps
 
     searchpath.enable()
     settings = config.settings(config.compose(words.tracking)).tracking
@@ -174,6 +182,8 @@ def _is_tuning(sweep: StoredSweep) -> bool:
 
 
 def _logged(settings: TrackingSettings) -> Iterable[LoggedTrial]:
+    from seqbench.tracking.logged import logged_trials, trial_runs
+
     runs = trial_runs(settings)
     logged = logged_trials(settings, runs)
     if len(runs) < _BAR_FROM or not sys.stderr.isatty():
@@ -234,6 +244,7 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
 def _defaults(trials: Iterable[Trial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
     from seqbench import config
+    from seqbench.reporting.trials import flat
     from seqbench.sweeps.members import compose_each
 
     known = {kind: set(registry().names(kind)) for kind in ("task", "model")}
@@ -258,6 +269,7 @@ def commands_for(defaults: Defaults) -> Callable[[Trial], list[str]]:
     Args:
         defaults: of the trials' tasks and models.
     """
+    from seqbench.reporting.trials import is_shared
     from seqbench.sweeps.members import override_text
 
     def commands(trial: Trial) -> list[str]:

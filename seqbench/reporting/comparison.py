@@ -13,7 +13,7 @@ import numpy as np
 from seqbench.records import MetricInfo
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
-from seqbench.reporting.trials import Defaults, Trial, is_shared
+from seqbench.reporting.trials import Defaults, Trial, by_pair, changes_of
 
 ALPHA = 0.05
 UNKNOWN = Interval(math.nan, math.nan)
@@ -253,7 +253,7 @@ def compare(
         if not trial.candidate:
             key = (trial.task, trial.protocol, trial.context == _FUTURE)
             groups.setdefault(key, []).append(trial)
-    of_pair = _by_pair(itertools.chain.from_iterable(groups.values()))
+    of_pair = by_pair(itertools.chain.from_iterable(groups.values()))
     tables = [_table(group, control, practical, defaults, of_pair) for group in groups.values()]
     tables.sort(key=lambda table: (table.task, table.two_sided, table.changes, -table.newest))
     for before, after in itertools.pairwise(tables):
@@ -278,7 +278,7 @@ def _table(
         Contender(
             label="",
             model=group[0].model,
-            changes=_changes(group[0], defaults, of_pair, shared=False),
+            changes=changes_of(group[0], defaults, of_pair, shared=False),
             trials=sorted(group, key=lambda trial: trial.seed),
             direction=metric.direction,
         )
@@ -289,7 +289,7 @@ def _table(
     contenders.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
-        changes=_changes(trials[0], defaults, of_pair, shared=True),
+        changes=changes_of(trials[0], defaults, of_pair, shared=True),
         protocol=trials[0].protocol,
         two_sided=trials[0].context == _FUTURE,
         contenders=contenders,
@@ -414,45 +414,3 @@ def _baselines(trials: Sequence[Trial], sign: int) -> dict[str, float]:
     found = dict(latest.baselines) if latest else {}
     finite = {name: value for name, value in found.items() if math.isfinite(value)}
     return dict(sorted(finite.items(), key=lambda item: sign * item[1]))
-
-
-def _by_pair(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
-    found: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
-        found.setdefault((trial.task, trial.model), []).append(trial)
-    return found
-
-
-def _changes(
-    trial: Trial,
-    defaults: Defaults,
-    of_pair: Mapping[tuple[str, str], Sequence[Trial]],
-    *,
-    shared: bool,
-) -> str:
-    """Return what of a configuration was changed, as words of a command.
-
-    Without defaults, for a plugin is no longer there, that is what differs between trials.
-    """
-    pair = trial.task, trial.model
-    normal = defaults.get(pair)
-    if normal is None:
-        others = [other.config for other in of_pair[pair] if other.config]
-        keys = {key for config in others for key in config}
-        normal = {
-            key: trial.config.get(key)
-            for key in keys
-            if len({str(config.get(key)) for config in others}) == 1
-        }
-    return " ".join(
-        f"{key}={word(value)}"
-        for key, value in sorted(trial.config.items())
-        if is_shared(key) == shared and (key not in normal or normal[key] != value)
-    )
-
-
-def word(value: object) -> str:
-    """Return a value as a word of the command line has it."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)

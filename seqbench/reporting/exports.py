@@ -9,22 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqbench.reporting.comparison import Contender, Table
-from seqbench.reporting.numbers import NONE, amount, p_value, score
-from seqbench.reporting.page import (
+from seqbench.reporting.cells import (
     COST_COLUMNS,
-    FOOTER,
     OVERVIEW_COLUMNS,
-    TUNING,
     Column,
-    Content,
     Row,
     badge,
     baseline_rows,
     columns_of,
     cost_rows,
     is_best,
-    labels_of,
     overview_explanation,
     overview_rows,
     overview_title,
@@ -32,6 +26,9 @@ from seqbench.reporting.page import (
     rows_of,
     table_notes,
 )
+from seqbench.reporting.comparison import Contender, Table
+from seqbench.reporting.numbers import NONE, amount, p_value, score
+from seqbench.reporting.page import FOOTER, TUNING, Content, labels_of
 from seqbench.reporting.trials import Trial
 from seqbench.reporting.verdict import overview_verdict, verdict
 

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from seqbench.reporting.comparison import Contender, Difference, Table
-from seqbench.reporting.page import (
+from seqbench.reporting.cells import (
     badge,
     baseline_rows,
     columns_of,
@@ -20,6 +19,7 @@ from seqbench.reporting.page import (
     rows_of,
     table_notes,
 )
+from seqbench.reporting.comparison import Contender, Difference, Table
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -265,3 +265,46 @@ def _curve(history: Any, key: str, steps: int) -> Curve | None:
         return None
     each = steps / max(1, sum(map(len, folds.values())))
     return Curve(values, each * np.arange(1, longest + 1, dtype=np.float32), seconds)
+
+
+def by_pair(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
+    """Return trials by task and model."""
+    found: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        found.setdefault((trial.task, trial.model), []).append(trial)
+    return found
+
+
+def changes_of(
+    trial: Trial,
+    defaults: Defaults,
+    of_pair: Mapping[tuple[str, str], Sequence[Trial]],
+    *,
+    shared: bool,
+) -> str:
+    """Return what of a configuration was changed, as words of a command.
+
+    Without defaults, for a plugin is no longer there, that is what differs between trials.
+    """
+    pair = trial.task, trial.model
+    normal = defaults.get(pair)
+    if normal is None:
+        others = [other.config for other in of_pair[pair] if other.config]
+        keys = {key for config in others for key in config}
+        normal = {
+            key: trial.config.get(key)
+            for key in keys
+            if len({str(config.get(key)) for config in others}) == 1
+        }
+    return " ".join(
+        f"{key}={word(value)}"
+        for key, value in sorted(trial.config.items())
+        if is_shared(key) == shared and (key not in normal or normal[key] != value)
+    )
+
+
+def word(value: object) -> str:
+    """Return a value as a word of the command line has it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

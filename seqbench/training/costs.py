@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -16,23 +16,28 @@ from seqbench.api import (
     Model,
     OutputSpec,
     SequenceInput,
+    Task,
     collate,
 )
 from seqbench.nn import Cell
 from seqbench.nn.counts import step_cost
+from seqbench.training.data import TrialData
 from seqbench.training.limits import peak_memory
 from seqbench.training.predictor import Predictor
 from seqbench.training.size import STEPS, Uncounted, countable, size
-
-if TYPE_CHECKING:
-    from seqbench.training.data import TrialData
-    from seqbench.trial import Trial
 
 _SECONDS = 0.05  # spent on each of the two latencies
 _LEAST, _MOST = 3, 50  # repeats of each
 
 
-def measure_costs(trial: Trial, predictor: Predictor, data: TrialData) -> dict[str, float]:
+def measure_costs(
+    task: Task,
+    model_class: type[Model],
+    model_parameters: Mapping[str, Any],
+    predictor: Predictor,
+    data: TrialData,
+    device: str,
+) -> dict[str, float]:
     """Return what a trained predictor costs, by name.
 
     * ``flops_per_step``: operations forward of one step of one sequence, mean over
@@ -48,16 +53,19 @@ def measure_costs(trial: Trial, predictor: Predictor, data: TrialData) -> dict[s
     * ``peak_bytes``: the most memory that the process, or the GPU, has used since the trial began.
 
     Args:
-        trial: that was run.
+        task: prepared.
+        model_class: the model.
+        model_parameters: its own.
         predictor: trained, on its device.
         data: of a fold, unsealed.
+        device: ``cpu`` or ``cuda``.
     """
     found: dict[str, float] = {}
-    task, train = trial.task, data.splits.train
+    train = data.splits.train
     try:
         flops = flops_per_step(
-            trial.model_class,
-            trial.settings.model_parameters,
+            model_class,
+            model_parameters,
             task.input_spec(train),
             task.output_spec(train),
             task.alignment,
@@ -69,8 +77,8 @@ def measure_costs(trial: Trial, predictor: Predictor, data: TrialData) -> dict[s
     state = predictor.model.state_numbers(STEPS)
     if state is not None:
         found["state_bytes"] = state * predictor.head.weight.element_size()
-    found |= _latencies(predictor, data.splits.test, trial.device)
-    found["peak_bytes"] = peak_memory(trial.device)
+    found |= _latencies(predictor, data.splits.test, device)
+    found["peak_bytes"] = peak_memory(device)
     return found
 
 

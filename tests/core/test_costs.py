@@ -81,7 +81,8 @@ def test_costs_of_a_trial(model: str, streams: bool) -> None:
     (data,) = trial.data()
     predictor = trial.predictor(data)
     data.unseal()
-    found = measure_costs(trial, predictor, data)
+    parameters = trial.settings.model_parameters
+    found = measure_costs(trial.task, trial.model_class, parameters, predictor, data, trial.device)
     assert {
         "flops_per_step", "state_bytes", "step_seconds", "sequence_seconds", "sequence_steps",
         "peak_bytes",

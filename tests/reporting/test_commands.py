@@ -85,7 +85,10 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "task=musik"], "no trial of task=musik in seqbench-runs/mlflow.db"),
         (["report", "sweep=zz"], "no trial of sweep=zz in seqbench-runs/mlflow.db"),
         (["report", "protocol=zz"], "no trial of protocol=zz in seqbench-runs/mlflow.db"),
-        (["report", "control=bilstm"], "no trial of control=bilstm (did you mean 'lstm'?); there are"),
+        (
+            ["report", "control=bilstm"],
+            "no trial of control=bilstm (did you mean 'lstm'?)",
+        ),
         (["report", "practical=none"], "practical=none: a positive number in the metric's unit"),
         (["report", "practical=-1%"], "practical=-1%: a positive number in the metric's unit"),
         (["report", "contrl=lstm"], "seqbench report: unknown word 'contrl=lstm' (did you mean"),
