@@ -205,6 +205,12 @@ def make_predictor(
 def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Batch:
     """Return four examples in float64, cut to ragged lengths of at most ``steps``."""
     step_targets = task.alignment is not Alignment.SEQUENCE
+    return collate(small_examples(task, examples, steps), step_targets)
+
+
+def small_examples(task: Task, examples: Sequence[Example], steps: int = 12) -> list[Example]:
+    """Return what :func:`small_batch` puts together."""
+    step_targets = task.alignment is not Alignment.SEQUENCE
     cut = []
     for index, example in enumerate(examples[:4]):
         stop = max(1, min(len(example.values), steps - 3 * index))
@@ -219,7 +225,7 @@ def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Bat
                 delta=None if doubled.delta is None else doubled.delta[:stop],
             )
         )
-    return collate(cut, step_targets)
+    return cut
 
 
 def _check_encoding(

@@ -54,9 +54,9 @@ def files(folder: Path, run: Run) -> Path:
 
 
 def scores(run: Run) -> dict[str, float]:
-    """Return a run's metrics without those that are times."""
-    times = ("seconds", "cost/seconds", "cost/steps_per_second")
-    return {name: value for name, value in run.data.metrics.items() if name not in times}
+    """Return a run's metrics without times and memory."""
+    noisy = ("seconds", "steps_per_second", "peak_bytes")
+    return {key: value for key, value in run.data.metrics.items() if not key.endswith(noisy)}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ PARTS = {
 }  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def logged() -> Make:
     """Make a finished run of a trial, with anything changed."""
 
@@ -95,7 +95,7 @@ def logged() -> Make:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def family(logged: Make) -> Callable[..., list[LoggedTrial]]:
     """Make a run of each seed and model: ``family(lstm=8.5, gru=8.4)`` differ by 0.1 throughout."""
 

@@ -34,7 +34,7 @@ def selection(runs: list[LoggedTrial], **options: Any) -> Selection:
     return Selection("store.db", trials, compare(trials, **options), {}, [])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rich_runs(family: Family, logged: Make) -> list[LoggedTrial]:
     """Two tasks, three models, ten seeds; a failure, an odd name, an old protocol, a tuning."""
     return [
@@ -50,10 +50,11 @@ def rich_runs(family: Family, logged: Make) -> list[LoggedTrial]:
     ]
 
 
-@pytest.fixture
-def report(tmp_path: Path, rich_runs: list[LoggedTrial]) -> Path:
-    write_report(tmp_path, selection(rich_runs, practical=Practical(0.2, False)), "")
-    return tmp_path
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, rich_runs: list[LoggedTrial]) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, selection(rich_runs, practical=Practical(0.2, False)), "")
+    return folder
 
 
 @pytest.fixture(scope="module")

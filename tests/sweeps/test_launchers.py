@@ -282,11 +282,9 @@ def test_no_worker_outlives_a_sweep(how: str, around: Path, tmp_path: Path) -> N
         while alive(pids) and time.monotonic() - began < 30:
             time.sleep(0.1)
         assert [] == alive(pids)
-        took = time.monotonic() - began
     finally:
         if process.poll() is None:
             process.kill()
-    assert took < 12
     if how == "Ctrl-C":
         assert 130 == process.returncode
         assert "seqbench: interrupted" == stderr.splitlines()[-1]
