@@ -20,8 +20,9 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.settings import TrackingSettings
 from seqbench.tracking import environment, processes
+from seqbench.tracking.logged import logged_trials, trial_runs
 from seqbench.tracking.spool import deliver, waiting
-from seqbench.tracking.store import Store, open_store
+from seqbench.tracking.store import CONFIGURATION, Store, open_store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -247,7 +248,7 @@ def test_server(
                     break
             time.sleep(0.2)
         remote = open_store(TrackingSettings(uri=uri, experiment="remote"))
-        run = remote.start(a_record(), {"seed": 3}, {})
+        run = remote.start(a_record(), {"seed": 3}, {CONFIGURATION: "c"})
         assert f"{uri}/#/experiments/{remote._experiments[0]}/runs/{run.run_id}" == run.location
         run.log_epoch(0, {"train/nll": math.nan, "valid/nll": 1.0})
         (tmp_path / "best.ckpt").write_bytes(b"weights")
@@ -258,6 +259,10 @@ def test_server(
         assert stored.checkpoint_path(0).read_bytes() == b"weights"
         with pytest.raises(Refused, match=r"cannot get missing\.txt of run|has no file missing"):
             stored.files.path("missing.txt")
+        settings = TrackingSettings(uri=uri, experiment="remote")
+        (logged,) = logged_trials(settings, trial_runs(settings))  # as a report reads them
+        assert (run.run_id, "FINISHED", "") == (logged.run_id, logged.status, logged.gap)
+        assert (math.inf, {"seed": 3}) == (logged.record.metrics["test/nll"], logged.config)
         assert capfd.readouterr() == ("", "")
         orphan = remote.start(a_record(), {}, {})
     finally:
