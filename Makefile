@@ -32,6 +32,7 @@ bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/recurrence.py
 	$(BIN)/python benchmarks/sweeps.py dispatch
 	$(BIN)/python benchmarks/sweeps.py workers
+	$(BIN)/python benchmarks/report.py
 
 # Four tasks, six models, ten seeds. Speech trains one fold of six, and two tasks train for fewer
 # epochs than their recipes: the report says so.

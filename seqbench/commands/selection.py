@@ -169,8 +169,8 @@ def select(words: Words) -> Selection:
     old = sum(table.is_old for table in tables)
     if old:
         notes.append(
-            f"{old} older protocol{'s' * (old != 1)} of the same tasks stand below: code, data or "
-            "versions have changed since, so their scores are not compared with the others."
+            f"Older protocols of the same tasks, of which there are {old}, stand below: code, data "
+            "or versions have changed since, so their scores are not compared with the others."
         )
     return Selection(store, trials, tables, defaults, notes)
 

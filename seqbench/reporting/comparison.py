@@ -255,10 +255,15 @@ def compare(
             groups.setdefault(key, []).append(trial)
     of_pair = by_pair(itertools.chain.from_iterable(groups.values()))
     tables = [_table(group, control, practical, defaults, of_pair) for group in groups.values()]
+    current: dict[tuple[str, bool, str], float] = {}
+    for table in tables:
+        asked = (table.task, table.two_sided, table.changes)
+        if any(item.scored for item in table.contenders):  # one that has only begun replaces none
+            current[asked] = max(current.get(asked, -math.inf), table.newest)
+    for table in tables:
+        asked = (table.task, table.two_sided, table.changes)
+        table.is_old = table.newest < current.get(asked, -math.inf)
     tables.sort(key=lambda table: (table.task, table.two_sided, table.changes, -table.newest))
-    for before, after in itertools.pairwise(tables):
-        same = (before.task, before.two_sided, before.changes)
-        after.is_old = same == (after.task, after.two_sided, after.changes)
     tables.sort(key=lambda table: (table.is_old, table.is_smoke))  # stable
     return tables
 

@@ -416,8 +416,13 @@ def _picture(
     svg = text.getvalue()
     svg = svg[svg.index("<svg ") :].rstrip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', _short, svg)
     return Picture(name, alternative, re.sub(r"\s*\n\s*", "\n", svg))
+
+
+def _short(attribute: re.Match[str]) -> str:
+    """Return an attribute with two decimals for each number, which no eye can tell."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _recoloured(svg: str, colours: Mapping[str, str]) -> str:

@@ -157,7 +157,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
     environment = {str(key): str(value) for key, value in record.environment.items()}
     shared = {key: value for key, value in config.items() if is_shared(key)}
     own = {key: value for key, value in config.items() if not is_shared(key)}
-    protocol = [record.task, shared, {**parts, "model": ""}, environment.get("device", "")]
+    protocol = [record.task, shared, {**parts, "model": ""}]
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason

@@ -183,6 +183,23 @@ def test_contexts_stand_apart_only_where_the_answer_could_be_seen(family: Family
     assert 2 == len(only(runs).contenders)
 
 
+def test_a_protocol_that_has_only_begun_replaces_none(family: Family, logged: Make) -> None:
+    """Until it has a score the one before is the current one."""
+    new = {"parts": {"harness": "new"}, "began": 2000.0}
+    running = logged("lstm", 0, status="RUNNING", metrics={}, environment={}, **new)
+    tables = tables_of([running, *family(lstm=8.5)])
+    assert [False, False] == [table.is_old for table in tables]
+    tables = tables_of([logged("lstm", 0, **new), *family(lstm=8.5)])
+    assert [False, True] == [table.is_old for table in tables]
+
+
+def test_a_run_without_a_record_belongs_to_its_protocol(family: Family, logged: Make) -> None:
+    """What was killed tells nothing of its machine; its configuration and code are known."""
+    runs = family(lstm=8.5)
+    runs.append(logged("lstm", 10, status="KILLED", metrics={}, environment={}))
+    assert 11 == len(only(runs).contenders[0].trials)
+
+
 def test_candidates_of_a_tuning_are_not_compared(family: Family, logged: Make) -> None:
     """Nor are they when their configuration was chosen; the final trials are."""
     final = [logged("gru", seed, parent="t", tuning="20 candidates") for seed in range(3)]

@@ -205,6 +205,13 @@ def test_pictures_are_files_beside_markdown(report: Path) -> None:
     assert sorted(names) == sorted(f"pictures/{p.name}" for p in (report / "pictures").iterdir())
 
 
+def test_numbers_in_pictures_are_whole(report: Path, rich_runs: list[LoggedTrial]) -> None:
+    """What is read keeps its digits; only coordinates are shortened."""
+    svg = next((report / "pictures").glob("scores-*.svg")).read_text(encoding="utf-8")
+    assert "logistic_regression 9.400" in svg or "unigram 11.30" in svg
+    assert not re.search(r' d="[^"]*\.\d{3}', svg)
+
+
 def test_old_protocols_are_shown_apart(report: Path) -> None:
     html = (report / "report.html").read_text(encoding="utf-8")
     assert 1 == html.count(">older protocol")
