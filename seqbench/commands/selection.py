@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -253,13 +254,18 @@ def _defaults(trials: Iterable[Trial]) -> Defaults:
         for task, model in dict.fromkeys((trial.task, trial.model) for trial in trials)
         if task in known["task"] and model in known["model"]
     ]
+    members = [[f"task={task}", f"model={model}"] for task, model in pairs]
+    try:
+        each = list(zip(pairs, compose_each(members), strict=True))
+    except Refused:  # a plugin whose configuration is broken: without that one
+        each = []
+        for pair, member in zip(pairs, members, strict=True):
+            with suppress(Refused):
+                each.append((pair, *compose_each([member])))
     found = {}
-    for pair in pairs:
-        try:
-            (composed,) = compose_each([[f"task={pair[0]}", f"model={pair[1]}"]])
+    for pair, composed in each:
+        with suppress(Refused):
             found[pair] = flat(config.settings(composed).to_dict())
-        except Refused:  # a plugin whose configuration is broken
-            continue
     return found
 
 
