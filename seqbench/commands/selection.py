@@ -261,7 +261,7 @@ def _defaults(trials: Iterable[Trial]) -> Defaults:
         each = []
         for pair, member in zip(pairs, members, strict=True):
             with suppress(Refused):
-                each.append((pair, *compose_each([member])))
+                each.append((pair, compose_each([member])[0]))
     found = {}
     for pair, composed in each:
         with suppress(Refused):
