@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast
 
 from seqbench.errors import Refused
@@ -125,12 +125,21 @@ def _check(record: TrialRecord) -> None:
     Raises:
         TypeError: one is not.
     """
-    if not isinstance(record.seed, int):
-        raise TypeError(f"its seed is {record.seed!r}")
-    for group in (record.metrics, record.costs, *record.baselines.values()):
-        for name, value in group.items():
-            if not isinstance(value, int | float):
-                raise TypeError(f"its {name} is {value!r}")
+    normal = TrialRecord("", "", "", 0)
+    for field in fields(record):
+        value, usual = getattr(record, field.name), getattr(normal, field.name)
+        wanted = (int, type(None)) if usual is None else type(usual)
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise TypeError(f"its {field.name} is {value!r}")
+    numbers = [
+        *record.metrics.items(),
+        *record.costs.items(),
+        *(item for scores in record.baselines.values() for item in scores.items()),
+        *(("replicates", value) for value in record.replicates),
+    ]
+    for name, value in numbers:
+        if not isinstance(value, int | float):
+            raise TypeError(f"its {name} is {value!r}")
 
 
 def _is_config(config: Any) -> bool:
