@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import statistics as plain
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,9 @@ class Table:
         metric: the primary one.
         baselines: the task's simple predictors by name, the best first.
         newest: when its latest run began, in seconds since 1970.
+        pairs: differences of contenders by their labels, both ways round.
         is_old: whether a later protocol of the same task and changes has taken its place.
+        identifier: unique among the tables of a report, and the same in the next one.
     """
 
     task: str
@@ -150,17 +153,13 @@ class Table:
     newest: float
     pairs: dict[tuple[str, str], Difference] = field(default_factory=dict)
     is_old: bool = False
+    identifier: str = ""
 
     @property
     def name(self) -> str:
         """What a person calls it."""
         words = [self.task, *([self.changes] if self.changes else [])]
         return " ".join(words) + (f" (context={_FUTURE})" if self.two_sided else "")
-
-    @property
-    def identifier(self) -> str:
-        """Unique among the tables of a report."""
-        return f"{self.protocol}{'-future' if self.two_sided else ''}"
 
     @property
     def trials(self) -> list[Trial]:
@@ -265,6 +264,13 @@ def compare(
         table.is_old = table.newest < current.get(asked, -math.inf)
     tables.sort(key=lambda table: (table.task, table.two_sided, table.changes, -table.newest))
     tables.sort(key=lambda table: (table.is_old, table.is_smoke))  # stable
+    taken: set[str] = set()
+    for table in tables:
+        plain_name = re.sub(r"[^a-z0-9.]+", "-", table.name.lower()).strip("-")[:60]
+        alone = not table.is_old and plain_name not in taken
+        future = "-future" if table.two_sided else ""
+        table.identifier = plain_name if alone else f"{plain_name}-{table.protocol}{future}"
+        taken.add(plain_name)
     return tables
 
 

@@ -360,7 +360,7 @@ def _near(table: Table, able: Sequence[Contender]) -> dict[str, float]:
     """Return the simple predictors whose scores fit beside the contenders', five at most."""
     values = [value for item in able for value in item.scores]
     width = max(values) - min(values)
-    reach = max(3 * width, 0.15 * max(map(abs, values)))
+    reach = max(1.5 * width, 0.05 * max(map(abs, values)))
     return {
         name: level
         for name, level in list(table.baselines.items())[:5]

@@ -149,8 +149,8 @@ def overview_verdict(overview: Overview) -> str:
         f"(95% interval {interval.low:.3f} to {interval.high:.3f})"
     )
     if near:
-        verb = "overlaps" if len(near) == 1 else "overlap"
-        return f"{text}; the interval of {joined(near)} {verb} with it."
+        what = "interval of {} overlaps" if len(near) == 1 else "intervals of {} overlap"
+        return f"{text}; the {what.format(joined(near))} with it."
     return f"{text}; no other model's interval overlaps with it."
 
 
