@@ -40,7 +40,7 @@ MOST_ROWS = 1000
 """Trials that the page lists; of more it shows aggregates, and the tables beside it have all."""
 MOST_TABLES = 60
 """Tables that the page shows in full; of others it has the verdicts."""
-PICTURE_BYTES = 1_200_000
+PICTURE_BYTES = 800_000
 """What pictures may take of the page, which is to stay below 3 MB."""
 
 
