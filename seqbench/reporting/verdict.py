@@ -112,7 +112,8 @@ def _baseline(table: Table, able: Sequence[Contender]) -> str:
     if not behind:
         return f"{'It beats' if len(able) == 1 else 'All beat'} {said}."
     if len(behind) == len(able):
-        return f"{'It does not beat' if len(able) == 1 else 'None beats'} {said}."
+        nobody = {1: "It does not beat", 2: "Neither beats"}.get(len(able), "None beats")
+        return f"{nobody} {said}."
     return f"{listed(behind)} {'does' if len(behind) == 1 else 'do'} not beat {said}."
 
 
