@@ -179,7 +179,8 @@ def main() -> int:
                     served += found
                     print(
                         f"  {len(waited.runs)} runs had waited for the server at the end; "
-                        f"{beside} unfinished ones beside the finished"
+                        f"{beside} unfinished ones beside the finished; {found or 'nothing lost'}",
+                        flush=True,
                     )
                 finally:
                     server.kill()
