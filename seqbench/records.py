@@ -29,6 +29,20 @@ class MetricInfo:
     direction: str
     unit: str = ""
 
+    @classmethod
+    def of(cls, found: Any) -> MetricInfo:
+        """Read what a record or a tag holds.
+
+        Raises:
+            TypeError: it is no metric.
+        """
+        info = cls(**found)
+        if not all(isinstance(value, str) for value in (info.name, info.unit)):
+            raise TypeError(f"a metric is {found!r}")
+        if info.direction not in ("min", "max"):
+            raise TypeError(f"a metric's direction is {info.direction!r}")
+        return info
+
 
 @dataclass
 class TrialRecord:
@@ -116,17 +130,61 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, text: str) -> TrialRecord:
-        """Read what :meth:`to_json` wrote; fields unknown to this version are left out."""
-        data: dict[str, Any] = json.loads(text)
+        """Read what :meth:`to_json` wrote; fields unknown to this version are left out.
+
+        Raises:
+            ValueError: it is no JSON, or too deeply nested.
+            TypeError: a field is not of its type, or a number too large for one.
+            AttributeError: it is no mapping.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         known = {item.name for item in fields(cls)}
         data = {name: value for name, value in data.items() if name in known}
         for name in ("monitor", "primary"):
             if name in data:
-                data[name] = MetricInfo(**data[name])
+                data[name] = MetricInfo.of(data[name])
         data["intervals"] = _pairs(data.get("intervals", {}))
         differences = data.get("differences", {})
         data["differences"] = {name: _pairs(found) for name, found in differences.items()}
-        return cls(**data)
+        record = cls(**data)
+        _check(record)
+        return record
+
+
+def _check(record: TrialRecord) -> None:
+    """Refuse a record whose fields are not of their types, which would fail much later.
+
+    Raises:
+        TypeError: one is not.
+    """
+    normal = TrialRecord("", "", "", 0)
+    for item in fields(record):
+        value, usual = getattr(record, item.name), getattr(normal, item.name)
+        wanted = (int, type(None)) if usual is None else type(usual)
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise TypeError(f"its {item.name} is {value!r}"[:_SHOWN])
+        if isinstance(value, int | float):
+            _check_number(item.name, value)
+    scores = [record.metrics, record.costs, *record.baselines.values(), *record.history]
+    for found in scores:
+        for name, value in found.items():
+            _check_number(name, value)
+    for value in [*record.replicates, *record.best_epochs]:
+        _check_number("replicates or best_epochs", value)
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float):
+        raise TypeError(f"its {name} is {value!r}"[:_SHOWN])
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise TypeError(f"its {name} is larger than any number it may be")
+
+
+_LARGEST = 2**63
+_SHOWN = 200  # characters
 
 
 def _pairs(found: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:

@@ -190,9 +190,12 @@ def _fill(
     record.metrics = fold_metrics(record.folds, test)
     record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
     compare(record, test, baselines)
-    record.costs = measure_costs(
-        task, trial.model_class, settings.model_parameters, predictor, folds[-1], trial.device
-    )
+    try:
+        record.costs = measure_costs(
+            task, trial.model_class, settings.model_parameters, predictor, folds[-1], trial.device
+        )
+    except Exception as error:  # the trial has its result; what it costs must not cost it
+        sys.stderr.write(f"seqbench: no costs: {type(error).__name__}: {error}\n")
     record.status, record.reason = "FINISHED", ""
     try:
         record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))

@@ -12,7 +12,7 @@ from seqbench.errors import EXIT_DONE, Refused, did_you_mean
 
 if TYPE_CHECKING:
     from seqbench.commands.selection import Words
-    from seqbench.reporting.comparison import Table
+    from seqbench.reporting.table import Table
 
 
 def command(args: list[str]) -> int:
@@ -56,7 +56,7 @@ def command(args: list[str]) -> int:
 
 
 def _compares(table: Table) -> bool:
-    return sum(bool(item.scored) for item in table.contenders) > 1
+    return table.is_paired and len({item.model for item in table.able}) > 1
 
 
 def _has(table: Table) -> str:

@@ -13,9 +13,10 @@ from seqbench.errors import EXIT_DONE, Refused
 
 if TYPE_CHECKING:
     from seqbench.commands.selection import Selection
-    from seqbench.reporting.pictures import Picture
+    from seqbench.reporting.drawing import Picture
 
 FOLDER = "seqbench-report"
+PAGE = "report.html"
 
 
 def command(args: list[str]) -> int:
@@ -39,6 +40,8 @@ def command(args: list[str]) -> int:
         )
     selection = select(words)
     folder = Path(words.others.get("out", FOLDER)).expanduser()
+    if not selection.trials and (folder / PAGE).exists():
+        raise Refused(f"there is no trial in {selection.store}: {folder / PAGE} stays as it is")
     try:
         written = write_report(folder, selection, words.chosen)
     except OSError as error:
@@ -49,8 +52,9 @@ def command(args: list[str]) -> int:
     for table in selection.tables:
         if not table.is_old:
             sys.stdout.write(f"{verdict(table)}\n")
-    if not selection.trials:
-        sys.stdout.write(f"there is no trial in {selection.store}: the report is empty\n")
+    if not selection.tables:
+        what = "but candidates of tunings " if selection.trials else ""
+        sys.stdout.write(f"there is no trial {what}in {selection.store}\n")
     for path in written:
         sys.stdout.write(f"{path}\n")
     return EXIT_DONE
@@ -68,11 +72,12 @@ def write_report(folder: Path, selection: Selection, chosen: str) -> list[Path]:
     from seqbench.reporting.exports import PICTURES, latex, markdown, write_csv, write_parquet
     from seqbench.reporting.overview import overviews
     from seqbench.reporting.page import Content, page
+    from seqbench.reporting.pictures import KINDS
     from seqbench.reporting.tuned import tuning_pictures
 
     folder.mkdir(parents=True, exist_ok=True)
     tables = selection.tables
-    found = overviews(tables)
+    found, left_out = overviews(tables)
     pictures = _pictures(selection, found)
     content = Content(
         store=selection.store,
@@ -83,14 +88,18 @@ def write_report(folder: Path, selection: Selection, chosen: str) -> list[Path]:
         pictures=pictures,
         tunings=tuning_pictures(selection.trials),
         commands=commands_for(selection.defaults),
-        notes=selection.notes,
+        notes=[*selection.notes, *left_out],
     )
     drawn = [*(item for items in pictures.values() for item in items)]
     drawn += [picture for _, picture in content.tunings]
     (folder / PICTURES).mkdir(exist_ok=True)
     for picture in drawn:
         _put(folder / PICTURES / f"{picture.name}.svg", picture.in_file())
-    paths = [folder / name for name in ("report.html", "report.md", "tables.tex")]
+    names = {picture.name for picture in drawn}
+    for path in (folder / PICTURES).glob("*.svg"):  # of an earlier report
+        if path.stem not in names and path.stem.startswith(KINDS):
+            path.unlink()
+    paths = [folder / name for name in (PAGE, "report.md", "tables.tex")]
     for path, text in zip(paths, (page(content), markdown(content), latex(tables)), strict=True):
         _put(path, text)
     for name, write in (("results.csv", write_csv), ("results.parquet", write_parquet)):
@@ -106,11 +115,11 @@ def _pictures(selection: Selection, found: Sequence[Any]) -> dict[str, list[Pict
     from rich.console import Console
     from rich.progress import Progress
 
+    from seqbench.reporting.drawing import looks
     from seqbench.reporting.page import PICTURE_BYTES
     from seqbench.reporting.pictures import (
         costs_picture,
         curves_picture,
-        looks,
         overview_pictures,
         scores_picture,
     )
@@ -143,5 +152,5 @@ def _pictures(selection: Selection, found: Sequence[Any]) -> dict[str, list[Pict
 
 def _put(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_text(text, encoding="utf-8", errors="replace")
     os.replace(draft, path)

@@ -38,6 +38,7 @@ def command(args: list[str]) -> int:
     from seqbench.runner import run as run_trial
     from seqbench.tracking.address import SHORT
     from seqbench.tracking.store import PARTS, open_store
+    from seqbench.tracking.trials import mapping_in
 
     searchpath.enable()
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
@@ -49,7 +50,9 @@ def command(args: list[str]) -> int:
         raise Refused(f"{name}: {refusal}") from refusal
     settings = replace(settings, tracking=TrackingSettings(enabled=False))
     now = identity(settings)
-    changed = [part for part in now.changed(_parts(stored.tags.get(PARTS, ""))) if part != "source"]
+    changed = [
+        part for part in now.changed(mapping_in(stored.tags.get(PARTS, ""))) if part != "source"
+    ]
     if changed:
         sys.stderr.write(
             f"seqbench: changed since {name} was trained: {', '.join(changed)}; it may differ\n"
@@ -84,7 +87,8 @@ def compare(then: TrialRecord, now: TrialRecord) -> dict[str, tuple[float, float
 
 
 def _same(one: float, other: float) -> bool:
-    return one == other or (math.isnan(one) and math.isnan(other))
+    both = math.isnan(one) and math.isnan(other)
+    return both or (one == other and math.copysign(1, one) == math.copysign(1, other))
 
 
 def _scores(record: TrialRecord) -> dict[str, float]:
@@ -106,16 +110,6 @@ def _machine(then: TrialRecord, now: TrialRecord) -> Mapping[str, tuple[str, str
         for key in before
         if key != "git" and key in after and before[key] != after[key]
     }
-
-
-def _parts(text: str) -> Mapping[str, str]:
-    import json
-
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _parse(args: list[str]) -> tuple[str, str | None]:

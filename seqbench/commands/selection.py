@@ -16,7 +16,8 @@ from seqbench.settings import TrackingSettings
 from seqbench.tracking.address import locate
 
 if TYPE_CHECKING:
-    from seqbench.reporting.comparison import Practical, Table
+    from seqbench.reporting.comparison import Practical
+    from seqbench.reporting.table import Table
     from seqbench.reporting.trials import Defaults, Trial
     from seqbench.tracking.logged import LoggedTrial
     from seqbench.tracking.trials import StoredSweep
@@ -92,12 +93,16 @@ def read_words(command: str, args: Sequence[str], others: Sequence[str] = ()) ->
             hint = did_you_mean(key, [*known, *_FLAGS, "tracking.uri"])
             listing = ", ".join((*known, "tracking.uri", "--json"))
             raise Refused(f"seqbench {command}: unknown word '{word}'{hint}; known: {listing}")
-        if not value.strip():
-            raise Refused(f"seqbench {command}: {key}= needs a value")
+        if not all(part.strip() for part in (value.split(",") if key in FILTERS else [value])):
+            raise Refused(f"seqbench {command}: {key}={value} lacks a value")
         values[key] = value.strip()
     return Words(
         names=names,
-        filters={key: values[key].split(",") for key in FILTERS if key in values},
+        filters={
+            key: [part.strip() for part in values[key].split(",")]
+            for key in FILTERS
+            if key in values
+        },
         control=values.get("control", ""),
         practical=_practical(values["practical"]) if "practical" in values else None,
         json=as_json,

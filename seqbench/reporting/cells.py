@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from seqbench.reporting.comparison import Contender, Difference, Table
 from seqbench.reporting.numbers import NONE, amount, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
+from seqbench.reporting.table import MOST_PAIRED, Contender, Difference, Table
 from seqbench.reporting.verdict import listed, seeds
 
 
@@ -32,6 +32,8 @@ class Column(NamedTuple):
     title: str
     why: str
 
+
+_MOST_FAILURES = 20  # lines below a table
 
 LABEL = Column("model", "a model with its parameters and recipe")
 COLUMNS = (
@@ -85,6 +87,8 @@ def badge(table: Table) -> str:
     """Return a word of warning; empty if none is due."""
     if table.is_smoke:
         return "smoke run"
+    if table.is_lost:
+        return "not compared"
     if sum(bool(item.scored) for item in table.contenders) < 2:
         return "one model"
     return "exploratory" if table.is_exploratory else ""
@@ -154,8 +158,8 @@ def cost_rows(table: Table) -> list[Row]:
 
 
 def pair_rows(table: Table) -> list[Row]:
-    """Return every pair once, the better one first."""
-    able = [item for item in table.contenders if item.scored]
+    """Return every pair that was compared once, the better one first."""
+    able = table.able
     rows = []
     for number, one in enumerate(able):
         for other in able[number + 1 :]:
@@ -176,7 +180,7 @@ def difference_cells(pair: Difference | None, level: float) -> list[Cell]:
         Cell(p_value(pair.p_holm), finite(pair.p_holm)),
         Cell(p_value(pair.smallest_p), pair.smallest_p),
         Cell(share(pair.improvement), finite(pair.improvement)),
-        Cell(NONE if math.isnan(pair.effect) else f"{pair.effect:+.1f}", finite(pair.effect)),
+        Cell(NONE if math.isnan(pair.effect) else f"{pair.effect + 0.0:+.1f}", finite(pair.effect)),
     ]
 
 
@@ -202,7 +206,18 @@ def table_notes(table: Table) -> list[str]:
             f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
             "than 95%."
         )
+    if table.wanted and table.control:
+        control = next(item for item in table.contenders if item.label == table.control)
+        if table.wanted not in (control.label, control.model):
+            notes.append(
+                f"control={table.wanted} has no score here: compared with {control.label}."
+            )
+    if table.is_large:
+        notes.append(
+            f"Of more than {MOST_PAIRED} contenders each is compared with the control alone."
+        )
     incomplete = [item for item in table.contenders if len(item.scored) < len(item.trials)]
+    failures = []
     for item in incomplete:
         reasons: dict[str, list[int]] = {}
         for trial in item.trials:
@@ -211,10 +226,14 @@ def table_notes(table: Table) -> list[str]:
                 reasons.setdefault(why, []).append(trial.seed)
         for why, of_seeds in reasons.items():
             numbers = ", ".join(map(str, of_seeds))
-            notes.append(f"{item.label}, seed {numbers}: {why}")
+            failures.append(f"{item.label}, seed {numbers}: {why}")
+    notes += failures[:_MOST_FAILURES]
+    if failures[_MOST_FAILURES:]:
+        left = len(failures) - _MOST_FAILURES
+        notes.append(f"{left} more lines of failures; results.csv has the reason of each trial.")
     complete = table.complete_seeds
-    able = [item for item in table.contenders if item.scored]
-    if len(able) > 1 and any(len(item.scored) != len(complete) for item in able):
+    able = table.able if table.is_paired else []
+    if any(len(item.scored) != len(complete) for item in able):
         numbers = ", ".join(map(str, complete)) or "none"
         notes.append(
             "Means are over each model's own seeds, differences over the seeds that both have "
@@ -232,7 +251,7 @@ def table_notes(table: Table) -> list[str]:
 
 
 OVERVIEW_COLUMNS = (
-    Column("model", "best of its task's tables"),
+    Column("model", "of several variants the one with most seeds, then with fewest changes"),
     Column("interquartile mean", "of normalised scores over seeds and tasks"),
     Column("95% interval", "seeds drawn again within each task"),
 )
@@ -245,7 +264,9 @@ def overview_rows(item: Overview) -> list[Row]:
             model,
             [
                 Cell(f"{value:.3f}", value),
-                Cell(f"{found.low:.3f} to {found.high:.3f}", found.low),
+                Cell(f"{found.low:.3f} to {found.high:.3f}", found.low)
+                if math.isfinite(found.low)
+                else Cell(NONE),
             ],
         )
         for model, (value, found) in item.iqm.items()

@@ -4,214 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-import statistics as plain
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from seqbench.records import MetricInfo
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
-from seqbench.reporting.trials import Defaults, Trial, by_pair, changes_of
+from seqbench.reporting.table import FUTURE, LOST, Contender, Difference, Table, by_weight
+from seqbench.reporting.text import slug
+from seqbench.reporting.trials import BUDGET, Defaults, Trial, by_pair, changes_of, word
 
-ALPHA = 0.05
-UNKNOWN = Interval(math.nan, math.nan)
 CONTROL = "lstm"
 """What others are compared with unless something else is asked for."""
-_FUTURE = "past+future"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two contenders of one protocol, over the seeds that both have finished.
-
-    Args:
-        seeds: how many those are.
-        mean: of the first one's scores minus the second one's.
-        interval: 95% interval of that mean.
-        units: 95% interval over other draws of the test data, all seeds averaged; None without.
-        p: of the exact sign-flip test, two-sided.
-        p_holm: that, adjusted for the tests beside it (Holm 1979).
-        smallest_p: the smallest that so many seeds could have reached.
-        improvement: probability that a run of the first is better than one of the second.
-        effect: the mean difference in standard deviations of the differences.
-        practical: half the width of the region in which a difference does not matter.
-        equivalent: whether the interval lies in that region; None if no region was given.
-    """
-
-    seeds: int
-    mean: float
-    interval: Interval
-    units: Interval | None
-    p: float
-    p_holm: float
-    smallest_p: float
-    improvement: float
-    effect: float
-    practical: float | None
-    equivalent: bool | None
-
-    @property
-    def is_real(self) -> bool:
-        """Whether the adjusted test says so."""
-        return self.p_holm <= ALPHA
-
-
-@dataclass
-class Contender:
-    """A model with its parameters and recipe, under one protocol.
-
-    Args:
-        label: by which the table names it.
-        model: registered name.
-        changes: what differs from the model's own configuration.
-        trials: by seed.
-        direction: ``min`` or ``max``.
-    """
-
-    label: str
-    model: str
-    changes: str
-    trials: list[Trial]
-    direction: str
-    interval: Interval = UNKNOWN
-    units: Interval | None = None
-    rank: tuple[int, int] = (1, 1)
-    control: Difference | None = None
-
-    @property
-    def scored(self) -> dict[int, Trial]:
-        """Trials that have a score, by seed."""
-        return {trial.seed: trial for trial in self.trials if trial.is_scored}
-
-    @property
-    def scores(self) -> list[float]:
-        """Scores in the order of seeds."""
-        return [trial.score for trial in self.scored.values()]
-
-    @property
-    def mean(self) -> float:
-        """Of the scores; NaN without any."""
-        return plain.fmean(self.scores) if self.scores else math.nan
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the scores over seeds; NaN of fewer than two."""
-        return plain.stdev(self.scores) if len(self.scores) > 1 else math.nan
-
-    @property
-    def is_skewed(self) -> bool:
-        """Whether the scores lie so unevenly that an interval may not hold what it says."""
-        return statistics.is_skewed(np.array(self.scores))
-
-    def cost(self, name: str) -> float:
-        """Return the median of a cost over seeds; NaN if no trial tells it."""
-        found = [trial.costs[name] for trial in self.scored.values() if name in trial.costs]
-        found = [value for value in found if math.isfinite(value)]
-        return plain.median(found) if found else math.nan
-
-    @property
-    def backend(self) -> str:
-        """What ran the recurrence."""
-        return ", ".join(dict.fromkeys(trial.backend for trial in self.scored.values()))
-
-    @property
-    def context(self) -> str:
-        """What predictions saw."""
-        return next((trial.context for trial in self.trials if trial.context), "")
-
-
-@dataclass
-class Table:
-    """The contenders of one protocol; on ``next`` tasks of one context.
-
-    Args:
-        task: registered name.
-        changes: what of the protocol differs from the task's own configuration.
-        protocol: its hash.
-        two_sided: whether its predictions see what comes after.
-        contenders: the best mean first.
-        control: label of the contender that others are compared with; empty without.
-        metric: the primary one.
-        baselines: the task's simple predictors by name, the best first.
-        newest: when its latest run began, in seconds since 1970.
-        pairs: differences of contenders by their labels, both ways round.
-        is_old: whether a later protocol of the same task and changes has taken its place.
-        identifier: unique among the tables of a report, and the same in the next one.
-    """
-
-    task: str
-    changes: str
-    protocol: str
-    two_sided: bool
-    contenders: list[Contender]
-    control: str
-    metric: MetricInfo
-    baselines: dict[str, float]
-    newest: float
-    pairs: dict[tuple[str, str], Difference] = field(default_factory=dict)
-    is_old: bool = False
-    identifier: str = ""
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-        words = [self.task, *([self.changes] if self.changes else [])]
-        return " ".join(words) + (f" (context={_FUTURE})" if self.two_sided else "")
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All trials, contender by contender."""
-        return [trial for contender in self.contenders for trial in contender.trials]
-
-    @property
-    def is_smoke(self) -> bool:
-        """Whether it was trained on a part of the data."""
-        return any(trial.is_smoke for trial in self.trials)
-
-    @property
-    def seeds(self) -> int:
-        """The largest number of seeds that two contenders share, or that the only one has."""
-        shared = [pair.seeds for pair in self.pairs.values()]
-        return max(shared or [len(item.scored) for item in self.contenders], default=0)
-
-    @property
-    def is_exploratory(self) -> bool:
-        """Whether no two contenders share enough seeds for an adjusted p that can reach 0.05."""
-        return self.seeds < self.seeds_needed
-
-    @property
-    def seeds_needed(self) -> int:
-        """Seeds from which on a difference of two contenders can be told, all pairs adjusted."""
-        pairs = max(1, len(self.pairs) // 2)
-        return next(n for n in itertools.count(FEW) if pairs * statistics.smallest_p(n) <= ALPHA)
-
-    @property
-    def sign(self) -> int:
-        """1 where smaller is better, otherwise -1."""
-        return 1 if self.metric.direction == "min" else -1
-
-    @property
-    def complete_seeds(self) -> list[int]:
-        """Seeds that every contender with a score has finished."""
-        found = [set(item.scored) for item in self.contenders if item.scored]
-        return sorted(set.intersection(*found)) if found else []
-
-    @property
-    def best_baseline(self) -> tuple[str, float] | None:
-        """The best simple predictor and its score; None without any."""
-        return next(iter(self.baselines.items()), None)
-
-    @property
-    def trivial_baseline(self) -> tuple[str, float] | None:
-        """The weakest simple predictor and its score; None without any."""
-        return list(self.baselines.items())[-1] if self.baselines else None
-
-    def pair(self, one: str, other: str) -> Difference | None:
-        """Return the difference of two contenders, by their labels; None without shared seeds."""
-        return self.pairs.get((one, other))
 
 
 @dataclass(frozen=True)
@@ -247,26 +52,27 @@ def compare(
         defaults: what tasks and models are composed to with nothing changed.
     """
     defaults = defaults or {}
+    compared = [trial for trial in trials if not trial.candidate]
+    # A trial that failed early does not say what its predictions see; others of its model do.
+    contexts = {
+        (trial.protocol, trial.contender): trial.context for trial in compared if trial.context
+    }
     groups: dict[tuple[str, str, bool], list[Trial]] = {}
-    for trial in trials:
-        if not trial.candidate:
-            key = (trial.task, trial.protocol, trial.context == _FUTURE)
-            groups.setdefault(key, []).append(trial)
-    of_pair = by_pair(itertools.chain.from_iterable(groups.values()))
-    tables = [_table(group, control, practical, defaults, of_pair) for group in groups.values()]
-    current: dict[tuple[str, bool, str], float] = {}
-    for table in tables:
-        asked = (table.task, table.two_sided, table.changes)
-        if any(item.scored for item in table.contenders):  # one that has only begun replaces none
-            current[asked] = max(current.get(asked, -math.inf), table.newest)
-    for table in tables:
-        asked = (table.task, table.two_sided, table.changes)
-        table.is_old = table.newest < current.get(asked, -math.inf)
+    for trial in compared:
+        context = trial.context or contexts.get((trial.protocol, trial.contender), "")
+        key = (trial.task, trial.protocol, context == FUTURE)
+        groups.setdefault(key, []).append(trial)
+    of_pair = by_pair(compared)
+    tables = [
+        _table(group, two_sided, control, practical, defaults, of_pair)
+        for (_, _, two_sided), group in groups.items()
+    ]
+    _tell_old(tables)
     tables.sort(key=lambda table: (table.task, table.two_sided, table.changes, -table.newest))
     tables.sort(key=lambda table: (table.is_old, table.is_smoke))  # stable
     taken: set[str] = set()
     for table in tables:
-        plain_name = re.sub(r"[^a-z0-9.]+", "-", table.name.lower()).strip("-")[:60]
+        plain_name = slug(table.name)
         alone = not table.is_old and plain_name not in taken
         future = "-future" if table.two_sided else ""
         table.identifier = plain_name if alone else f"{plain_name}-{table.protocol}{future}"
@@ -274,8 +80,30 @@ def compare(
     return tables
 
 
+def _tell_old(tables: Sequence[Table]) -> None:
+    """Find the tables whose place a later one has taken, and name those that differ in budget."""
+    budgets = [tuple(word(table.trials[0].config.get(key)) for key in BUDGET) for table in tables]
+    asked = [
+        (table.task, table.two_sided, table.changes, budget)
+        for table, budget in zip(tables, budgets, strict=True)
+    ]
+    current: dict[tuple[object, ...], float] = {}
+    for table, key in zip(tables, asked, strict=True):
+        if table.able and not table.is_lost:  # one that has only begun replaces none
+            current[key] = max(current.get(key, -math.inf), table.newest)
+    named: dict[tuple[object, ...], set[tuple[str, ...]]] = {}
+    for table, key, budget in zip(tables, asked, budgets, strict=True):
+        table.is_old = not table.is_lost and table.newest < current.get(key, -math.inf)
+        named.setdefault(key[:-1], set()).add(budget)
+    for table, key, budget in zip(tables, asked, budgets, strict=True):
+        differing = zip(BUDGET, budget, zip(*named[key[:-1]], strict=True), strict=True)
+        words = [f"{name}={value}" for name, value, all_of in differing if len(set(all_of)) > 1]
+        table.changes = " ".join([*filter(None, [table.changes]), *words])
+
+
 def _table(
     trials: Sequence[Trial],
+    two_sided: bool,
     control: str,
     practical: Practical | None,
     defaults: Defaults,
@@ -296,32 +124,37 @@ def _table(
         for group in groups.values()
     ]
     _label(contenders)
+    known = any(trial.config for trial in trials)
     sign = 1 if metric.direction == "min" else -1
     contenders.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
-        changes=changes_of(trials[0], defaults, of_pair, shared=True),
+        changes=changes_of(trials[0], defaults, of_pair, shared=True) if known else LOST,
         protocol=trials[0].protocol,
-        two_sided=trials[0].context == _FUTURE,
+        two_sided=two_sided,
         contenders=contenders,
         control=_control(contenders, control),
+        wanted=control,
         metric=metric,
         baselines=_baselines(trials, sign),
-        newest=max(trial.began for trial in trials),
+        newest=max(trial.began for trial in [t for t in trials if t.is_scored] or trials),
     )
-    _judge(table, practical)
+    if known:
+        _judge(table, practical)
     return table
 
 
 def _control(contenders: Sequence[Contender], asked: str) -> str:
-    """Return the label of what others are compared with; empty if nothing has a score."""
-    able = [item for item in contenders if item.scored]
-    for name in (asked, CONTROL):
-        for item in able:
-            if name and name in (item.label, item.model):
-                return item.label
-    most = max(able, key=lambda item: len(item.scored), default=None)
-    return most.label if most else ""
+    """Return the label of what others are compared with; empty if nothing has a score.
+
+    Of several variants of a model it is the one with most seeds, then with the fewest changes.
+    """
+    able = sorted((item for item in contenders if item.scores), key=by_weight)
+    for name in filter(None, (asked, CONTROL)):
+        named = [item for item in able if item.label == name]
+        for item in named or [item for item in able if item.model == name]:
+            return item.label
+    return able[0].label if able else ""
 
 
 def _label(contenders: Sequence[Contender]) -> None:
@@ -335,9 +168,10 @@ def _label(contenders: Sequence[Contender]) -> None:
             twin = labels.count(label) > 1
             code = item.trials[0].origin.get("model", "")[:6]
             item.label = f"{label} code={code or item.trials[0].contender[:6]}" if twin else label
-        if len({item.label for item in items}) < len(items):
-            for item in items:
-                item.label = f"{item.label} {item.trials[0].contender}"
+    labels = [item.label for item in contenders]
+    for item in contenders:
+        if labels.count(item.label) > 1:
+            item.label = f"{item.label} {item.trials[0].contender}"
 
 
 def _judge(table: Table, practical: Practical | None) -> None:
@@ -349,6 +183,8 @@ def _judge(table: Table, practical: Practical | None) -> None:
     level = next((item.mean for item in able if item.label == table.control), math.nan)
     region = practical.of(level) if practical else None
     pairs = list(itertools.combinations(able, 2))
+    if table.is_large:
+        pairs = [pair for pair in pairs if table.control in (pair[0].label, pair[1].label)]
     found = [_difference(one, other, region) for one, other in pairs]
     adjusted = statistics.holm([item.p if item else math.nan for item in found])
     for (one, other), difference, p in zip(pairs, found, adjusted, strict=True):
@@ -356,9 +192,9 @@ def _judge(table: Table, practical: Practical | None) -> None:
             table.pairs[one.label, other.label] = _with_p(difference, p)
             table.pairs[other.label, one.label] = _turned(_with_p(difference, p))
     better = np.zeros((len(able), len(able)), dtype=bool)
-    for (i, one), (j, other) in itertools.permutations(enumerate(able), 2):
-        pair = table.pair(one.label, other.label)
-        better[i, j] = pair is not None and pair.is_real and table.sign * pair.mean < 0
+    place = {item.label: number for number, item in enumerate(able)}
+    for (first, second), difference in table.pairs.items():
+        better[place[first], place[second]] = table.favours_first(difference)
     for item, rank in zip(able, statistics.rank_intervals(better), strict=True):
         item.rank = rank
     others = [item for item in able if item.label != table.control]
@@ -390,7 +226,9 @@ def _difference(one: Contender, other: Contender, region: float | None) -> Diffe
         ),
         effect=statistics.effect_size(values),
         practical=region,
-        equivalent=None if region is None else statistics.is_equivalent(interval, region),
+        equivalent=None
+        if region is None
+        else len(seeds) >= FEW and statistics.is_equivalent(interval, region),
     )
 
 

@@ -26,9 +26,9 @@ from seqbench.reporting.cells import (
     rows_of,
     table_notes,
 )
-from seqbench.reporting.comparison import Contender, Table
 from seqbench.reporting.numbers import NONE, amount, p_value, score
 from seqbench.reporting.page import FOOTER, TUNING, Content, labels_of
+from seqbench.reporting.table import Contender, Table
 from seqbench.reporting.trials import Trial
 from seqbench.reporting.verdict import overview_verdict, verdict
 
@@ -37,7 +37,7 @@ PICTURES = "pictures"
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "≤": r"$\leq$", "±": r"$\pm$", "µ": r"$\mu$",
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def markdown(content: Content) -> str:
     parts = ["# seqbench report", f"{_escaped(content.about)}."]
     current = [table for table in content.tables if not table.is_old]
     if not current:
-        parts.append("There is no trial to report.")
+        parts.append(content.nothing)
     parts += [
         f"* **{_escaped(item.name)}**{_badge(item)} {_escaped(verdict(item))}" for item in current
     ]
@@ -127,7 +127,7 @@ def _latex_row(table: Table, item: Contender) -> str:
 def write_csv(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) -> None:
     """Write one row for each trial."""
     rows = flat_rows(trials, tables)
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as stream:
         writer = csv.DictWriter(stream, _keys(rows), restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -195,6 +195,9 @@ def _kind(value: object) -> type:
 
 
 def _plain(value: object) -> object:
+    """Return a value of a type that a column can have; an integer of more than 64 bits is text."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

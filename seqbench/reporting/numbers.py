@@ -9,7 +9,7 @@ NONE = "-"
 
 
 def score(value: float, level: float) -> str:
-    """Return a score with four significant digits of the largest beside it, three decimals at most.
+    """Return a score with four significant digits; three decimals at most from 0.1 on.
 
     Args:
         value: the score.
@@ -17,7 +17,7 @@ def score(value: float, level: float) -> str:
     """
     if not math.isfinite(value):
         return NONE if math.isnan(value) else str(value)
-    return f"{value:,.{_decimals(level)}f}"
+    return _rounded(value, _decimals(level))
 
 
 def amount(value: float, level: float) -> str:
@@ -29,12 +29,24 @@ def amount(value: float, level: float) -> str:
     """
     if not math.isfinite(value):
         return NONE if math.isnan(value) else str(value)
-    return f"{value:,.{_decimals(level) + 1}f}"
+    return _rounded(value, _decimals(level) + 1)
 
 
 def _decimals(level: float) -> int:
     magnitude = math.floor(math.log10(abs(level))) if level and math.isfinite(level) else 0
+    if magnitude < -1:
+        return min(_FINEST, 2 - magnitude)
     return min(3, max(0, 3 - magnitude))
+
+
+_FINEST = 6  # decimals
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """Return a number with so many decimals; one that they would make 0 has a digit of its own."""
+    if value and not round(value, decimals):
+        return f"{value:.0e}"
+    return f"{value + 0.0:,.{decimals}f}"  # -0.0 is 0
 
 
 def p_value(p: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.reporting import statistics
-from seqbench.reporting.comparison import Contender, Table
 from seqbench.reporting.statistics import Interval
+from seqbench.reporting.table import UNKNOWN, Contender, Table, by_weight
 
 _THRESHOLDS = 41
 
@@ -22,19 +23,21 @@ class Overview:
 
     A score is normalised so that the task's weakest simple predictor is 0 and the best score that
     any trial of the table has reached is 1. Only complete blocks count: models that have finished
-    every one of these seeds on every one of these tasks.
+    every one of these seeds on every one of these tasks. A task's seeds are those that more than
+    half of its models have finished; of the tasks those are taken that keep most models on most
+    tasks.
 
     Args:
         two_sided: whether predictions on ``next`` tasks see what comes after.
         tables: one for each task.
         seeds: of each table, that all models have finished.
-        iqm: interquartile mean over seeds and tasks, and its 95% interval, by model, the best
-            first.
+        iqm: interquartile mean over seeds and tasks, and its 95% interval (NaN of one seed), by
+            model, the best first.
         thresholds: ``[M]``.
         profiles: share of runs above each threshold ``[M]``, by model.
         improvement: probability that a run of the row is better than one of the column, mean over
             tasks ``[K, K]``, in the order of ``iqm``.
-        left_out: models that are not complete, and why.
+        left_out: models and tasks that are not complete, and why.
     """
 
     two_sided: bool
@@ -52,67 +55,88 @@ class Overview:
         return "future" if self.two_sided else "past"
 
 
-def overviews(tables: Sequence[Table]) -> list[Overview]:
-    """Return what can be said across tasks; nothing with fewer than two tasks or two models.
+def overviews(tables: Sequence[Table]) -> tuple[list[Overview], list[str]]:
+    """Return what can be said across tasks, and what cannot, for a person to read.
 
-    Of each task the table with the most finished trials is taken, the newest of those. Tables of
-    ``next`` tasks that see what comes after stand apart from those that do not.
+    Of each task the current table with the most finished trials is taken, the newest of those.
+    Tables of ``next`` tasks that see what comes after stand apart from those that do not. Two tasks
+    and two models are the least.
     """
-    able = [table for table in tables if _bounds(table) is not None and not table.is_smoke]
-    chosen: dict[bool, dict[str, Table]] = {False: {}, True: {}}
+    current = [
+        table
+        for table in tables
+        if not (table.is_old or table.is_smoke or table.is_lost) and len(_by_model(table)) > 1
+    ]
+    reasons = {table.name: _no_scale(table) for table in current}
+    able = [table for table in current if not reasons[table.name]]
+    notes = [f"Left out across tasks: {name}, {why}." for name, why in reasons.items() if why]
+    if len({table.task for table in current}) < 2:
+        return [], []
     next_tasks = {table.task for table in able if table.two_sided}
+    found = []
     for two_sided in (False, True):
+        chosen: dict[str, Table] = {}
         for table in able:
             if table.two_sided != two_sided and table.task in next_tasks:
                 continue
-            best = chosen[two_sided].get(table.task)
+            best = chosen.get(table.task)
             if best is None or _weight(table) > _weight(best):
-                chosen[two_sided][table.task] = table
-    found = []
-    for two_sided, by_task in chosen.items():
+                chosen[table.task] = table
         if two_sided and not next_tasks:
             continue
-        overview = _overview(list(by_task.values()), two_sided)
+        overview = _overview(list(chosen.values()), two_sided)
         if overview is not None:
             found.append(overview)
-    return found
+    if not found:
+        notes.append(
+            "Nothing can be said across tasks: no two models have finished the same seeds on two "
+            "tasks."
+        )
+    return found, notes
 
 
 def _weight(table: Table) -> tuple[int, float]:
-    return sum(len(item.scored) for item in table.contenders), table.newest
+    return sum(len(item.scores) for item in table.contenders), table.newest
 
 
 def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
-    if len(tables) < 2:
+    contenders = {table.identifier: _by_model(table) for table in tables}
+    blocks = {table.identifier: _block(contenders[table.identifier]) for table in tables}
+    every = dict.fromkeys(model for found in contenders.values() for model in found)
+
+    def missing(model: str, table: Table) -> int:
+        """Return how many seeds of the table's block a model has not finished."""
+        item = contenders[table.identifier].get(model)
+        block = blocks[table.identifier]
+        return len(block - set(item.scored)) if item else len(block) or 1
+
+    chosen, models = _largest_block(tables, {
+        model: [table for table in tables if not missing(model, table)] for model in every
+    })  # fmt: skip
+    if len(chosen) < 2 or len(models) < 2:
         return None
-    by_model = [_by_model(table) for table in tables]
-    every = dict.fromkeys(model for found in by_model for model in found)
-    most = [max((len(item.scored) for item in found.values()), default=0) for found in by_model]
     left_out: dict[str, str] = {}
     for model in every:
-        for table, found, wanted in zip(tables, by_model, most, strict=True):
-            has = len(found[model].scored) if model in found else 0
-            if has < wanted and model not in left_out:
-                left_out[model] = f"{has} of {wanted} seeds on {table.name}"
-    models = [model for model in every if model not in left_out]
-    if len(models) < 2:
-        return None
-    seeds = [
-        sorted(set.intersection(*(set(found[model].scored) for model in models)))
-        for found in by_model
-    ]
-    if not all(seeds):
-        return None
+        for table in chosen:
+            number, wanted = missing(model, table), len(blocks[table.identifier])
+            if number and model not in left_out:
+                left_out[model] = f"{wanted - number} of {wanted} seeds on {table.name}"
+    for table in tables:
+        if table not in chosen:
+            left_out[table.name] = "other models or seeds than the rest"
+    seeds = [sorted(blocks[table.identifier]) for table in chosen]
     scores: dict[str, list[NDArray[np.float64]]] = {model: [] for model in models}
-    for table, found, shared in zip(tables, by_model, seeds, strict=True):
+    for table, shared in zip(chosen, seeds, strict=True):
         normalise = _normaliser(table)
         for model in models:
-            scored = found[model].scored
+            scored = contenders[table.identifier][model].scored
             scores[model].append(np.array([normalise(scored[seed].score) for seed in shared]))
     iqm = {}
     for model, of_tasks in scores.items():
         value = statistics.iqm(np.concatenate(of_tasks))
-        interval = statistics.stratified_interval(of_tasks, statistics.iqm)
+        interval = UNKNOWN
+        if min(map(len, seeds)) > 1:  # one run cannot be drawn otherwise
+            interval = statistics.stratified_interval(of_tasks, statistics.iqm)
         iqm[model] = (value, interval)
     iqm = dict(sorted(iqm.items(), key=lambda item: -item[1][0]))
     lowest = min(float(part.min()) for parts in scores.values() for part in parts)
@@ -129,7 +153,7 @@ def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
                 )
     return Overview(
         two_sided=two_sided,
-        tables=tables,
+        tables=chosen,
         seeds=seeds,
         iqm=iqm,
         thresholds=thresholds,
@@ -142,14 +166,48 @@ def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
     )
 
 
+def _block(found: Mapping[str, Contender]) -> set[int]:
+    """Return the seeds that more than half of a table's models have finished."""
+    finished = Counter(seed for item in found.values() for seed in item.scored)
+    return {seed for seed, number in finished.items() if 2 * number > len(found)}
+
+
+def _largest_block(
+    tables: Sequence[Table], complete: Mapping[str, Sequence[Table]]
+) -> tuple[list[Table], list[str]]:
+    """Return the tables and models with the most pairs of both, each model complete on each table.
+
+    Args:
+        tables: one for each task.
+        complete: on which of them a model has every seed, by model.
+    """
+    best: tuple[list[Table], list[str]] = ([], [])
+    for candidate in [list(tables), *complete.values()]:
+        models = [
+            model for model, has in complete.items() if all(table in has for table in candidate)
+        ]
+        if min(len(candidate), len(models)) > 1:
+            size, before = len(candidate) * len(models), len(best[0]) * len(best[1])
+            if size > before:
+                best = list(candidate), models
+    return best
+
+
 def _by_model(table: Table) -> Mapping[str, Contender]:
-    """Return a table's contenders by model; of a model with several the one with most seeds."""
+    """Return a table's contenders by model; of several, most seeds and fewest changes."""
     found: dict[str, Contender] = {}
-    for item in table.contenders:
-        before = found.get(item.model)
-        if item.scored and (before is None or len(item.scored) > len(before.scored)):
-            found[item.model] = item
+    for item in sorted(table.able, key=by_weight):
+        found.setdefault(item.model, item)
     return found
+
+
+def _no_scale(table: Table) -> str:
+    """Return why scores of a table cannot be normalised; empty if they can."""
+    if table.trivial_baseline is None:
+        return "whose task has no simple predictor"
+    if _bounds(table) is None:
+        return f"where nothing beats the weakest simple predictor, {table.trivial_baseline[0]}"
+    return ""
 
 
 def _bounds(table: Table) -> tuple[float, float] | None:

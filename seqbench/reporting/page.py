@@ -16,6 +16,7 @@ from seqbench.reporting.cells import (
     PAIR_COLUMNS,
     Cell,
     Column,
+    Row,
     badge,
     baseline_rows,
     columns_of,
@@ -29,10 +30,10 @@ from seqbench.reporting.cells import (
     score_cell,
     table_notes,
 )
-from seqbench.reporting.comparison import Table
+from seqbench.reporting.drawing import Picture
 from seqbench.reporting.numbers import quantity
 from seqbench.reporting.overview import Overview
-from seqbench.reporting.pictures import Picture
+from seqbench.reporting.table import Table
 from seqbench.reporting.trials import Trial
 from seqbench.reporting.verdict import overview_verdict, verdict
 
@@ -40,6 +41,8 @@ MOST_ROWS = 1000
 """Trials that the page lists; of more it shows aggregates, and the tables beside it have all."""
 MOST_TABLES = 60
 """Tables that the page shows in full; of others it has the verdicts."""
+MOST_PAIRS = 1000
+"""Pairs of contenders that the page lists, in all of its tables together."""
 PICTURE_BYTES = 800_000
 """What pictures may take of the page, which is to stay below 3 MB."""
 
@@ -76,6 +79,13 @@ class Content:
         finished = sum(trial.status == "FINISHED" for trial in self.trials)
         chosen = f", {self.chosen}" if self.chosen else ""
         return f"{len(self.trials)} trials of {self.store}{chosen}; {finished} finished"
+
+    @property
+    def nothing(self) -> str:
+        """Why no table stands in it."""
+        if self.trials:
+            return "There is no trial to compare: all are candidates of tunings."
+        return "There is no trial to report."
 
 
 _TRIAL_COLUMNS = (
@@ -118,13 +128,22 @@ def page(content: Content) -> str:
     if left_out:
         notes.append(f"{left_out} pictures are left out, so that the page stays small.")
     labels = labels_of(content.tables)
-    sections = [_section(table, pictures.get(table.identifier, [])) for table in full]
+    sections = []
+    room = MOST_PAIRS
+    for table in full:
+        pairs = pair_rows(table)
+        if len(pairs) > room:
+            what = f"{len(pairs):,} pairs of {table.name}"
+            notes.append(f"{what} are left out; `seqbench report --json` has them.")
+            pairs = []
+        room -= len(pairs)
+        sections.append(_section(table, pictures.get(table.identifier, []), pairs))
     return environment.get_template("page.html.jinja").render(
         title="seqbench report",
         css=(here / "page.css").read_text(encoding="utf-8"),
         script=(here / "page.js").read_text(encoding="utf-8"),
         about=f"{content.about}; written {time.strftime('%Y-%m-%d %H:%M')}",
-        nothing="There is no trial to report.",
+        nothing=content.nothing,
         notes=notes,
         verdicts=[
             {
@@ -180,7 +199,8 @@ def _legend(tables: Sequence[Table]) -> list[Column]:
 
 
 FOOTER = (
-    "Differences are paired by seed: models of one seed have seen the same batches. p: exact "
+    "Differences are paired by seed: models of one seed have seen the same data in the same order, "
+    "and the same batches where they share a batch size. p: exact "
     "two-sided sign-flip test, adjusted by Holm's step-down method. Bold: separated from every "
     "other model of its table. Latencies and memory are of the machine that ran the trials, and "
     "compare only within it. How everything is computed: docs/statistics.md of seqbench."
@@ -201,7 +221,7 @@ def labels_of(tables: Sequence[Table]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _section(table: Table, pictures: Sequence[str]) -> dict[str, Any]:
+def _section(table: Table, pictures: Sequence[str], pairs: Sequence[Row]) -> dict[str, Any]:
     unit = f", {table.metric.unit}" if table.metric.unit else ""
     better = "smaller is better" if table.metric.direction == "min" else "larger is better"
     control = f"; control {table.control}" if table.control else ""
@@ -218,7 +238,7 @@ def _section(table: Table, pictures: Sequence[str]) -> dict[str, Any]:
         "baselines": baseline_rows(table),
         "notes": table_notes(table),
         "pair_columns": PAIR_COLUMNS,
-        "pairs": pair_rows(table),
+        "pairs": pairs,
         "cost_columns": COST_COLUMNS,
         "costs": cost_rows(table),
         "pictures": pictures,

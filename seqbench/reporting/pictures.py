@@ -1,120 +1,49 @@
-"""The report's pictures, as SVG: for light and dark, marks beside colours, told in words too."""
+"""The report's pictures: scores, curves, costs, tasks together, tunings; each told in words too."""
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.records import MetricInfo
-from seqbench.reporting.comparison import Contender, Table
+from seqbench.reporting.drawing import (
+    DASHES,
+    INK,
+    PAPER,
+    Look,
+    Picture,
+    draw_picture,
+    legend_height,
+    looks,
+    put_legend,
+)
 from seqbench.reporting.numbers import quantity, score
 from seqbench.reporting.overview import Overview
+from seqbench.reporting.table import Contender, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, which colour-blind readers tell apart; yellow is too pale for a line.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+KINDS = ("scores-", "curves-", "costs-", "means-", "pairs-", "tuning-")
+"""How the names of pictures begin."""
+MOST_DRAWN = 30
+"""Contenders of a table that a picture shows."""
 
-# Colours that stand for a role; the page replaces them by its own, a file by plain ones.
-_INK, _FAINT, _PAPER = "#010203", "#040506", "#070809"
-_ON_PAGE = {_INK: "currentColor", _FAINT: "var(--line)", _PAPER: "var(--paper)"}
-_IN_FILE = {_INK: "#1f2937", _FAINT: "#d1d5db", _PAPER: "#ffffff"}
 _POINTS = 60  # of a learning curve at most
 _COSTS = {
     "parameters": ("parameters", ""),
     "flops_per_step": ("operations per step", ""),
     "step_seconds": ("latency of a step, batch 1", "s"),
 }
-_RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": _INK,
-    "text.parse_math": False,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.facecolor": "none",
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "figure.facecolor": "none",
-    "grid.color": _FAINT,
-    "grid.linewidth": 0.6,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a contender is drawn, the same in every picture of a report."""
-
-    colour: str
-    mark: str
-    dash: Any
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture.
-
-    Args:
-        name: of its file, without a suffix.
-        alternative: what it shows, in words.
-        svg: with colours that stand for roles.
-    """
-
-    name: str
-    alternative: str
-    svg: str
-
-    def on_page(self) -> str:
-        """Return it for a page: it takes the page's colours, and its identifiers are its own."""
-        prefix = f"{self.name}-"
-        svg = re.sub(r'\bid="', f'id="{prefix}', self.svg)
-        svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}", svg)
-        label = html.escape(self.alternative, quote=True)
-        svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-        return _recoloured(svg, _ON_PAGE)
-
-    def in_file(self) -> str:
-        """Return it as the content of a file."""
-        svg = self.svg.replace("<svg ", '<svg style="background: #ffffff" ', 1)
-        return f'<?xml version="1.0" encoding="utf-8"?>\n{_recoloured(svg, _IN_FILE)}\n'
-
-
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """Give each label a colour, a mark and a dash; no two of the first 56 are drawn alike."""
-    return {
-        label: Look(
-            COLOURS[number % len(COLOURS)],
-            MARKS[number % (len(MARKS) - 1)],
-            DASHES[number % len(DASHES)],
-        )
-        for number, label in enumerate(dict.fromkeys(labels))
-    }
 
 
 def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
     """Draw every seed's score, each mean with its 95% interval, and the simple predictors."""
-    able = [item for item in table.contenders if item.scored]
+    able = table.able[:MOST_DRAWN]
     levels = _near(table, able)
 
     def draw(figure: Figure) -> None:
@@ -129,23 +58,24 @@ def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
             if math.isfinite(item.interval.low):
                 axes.plot(item.interval, [row, row], color=look.colour, linewidth=2)
             axes.plot(
-                item.mean, row, look.mark, color=look.colour, markersize=8, markeredgecolor=_PAPER
+                item.mean, row, look.mark, color=look.colour, markersize=8, markeredgecolor=PAPER
             )
         for number, (name, level) in enumerate(levels.items()):
-            axes.axvline(level, color=_INK, linewidth=0.9, linestyle=DASHES[1 + number % 3],
+            axes.axvline(level, color=INK, linewidth=0.9, linestyle=DASHES[1 + number % 3],
                          label=f"{name} {score(level, level)}", zorder=1)  # fmt: skip
         axes.set_yticks(range(len(able)), [item.label for item in reversed(able)])
         axes.set_ylim(-0.6, len(able) - 0.4)
         axes.grid(visible=False, axis="y")
         _label(axes.set_xlabel, table)
         if levels:
-            figure.legend(loc="outside lower left", ncols=3, fontsize=8)
+            put_legend(figure, "")
 
     means = ", ".join(f"{item.label} {score(item.mean, item.mean)}" for item in able)
-    text = f"Scores on {table.name} by seed, with means and 95% intervals: {means}"
+    text = f"Scores on {table.name} by seed, with means and 95% intervals: {means}{_rest(table)}"
     if levels:
         text += f"; simple predictors: {', '.join(levels)}"
-    return _picture(f"scores-{table.identifier}", text, draw, (7.2, 1.3 + 0.34 * len(able)))
+    size = (7.2, 1.0 + 0.34 * len(able) + legend_height(levels))
+    return draw_picture(f"scores-{table.identifier}", text, draw, size)
 
 
 def curves_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
@@ -154,7 +84,7 @@ def curves_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
     None without a curve.
     """
     drawn = []
-    for item in table.contenders:
+    for item in table.able[:MOST_DRAWN]:
         curves = [trial.curve for trial in item.trials if trial.curve and trial.is_scored]
         if curves:
             drawn.append((item, curves))
@@ -189,24 +119,22 @@ def curves_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
             panels[0].set_ylim(min(heights) - margin, max(heights) + margin)
         for axes in panels:
             axes.set_xlim(left=0)
-        figure.legend(loc="outside lower left", ncols=4, fontsize=8)
+        put_legend(figure, _rest(table))
 
-    names = ", ".join(item.label for item, _ in drawn)
+    labels = [item.label for item, _ in drawn]
+    names = ", ".join(labels) + _rest(table)
     text = (
         f"Learning curves on {table.name}: {monitor.name} on validation by optimiser steps and by "
         f"seconds, mean over seeds, band from the lowest to the highest seed: {names}"
     )
-    return _picture(f"curves-{table.identifier}", text, draw, (7.2, 3.2))
+    size = (7.2, 2.9 + legend_height(labels))
+    return draw_picture(f"curves-{table.identifier}", text, draw, size)
 
 
 def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
     """Draw quality against cost, with the Pareto front: what nothing beats in both."""
-    able = [item for item in table.contenders if item.scored]
-    costs = [
-        name
-        for name in _COSTS
-        if sum(math.isfinite(item.cost(name)) and item.cost(name) > 0 for item in able) > 1
-    ]
+    able = table.able[:MOST_DRAWN]
+    costs = [name for name in _COSTS if len(_with_cost(able, name)) > 1]
     if not costs:
         return None
 
@@ -214,10 +142,10 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, costs, strict=True):
             title, unit = _COSTS[name]
-            points = [(item, item.cost(name)) for item in able if item.cost(name) > 0]
+            points = [(item, item.cost(name)) for item in _with_cost(able, name)]
             front = pareto([(cost, table.sign * item.mean) for item, cost in points])
             corners = sorted((points[at][1], points[at][0].mean) for at in front)
-            axes.step(*zip(*corners, strict=True), where="post", color=_INK, linewidth=0.9,
+            axes.step(*zip(*corners, strict=True), where="post", color=INK, linewidth=0.9,
                       linestyle=DASHES[2], zorder=1)  # fmt: skip
             for item, cost in points:
                 look = style[item.label]
@@ -233,15 +161,16 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
                 axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
             axes.tick_params(axis="x", labelsize=8)
         _label(panels[0].set_ylabel, table)
-        figure.legend(loc="outside lower left", ncols=4, fontsize=8)
+        put_legend(figure, _rest(table))
 
     text = f"Score on {table.name} against {', '.join(_COSTS[name][0] for name in costs)}."
     for name in costs:
-        points = [item for item in able if item.cost(name) > 0]
+        points = _with_cost(able, name)
         front = pareto([(item.cost(name), table.sign * item.mean) for item in points])
         names = ", ".join(points[at].label for at in front)
         text += f" Nothing beats in both score and {_COSTS[name][0]}: {names}."
-    return _picture(f"costs-{table.identifier}", text, draw, (7.2, 3.0))
+    size = (7.2, 2.7 + legend_height(item.label for item in able))
+    return draw_picture(f"costs-{table.identifier}", text, draw, size)
 
 
 def overview_pictures(overview: Overview, style: Mapping[str, Look]) -> list[Picture]:
@@ -274,7 +203,7 @@ def overview_pictures(overview: Overview, style: Mapping[str, Look]) -> list[Pic
         f"intervals ({means}), and for each score the share of runs above it"
     )
     size = (7.2, 1.6 + 0.3 * max(5, len(models)))
-    found = [_picture(f"means-{overview.identifier}", text, draw_means, size)]
+    found = [draw_picture(f"means-{overview.identifier}", text, draw_means, size)]
 
     def draw_pairs(figure: Figure) -> None:
         axes = figure.subplots()
@@ -300,7 +229,7 @@ def overview_pictures(overview: Overview, style: Mapping[str, Look]) -> list[Pic
             if i < j
         )
         size = (2.4 + 0.62 * len(models), 1.9 + 0.42 * len(models))
-        found.append(_picture(f"pairs-{overview.identifier}", text, draw_pairs, size))
+        found.append(draw_picture(f"pairs-{overview.identifier}", text, draw_pairs, size))
     return found
 
 
@@ -331,13 +260,13 @@ def budget_picture(
         axes.set_xlabel("candidates tried")
         axes.set_ylabel(f"best validation {monitor.name}{unit}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside lower left", ncols=4, fontsize=8)
+        put_legend(figure, "")
 
     ends = ", ".join(
         f"{model} {score(mean[-1], mean[-1])}" for model, (mean, _, _) in curves.items()
     )
     text = f"Best {monitor.name} on validation of {task} to be expected by candidates tried: {ends}"
-    return _picture(name, text, draw, (7.2, 3.0))
+    return draw_picture(name, text, draw, (7.2, 3.0))
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -356,6 +285,11 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
+def _with_cost(items: Sequence[Contender], name: str) -> list[Contender]:
+    """Return the contenders that have a cost which an axis can show."""
+    return [item for item in items if 1e-15 < item.cost(name) < 1e30]
+
+
 def _near(table: Table, able: Sequence[Contender]) -> dict[str, float]:
     """Return the simple predictors whose scores fit beside the contenders', five at most."""
     values = [value for item in able for value in item.scores]
@@ -372,9 +306,9 @@ def _on_grid(
     places: Sequence[NDArray[np.float32]], values: Sequence[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return curves at common places ``[G]``, ``[seeds, G]``; NaN after a curve's end."""
-    end = max((float(np.nanmax(place)) for place in places if np.isfinite(place).any()), default=1)
+    finite = np.concatenate([place[np.isfinite(place)] for place in places])
+    start, end = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     longest = max(len(place) for place in places)
-    start = min((float(place[0]) for place in places if math.isfinite(place[0])), default=0.0)
     grid = np.linspace(start, end, min(_POINTS, max(2, longest)))
     rows = []
     for place, value in zip(places, values, strict=True):
@@ -396,36 +330,13 @@ def _quietly(
     return found
 
 
+def _rest(table: Table) -> str:
+    """Return how many contenders a picture leaves out, in words; empty if none."""
+    left = len(table.able) - MOST_DRAWN
+    return f" and {left} more, which are not drawn" if left > 0 else ""
+
+
 def _label(put: Callable[..., object], table: Table) -> None:
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     better = "smaller" if table.metric.direction == "min" else "larger"
     put(f"test {table.metric.name}{unit}, {better} is better")
-
-
-def _picture(
-    name: str, alternative: str, draw: Callable[[Figure], None], size: tuple[float, float]
-) -> Picture:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg ") :].rstrip()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', _short, svg)
-    return Picture(name, alternative, re.sub(r"\s*\n\s*", "\n", svg))
-
-
-def _short(attribute: re.Match[str]) -> str:
-    """Return an attribute with two decimals for each number, which no eye can tell."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
-
-
-def _recoloured(svg: str, colours: Mapping[str, str]) -> str:
-    for role, colour in colours.items():
-        svg = svg.replace(role, colour)
-    return svg

@@ -19,7 +19,7 @@ from seqbench.reporting.cells import (
     rows_of,
     table_notes,
 )
-from seqbench.reporting.comparison import Contender, Difference, Table
+from seqbench.reporting.table import Contender, Difference, Table
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200

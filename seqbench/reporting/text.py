@@ -1,6 +1,13 @@
-"""Numbers as a person reads them. Standard library only."""
+"""Numbers and names as a person reads them. Standard library only."""
 
 from __future__ import annotations
+
+import re
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of a link or of a file's name."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")[:60]
 
 
 def duration(seconds: float) -> str:

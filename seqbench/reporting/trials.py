@@ -21,6 +21,7 @@ from seqbench.records import MetricInfo
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
 from seqbench.tracking.store import PARTS
+from seqbench.tracking.trials import mapping_in
 
 Config = Mapping[str, Any]
 Defaults = Mapping[tuple[str, str], Mapping[str, object]]
@@ -28,6 +29,8 @@ Defaults = Mapping[tuple[str, str], Mapping[str, object]]
 
 BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
 """Of a recipe, what all contenders must share: how long training may take, on how much."""
+LARGEST = 1e150
+"""A score from which on no mean and no variance is finite; it counts as infinite."""
 _NEUTRAL = ("seed", "trainer.progress", "task.name", "model.name")
 _DIGITS = 8
 
@@ -79,6 +82,7 @@ class Trial:
         origin: versions, hashes and the data's fingerprint, by name.
         parent: run of its sweep.
         candidate: whether it is a candidate of a tuning, which is not compared.
+        is_smoke: whether it was trained on a part of the data, which makes no result.
         gap: what of it cannot be read.
     """
 
@@ -109,6 +113,7 @@ class Trial:
     origin: Mapping[str, str]
     parent: str
     candidate: bool
+    is_smoke: bool
     gap: str
 
     @property
@@ -118,13 +123,8 @@ class Trial:
 
     @property
     def is_scored(self) -> bool:
-        """Whether it has finished with a number."""
-        return self.status == "FINISHED" and math.isfinite(self.score)
-
-    @property
-    def is_smoke(self) -> bool:
-        """Whether it was trained on a part of the data, which makes no result."""
-        return self.config.get("recipe.max_examples") is not None
+        """Whether it has finished with a number that can be reckoned with."""
+        return self.status == "FINISHED" and abs(self.score) < LARGEST
 
 
 def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[Trial]:
@@ -157,11 +157,13 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
     environment = {str(key): str(value) for key, value in record.environment.items()}
     shared = {key: value for key, value in config.items() if is_shared(key)}
     own = {key: value for key, value in config.items() if not is_shared(key)}
+    if not config:  # what it was nobody knows, so it is like no other
+        own = {"run": item.run_id}
     protocol = [record.task, shared, {**parts, "model": ""}]
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason
-    if item.status == "FINISHED" and not math.isfinite(score):
+    if item.status == "FINISHED" and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
     for cost in ("parameters", "epochs", "steps", "steps_per_second", "seconds"):
@@ -193,7 +195,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
         baselines={key: scores.get(name, math.nan) for key, scores in record.baselines.items()},
         costs=costs,
         unit=record.unit,
-        replicates=np.array(record.replicates, dtype=np.float32),
+        replicates=_small(record.replicates),
         curve=_curve(record.history, f"valid/{record.monitor.name}", record.steps),
         backend=record.backend,
         tuning=record.tuning,
@@ -202,6 +204,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
         origin=once(parts),
         parent=item.parent,
         candidate=in_tuning and not record.tuning,
+        is_smoke=(config.get("recipe.max_examples") or record.max_examples) is not None,
         gap=item.gap,
     )
 
@@ -226,11 +229,8 @@ def is_shared(key: str) -> bool:
 
 
 def _parts(tags: Mapping[str, str]) -> dict[str, str]:
-    try:
-        parts = json.loads(tags.get(PARTS, "{}"))
-    except ValueError:
-        parts = {}
-    found = {str(key): str(value) for key, value in dict(parts).items() if key != "source"}
+    parts = mapping_in(tags.get(PARTS, ""))
+    found = {str(key): str(value) for key, value in parts.items() if key != "source"}
     for tag in ("data", "task_version", "task_origin", "model_origin"):
         found[tag] = tags.get(f"seqbench.{tag}", "")
     return found
@@ -251,20 +251,27 @@ def _curve(history: Any, key: str, steps: int) -> Curve | None:
         if not longest:
             return None
         values, seconds = (
-            np.array(
+            _small(
                 [
                     [epoch.get(name, math.nan) for epoch in fold]
                     + [fold[-1].get(name, math.nan)] * (longest - len(fold))
                     for fold in folds.values()
-                ],
-                dtype=np.float32,
+                ]
             ).mean(axis=0)
             for name in (key, "seconds")
         )
-    except (AttributeError, TypeError, ValueError):  # a damaged record
+    except (AttributeError, OverflowError, TypeError, ValueError):  # a damaged record
         return None
     each = steps / max(1, sum(map(len, folds.values())))
     return Curve(values, each * np.arange(1, longest + 1, dtype=np.float32), seconds)
+
+
+def _small(values: object) -> NDArray[np.float32]:
+    """Return numbers with half the bytes; what is too large for them is infinite, then unknown."""
+    with np.errstate(over="ignore"):
+        found = np.array(values, dtype=np.float32)
+    found[~np.isfinite(found)] = np.nan
+    return found
 
 
 def by_pair(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from seqbench.reporting.pictures import Picture, budget_picture
+from seqbench.reporting.drawing import Picture
+from seqbench.reporting.pictures import budget_picture
+from seqbench.reporting.text import slug
 from seqbench.reporting.trials import Trial
 from seqbench.reporting.tuning import expected_best
 
@@ -36,9 +38,8 @@ def tuning_pictures(trials: Sequence[Trial]) -> list[tuple[str, Picture]]:
         curves = {
             model: expected_best(values, monitor.direction) for model, values in scores.items()
         }
-        pictures.append(
-            (f"Tuning of {task}", budget_picture(f"tuning-{parent[:8]}", task, monitor, curves))
-        )
+        name = f"tuning-{parent[:8]}-{slug(task)}"
+        pictures.append((f"Tuning of {task}", budget_picture(name, task, monitor, curves)))
     return pictures
 
 

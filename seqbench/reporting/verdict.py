@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
-from seqbench.reporting.comparison import ALPHA, Contender, Table
 from seqbench.reporting.numbers import amount, p_value, score
 from seqbench.reporting.overview import Overview
+from seqbench.reporting.statistics import FEW
+from seqbench.reporting.table import ALPHA, Contender, Difference, Table
+
+_MOST_NAMED = 12  # labels in a sentence
 
 
 def verdict(table: Table) -> str:
     """Return what a reader in a hurry should take away of a table."""
-    able = [item for item in table.contenders if item.scored]
+    able = table.able
     if not able:
         failed = len(table.trials)
         return f"Nothing can be said of {table.name}: none of its {failed} trials has a score."
+    if table.is_lost:
+        return (
+            f"Nothing can be said of {table.name}: what its {len(table.trials)} trials were "
+            "cannot be read any more."
+        )
     if len(able) == 1:
         sentences = [_alone(table, able[0])]
+    elif not table.is_paired:
+        sentences = [f"{listed(able)} share no seeds on {table.name}: they cannot be compared."]
+    elif table.is_exploratory:
+        sentences = [_exploratory(table, able)]
+    elif table.is_large:
+        sentences = [_against_control(table, able)]
     else:
-        sentences = [_leaders(table, able), _losers(table, able)]
+        sentences = _ranked(table, able)
     sentences.append(_baseline(table, able))
     if table.is_smoke:
         sentences.append("Trained on a part of the data: a smoke run, no result.")
@@ -35,120 +50,194 @@ def _alone(table: Table, item: Contender) -> str:
     )
 
 
-def _leaders(table: Table, able: Sequence[Contender]) -> str:
-    """Say who is best, or who cannot be told apart."""
-    best, second = able[0], able[1]
+def _exploratory(table: Table, able: Sequence[Contender]) -> str:
+    """Name the best mean, and how many seeds would be needed to say more."""
+    first = score(able[0].mean, able[0].mean)
+    best = [item for item in able if score(item.mean, able[0].mean) == first]
+    if best[1:]:
+        text = f"On {table.name} {listed(best)} have the best mean, {first}"
+    else:
+        second = able[1]
+        text = (
+            f"On {table.name} {best[0].label} has the best mean, {first} against "
+            f"{second.label}'s {score(second.mean, able[0].mean)}"
+        )
+    smallest = min(pair.smallest_p for pair in table.pairs.values())
+    needed = table.seeds_needed
+    return (
+        f"{text}, which is exploratory: {seeds(table.seeds)} cannot tell {len(able)} models apart, "
+        f"{needed} can (unadjusted p could not fall below {p_value(smallest)})."
+    )
+
+
+def _against_control(table: Table, able: Sequence[Contender]) -> str:
+    """Say who differs from the control, where that is all that was tested."""
+    control = next(item for item in able if item.label == table.control)
+    better = [item for item in able if table.beats(item, control)]
+    worse = sum(table.beats(control, item) for item in able)
+    text = (
+        f"{len(able)} contenders are too many to compare every pair on {table.name}: each is "
+        f"compared with {control.label} alone. {len(better)} of them are better than it"
+    )
+    if better:
+        text += f" (the best mean has {better[0].label}, {score(better[0].mean, better[0].mean)})"
+    text += f", {worse} are worse (adjusted p ≤ {ALPHA})"
+    rest = len(able) - 1 - len(better) - worse
+    return f"{text}; {rest} cannot be told apart from it."
+
+
+def _ranked(table: Table, able: Sequence[Contender]) -> list[str]:
+    """Say who is best, or who cannot be told apart, and who is worse."""
     leaders = [item for item in able if item.rank[0] == 1]
-    if table.is_exploratory:
-        return (
-            f"On {table.name} {best.label} has the best mean, "
-            f"{score(best.mean, best.mean)} against {second.label}'s "
-            f"{score(second.mean, best.mean)}, which is exploratory: {seeds(table.seeds)} cannot "
-            f"tell {len(able)} models apart, {table.seeds_needed} can (unadjusted p could not fall "
-            f"below {p_value(_smallest(table))})."
-        )
-    if len(leaders) == 1:
-        pair = table.pair(best.label, second.label)
+    if not leaders:
+        why = "on the seeds that two have finished, each is worse than another one"
+        return [
+            f"No model is unbeaten on {table.name}: {why}. Seeds that all have finished tell more."
+        ]
+    others = [item for item in able if item not in leaders]
+    if leaders[1:]:
+        return [_tied(table, leaders), *_losers(table, leaders, others)]
+    best = leaders[0]
+    beaten = [item for item in others if table.beats(best, item)]
+    if len(beaten) == len(others):
+        return [_best(table, best, others)]
+    open_ = [item for item in others if item not in beaten]
+    told = [item for item in open_ if table.pair(best.label, item.label) is not None]
+    unshared = [item for item in open_ if item not in told]
+    parts = [f"it is better than {listed(beaten)} (adjusted p ≤ {ALPHA})"] if beaten else []
+    parts += [f"{listed(told)} cannot be told apart from it"] if told else []
+    parts += [f"it shares no seeds with {listed(unshared)}"] if unshared else []
+    return [f"No model is better than {best.label} on {table.name}: {', '.join(parts)}."]
+
+
+def _best(table: Table, best: Contender, others: Sequence[Contender]) -> str:
+    """Say by how much the best is better than the one that comes closest to it."""
+    pairs = [(item, table.pairs[best.label, item.label]) for item in others]
+    second, pair = min(pairs, key=lambda found: abs(found[1].mean))
+    low, high = pair.interval
+    ends = (-high, -low) if table.sign > 0 else (low, high)
+    matters = ", a difference too small to matter" if pair.equivalent else ""
+    holds = ", which holds 0" if ends[0] <= 0 <= ends[1] else ""
+    return (
+        f"{best.label} is best on {table.name}, better than {second.label} by "
+        f"{amount(abs(pair.mean), best.mean)} (95% interval {amount(ends[0], best.mean)} to "
+        f"{amount(ends[1], best.mean)}{holds}; adjusted p = {p_value(pair.p_holm)}, "
+        f"{seeds(pair.seeds)}){matters}."
+    )
+
+
+def _tied(table: Table, leaders: Sequence[Contender]) -> str:
+    pairs: list[Difference] = []
+    unshared: list[str] = []
+    for one, other in itertools.combinations(leaders, 2):
+        pair = table.pair(one.label, other.label)
         if pair is None:
-            return f"{best.label} is best on {table.name}."
-        low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
-        return (
-            f"{best.label} is best on {table.name}, better than {second.label} by "
-            f"{amount(abs(pair.mean), best.mean)} (95% interval {amount(low, best.mean)} to "
-            f"{amount(high, best.mean)}; adjusted p = {p_value(pair.p_holm)}, "
-            f"{seeds(pair.seeds)}){_matters(pair.equivalent)}."
-        )
-    pairs = [
-        pair
-        for number, one in enumerate(leaders)
-        for other in leaders[number + 1 :]
-        if (pair := table.pair(one.label, other.label)) is not None
-    ]
+            unshared.append(f"{one.label} and {other.label}")
+        else:
+            pairs.append(pair)
     values = [pair.p_holm for pair in pairs if math.isfinite(pair.p_holm)]
     if not values:
         return f"{listed(leaders)} share no seeds on {table.name}: they cannot be compared."
     which = "p" if len(pairs) == 1 else "smallest p"
-    number = min(pair.seeds for pair in pairs)
+    numbers = [pair.seeds for pair in pairs]
+    few = min(numbers)
+    shared = seeds(few) if few == max(numbers) else f"{few} to {seeds(max(numbers))}"
     text = (
         f"{listed(leaders)} cannot be told apart on {table.name} "
-        f"({which} = {p_value(min(values))}, {seeds(number)})"
+        f"({which} = {p_value(min(values))}, {shared})"
     )
+    if unshared:
+        return f"{text}; {_cut(unshared, '; ')} share no seeds."
     if all(pair.equivalent for pair in pairs):
-        text += f"; their differences are too small to matter (within {_region(table)})"
+        text += f"; their differences are too small to matter (within ±{pairs[0].practical:.3g})"
     return f"{text}."
 
 
-def _losers(table: Table, able: Sequence[Contender]) -> str:
-    """Say who is worse than all leaders."""
-    if table.is_exploratory:
-        return ""
-    leaders = [item for item in able if item.rank[0] == 1]
+def _losers(table: Table, leaders: Sequence[Contender], others: Sequence[Contender]) -> list[str]:
+    """Say who is worse than all leaders, than some, or only than one that does not lead."""
     worse: list[Contender] = []
-    between: list[Contender] = []
-    for item in able:
-        if item in leaders:
-            continue
-        pairs = [table.pair(item.label, leader.label) for leader in leaders]
-        beaten = all(pair is not None and pair.is_real for pair in pairs)
-        (worse if beaten else between).append(item)
-    parts = []
-    if worse and len(leaders) > 1:
-        verb = "is" if len(worse) == 1 else "are"
-        whom = "both" if len(leaders) == 2 else "all of them"
-        parts.append(f"{listed(worse)} {verb} worse than {whom} (adjusted p ≤ {ALPHA}).")
-    if between:
-        verb = "is" if len(between) == 1 else "are"
-        parts.append(f"{listed(between)} {verb} worse than some of them.")
-    return " ".join(parts)
+    partly: list[Contender] = []
+    besides: list[Contender] = []
+    for item in others:
+        number = sum(table.beats(leader, item) for leader in leaders)
+        kind = worse if number == len(leaders) else partly if number else besides
+        kind.append(item)
+    whom = "both" if len(leaders) == 2 else "all of them"
+    some = "one of them" if len(leaders) == 2 else "some of them"
+    parts = [
+        (worse, f"worse than {whom} (adjusted p ≤ {ALPHA})"),
+        (partly, f"worse than {some}"),
+        (besides, "worse than another model, and cannot be told apart from them"),
+    ]
+    return [f"{listed(items)} {_are(items)} {text}." for items, text in parts if items]
 
 
 def _baseline(table: Table, able: Sequence[Contender]) -> str:
-    """Say which contenders do not beat the best simple predictor."""
+    """Say which contenders beat the best simple predictor: those whose whole interval does."""
     if table.best_baseline is None:
         return ""
     name, level = table.best_baseline
-    behind = [item for item in able if table.sign * (item.mean - level) >= 0]
     said = f"the best simple predictor, {name} ({score(level, level)})"
-    if not behind:
-        return f"{'It beats' if len(able) == 1 else 'All beat'} {said}."
-    if len(behind) == len(able):
-        nobody = {1: "It does not beat", 2: "Neither beats"}.get(len(able), "None beats")
-        return f"{nobody} {said}."
-    return f"{listed(behind)} {'does' if len(behind) == 1 else 'do'} not beat {said}."
+    clauses: list[tuple[list[Contender], str, str]] = [
+        ([], "beats", "beat"),
+        ([], "cannot be told from", "cannot be told from"),
+        ([], "is worse than", "are worse than"),
+        ([], "has a better mean than", "have better means than"),
+        ([], "has no better mean than", "have no better means than"),
+    ]
+    for item in able:
+        if len(item.scores) < FEW:  # too few to say more than what their mean is
+            kind = 3 if table.sign * (item.mean - level) < 0 else 4
+        else:
+            far, near = sorted(table.sign * (end - level) for end in item.interval)
+            kind = 0 if near < 0 else 2 if far > 0 else 1
+        clauses[kind][0].append(item)
+    found = [
+        (items, one if len(items) == 1 else several) for items, one, several in clauses if items
+    ]
+    if len(found) == 1:
+        ((items, verb),) = found
+        if verb.startswith("cannot"):
+            who = {1: "It", 2: "Neither"}.get(len(items), "None")
+            verb = verb if len(items) == 1 else verb.replace("cannot", "can")
+        else:
+            who = {1: "It", 2: "Both"}.get(len(items), "All")
+        return f"{who} {verb} {said}."
+    texts = [f"{listed(items)} {verb}" for items, verb in found]
+    return f"{texts[0]} {said}; " + "; ".join(f"{text} it" for text in texts[1:]) + "."
 
 
-def _matters(equivalent: bool | None) -> str:
-    return ", a difference too small to matter" if equivalent else ""
-
-
-def _region(table: Table) -> str:
-    region = next(pair.practical for pair in table.pairs.values() if pair.practical is not None)
-    return f"±{region:.3g}"
-
-
-def _smallest(table: Table) -> float:
-    return min((pair.smallest_p for pair in table.pairs.values()), default=1.0)
+def _are(items: Sequence[Contender]) -> str:
+    return "is" if len(items) == 1 else "are"
 
 
 def listed(items: Sequence[Contender]) -> str:
-    """Return labels as a list in words."""
+    """Return labels as a list in words; of many the first ones, and how many more."""
     return joined([item.label for item in items])
 
 
 def joined(names: Sequence[str]) -> str:
-    """Return names as a list in words."""
+    """Return names as a list in words; of many the first ones, and how many more."""
+    if len(names) > _MOST_NAMED:
+        names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _cut(names: Sequence[str], between: str) -> str:
+    left = len(names) - _MOST_NAMED
+    return between.join([*names[:_MOST_NAMED], *([f"{left} more pairs"] if left > 0 else [])])
 
 
 def overview_verdict(overview: Overview) -> str:
     """Return what an overview says: who leads, and whose intervals overlap with the leader's."""
     models = list(overview.iqm)
     best, (value, interval) = models[0], overview.iqm[models[0]]
+    text = f"{best} has the highest interquartile mean, {value:.3f}"
+    few = min(map(len, overview.seeds))
+    if few < FEW:
+        return f"{text}, which is exploratory: {seeds(few)} of a task can say no more."
     near = [name for name in models[1:] if overview.iqm[name][1].high >= interval.low]
-    text = (
-        f"{best} has the highest interquartile mean, {value:.3f} "
-        f"(95% interval {interval.low:.3f} to {interval.high:.3f})"
-    )
+    text += f" (95% interval {interval.low:.3f} to {interval.high:.3f})"
     if near:
         what = "interval of {} overlaps" if len(near) == 1 else "intervals of {} overlap"
         return f"{text}; the {what.format(joined(near))} with it."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seqbench.errors import Refused
-from seqbench.records import MetricInfo, TrialRecord
+from seqbench.records import TrialRecord
 from seqbench.settings import TrackingSettings
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
@@ -18,7 +19,7 @@ from seqbench.tracking.spool import RECORD
 from seqbench.tracking.store import CONFIGURATION, MONITOR, PARENT, PRIMARY
 from seqbench.tracking.stored import RunFiles
 from seqbench.tracking.tracked import CONFIG
-from seqbench.tracking.trials import RawRun, raw_runs, status_of
+from seqbench.tracking.trials import RawRun, metric_in, raw_runs, status_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -88,22 +89,21 @@ def _logged(run: RawRun, files: RunFiles) -> LoggedTrial:
     record = None
     if status != "RUNNING":
         try:
-            record = TrialRecord.from_json(files.path(RECORD).read_text(encoding="utf-8"))
-            _check(record)
-        except (Refused, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-            record = None
+            record = TrialRecord.from_json(_text(files.path(RECORD)))
+        except (Refused, OSError, ValueError, TypeError, AttributeError) as error:
             if status == "FINISHED":  # one that was killed had no time to write it
                 gaps.append(f"{RECORD}: {first_line(error)}")
     config: Any = {}
     try:
-        config = json.loads(files.path(CONFIG).read_text(encoding="utf-8"))
-    except (Refused, OSError, ValueError) as error:
+        config = json.loads(_text(files.path(CONFIG)))
+    except (Refused, OSError, ValueError, RecursionError) as error:
         gaps.append(f"{CONFIG}: {first_line(error)}")
     if not _is_config(config):
         gaps.append(f"{CONFIG} is no configuration")
         config = {}
     if record is None:
         record = _from_tags(run, status, reason)
+        record.tuning = str(config.get("tracking", {}).get("tuning") or "")
     elif record.status != status:  # said by another process, which saw it die
         record.status, record.reason = cast(Any, status), reason
     return LoggedTrial(
@@ -119,46 +119,45 @@ def _logged(run: RawRun, files: RunFiles) -> LoggedTrial:
     )
 
 
-def _check(record: TrialRecord) -> None:
-    """Refuse a record whose fields are not of their types, which would fail much later.
-
-    Raises:
-        TypeError: one is not.
-    """
-    normal = TrialRecord("", "", "", 0)
-    for field in fields(record):
-        value, usual = getattr(record, field.name), getattr(normal, field.name)
-        wanted = (int, type(None)) if usual is None else type(usual)
-        if not isinstance(value, (int, float) if wanted is float else wanted):
-            raise TypeError(f"its {field.name} is {value!r}")
-    numbers = [
-        *record.metrics.items(),
-        *record.costs.items(),
-        *(item for scores in record.baselines.values() for item in scores.items()),
-        *(("replicates", value) for value in record.replicates),
-    ]
-    for name, value in numbers:
-        if not isinstance(value, int | float):
-            raise TypeError(f"its {name} is {value!r}")
+def _text(path: Path) -> str:
+    """Return a file's text, in which a half of a surrogate pair, no character, is replaced."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "\\ud" in text.lower():
+        whole = json.dumps(json.loads(text), ensure_ascii=False)
+        text = whole.encode("utf-8", "replace").decode("utf-8")
+    return text
 
 
 def _is_config(config: Any) -> bool:
-    sections: Iterable[str] = ("task", "model", "recipe", "trainer")
+    sections = ("task", "model", "recipe", "trainer", "tracking")
     return isinstance(config, dict) and all(
-        isinstance(config.get(section, {}), dict) for section in sections
+        isinstance(config.get(section, {}), dict) and _is_shallow(config.get(section), _DEEPEST)
+        for section in sections
+    )
+
+
+_DEEPEST = 20
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return not isinstance(value, list) or (
+        depth > 0 and all(_is_shallow(item, depth - 1) for item in value)
     )
 
 
 def _from_tags(run: RawRun, status: str, reason: str) -> TrialRecord:
     """Return what tags and metrics alone tell of a run."""
     tags, metrics = run.tags, dict(run.metrics)
-    seed = tags.get("seqbench.seed", "0")
+    seed = tags.get("seqbench.seed", "")
+    parameters = metrics.get("cost/parameters", 0.0)
     seconds = (run.end - run.start) / 1000 if run.end else math.nan
     record = TrialRecord(
         key=tags.get("seqbench.key", ""),
         task=tags.get("seqbench.task", "?"),
         model=tags.get("seqbench.model", "?"),
-        seed=int(seed) if seed.isdigit() else 0,
+        seed=int(seed) if seed.isascii() and seed.isdigit() and len(seed) < 19 else 0,
         status=cast(Any, status),
         reason=reason,
         context=tags.get("seqbench.context", ""),
@@ -167,11 +166,12 @@ def _from_tags(run: RawRun, status: str, reason: str) -> TrialRecord:
             for name, value in metrics.items()
             if name.startswith(("test/", "best/valid/"))
         },
-        parameters=int(metrics.get("cost/parameters", 0)),
+        parameters=int(parameters) if math.isfinite(parameters) else 0,
         seconds=metrics.get("cost/seconds", seconds),
         epochs=run.epochs,
     )
     for tag, field in ((PRIMARY, "primary"), (MONITOR, "monitor")):
-        if tag in tags:
-            setattr(record, field, MetricInfo(**json.loads(tags[tag])))
+        metric = metric_in(tags.get(tag, ""))
+        if metric is not None:
+            setattr(record, field, metric)
     return record

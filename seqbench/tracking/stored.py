@@ -44,9 +44,11 @@ class RunFiles:
         self._run_id = run_id
         self._folder = _local_folder(artifact_uri)
         self._downloads: Path | None = None
-        if self._folder is not None and not self._folder.is_dir() and address.artifacts is not None:
-            # MLflow keeps absolute paths: the store was moved, together with its files.
-            self._folder = address.artifacts / self._run_id / "artifacts"
+        if self._folder is not None and address.artifacts is not None:
+            # MLflow keeps absolute paths, but the store may have been moved or copied since.
+            beside = address.artifacts / self._run_id / "artifacts"
+            if beside.is_dir() or not self._folder.is_dir():
+                self._folder = beside
 
     def path(self, name: str) -> Path:
         """Return a file of the run; downloads live as long as this object.
@@ -122,7 +124,7 @@ def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:
 def _parsed(run_id: str, path: Path, parse: Callable[[str], _T]) -> _T:
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(
             f"run {run_id[:SHORT]}: its file {path} is damaged: {first_line(error)}"
         ) from error

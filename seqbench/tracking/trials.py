@@ -186,9 +186,9 @@ def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[RawRun]:
             RawRun(
                 info.run_id,
                 info.status,
-                start,
+                start or 0,
                 end,
-                info.artifact_uri,
+                info.artifact_uri or "",
                 run.data.tags,
                 metrics,
                 epochs,
@@ -248,9 +248,9 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
         RawRun(
             run_id,
             status,
-            start,
+            start or 0,
             end,
-            uri,
+            uri or "",
             tags[run_id],
             metrics.get(run_id, {}),
             epochs.get(run_id, 0),
@@ -259,18 +259,39 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     ]
 
 
+def mapping_in(text: str) -> dict[str, Any]:
+    """Return the mapping that a tag holds as JSON; empty where it holds none."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def metric_in(text: str) -> MetricInfo | None:
+    """Return the metric that a tag holds as JSON; None where it holds none."""
+    try:
+        return MetricInfo.of(mapping_in(text))
+    except (TypeError, ValueError):
+        return None
+
+
 def _sweep(run: RawRun) -> StoredSweep:
-    began = float(run.tags.get(BEGAN, run.start / 1000))
+    try:
+        began = float(run.tags.get(BEGAN, ""))
+    except ValueError:
+        began = run.start / 1000
     status, _ = status_of(run)
-    return StoredSweep(run.run_id, status, json.loads(run.tags[SWEEP]), began)
+    return StoredSweep(run.run_id, status, mapping_in(run.tags[SWEEP]), began)
 
 
 def status_of(run: RawRun) -> tuple[str, str]:
     """Return how a run stands, and why."""
     status, reason = run.tags.get(STATUS, run.status), run.tags.get("seqbench.reason", "")
     if status == "RUNNING" and run.tags.get("seqbench.host") == processes.host():
-        pid = int(run.tags.get("seqbench.pid", "0"))
-        if processes.is_gone(pid, run.tags.get("seqbench.process_started", "")):
+        pid = run.tags.get("seqbench.pid", "")
+        number = int(pid) if pid.isascii() and pid.isdigit() else 0
+        if processes.is_gone(number, run.tags.get("seqbench.process_started", "")):
             return "KILLED", f"process {pid} ended without saying so"
     return status, reason
 
@@ -278,8 +299,8 @@ def status_of(run: RawRun) -> tuple[str, str]:
 def _trial(run: RawRun) -> StoredTrial:
     tags, metrics = run.tags, run.metrics
     status, reason = status_of(run)
-    metric = MetricInfo(**json.loads(tags[PRIMARY])) if PRIMARY in tags else None
-    monitor = f"best/valid/{json.loads(tags[MONITOR])['name']}" if MONITOR in tags else ""
+    metric = metric_in(tags.get(PRIMARY, ""))
+    monitor = metric_in(tags.get(MONITOR, ""))
     end = run.end or 1000 * time.time()
     return StoredTrial(
         run_id=run.run_id,
@@ -288,11 +309,11 @@ def _trial(run: RawRun) -> StoredTrial:
         model=tags.get("seqbench.model", ""),
         seed=tags.get("seqbench.seed", ""),
         configuration=tags[CONFIGURATION],
-        parts=json.loads(tags.get(PARTS, "{}")),
+        parts=mapping_in(tags.get(PARTS, "")),
         reason=reason,
         seconds=(end - run.start) / 1000,
         metric=metric,
         score=metrics.get(f"test/{metric.name}", math.nan) if metric else math.nan,
-        monitor=metrics.get(monitor, math.nan),
+        monitor=metrics.get(f"best/valid/{monitor.name}", math.nan) if monitor else math.nan,
         epochs=run.epochs,
     )

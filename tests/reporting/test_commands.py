@@ -89,6 +89,7 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["report", "control=bilstm"],
             "no trial of control=bilstm (did you mean 'lstm'?)",
         ),
+        (["report", "protocol=a,"], "seqbench report: protocol=a, lacks a value"),
         (["report", "practical=none"], "practical=none: a positive number in the metric's unit"),
         (["report", "practical=-1%"], "practical=-1%: a positive number in the metric's unit"),
         (["report", "contrl=lstm"], "seqbench report: unknown word 'contrl=lstm' (did you mean"),
@@ -125,6 +126,51 @@ def test_a_store_without_trials(
     assert "run some first: seqbench -m task=music model=lstm,gru" in capsys.readouterr().err
 
 
+def test_an_empty_store_does_not_replace_a_report(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped address finds nothing; the report of yesterday stays."""
+    assert 0 == main(["report"])
+    page = folder / "seqbench-report" / "report.html"
+    before = page.read_bytes()
+    capsys.readouterr()
+    assert 2 == main(["report", "tracking.uri=elsewhere"])
+    assert "seqbench-report/report.html stays as it is" in capsys.readouterr().err
+    assert before == page.read_bytes()
+
+
+def test_pictures_of_an_earlier_report_go(folder: Path) -> None:
+    """Those that a report draws; what somebody else put there stays."""
+    pictures = folder / "seqbench-report" / "pictures"
+    assert 0 == main(["report"])
+    drawn = {path.name for path in pictures.iterdir()}
+    for name in ("scores-speech.svg", "mine.svg"):
+        (pictures / name).write_text("<svg/>")
+    assert 0 == main(["report"])
+    assert drawn | {"mine.svg"} == {path.name for path in pictures.iterdir()}
+
+
+def test_two_variants_of_one_model_do_not_compare_two(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of which the other one was never finished."""
+    assert 0 == main([*WORDS, "model=lstm", "recipe.lr=0.1"])
+    capsys.readouterr()
+    assert 2 == main(["compare", "lstm", "gru"])
+    assert "lstm and gru have no finished trials of one protocol" in capsys.readouterr().err
+
+
+def test_a_copied_store_is_read_by_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Though the files of the original, whose absolute paths MLflow keeps, are still there."""
+    for record in (folder / "seqbench-runs" / "artifacts").glob("*/artifacts/record.json"):
+        found = json.loads(record.read_text(encoding="utf-8"))
+        found["metrics"]["test/nll"] = 4.25
+        record.write_text(json.dumps(found), encoding="utf-8")
+    assert 0 == main(["report", "--json", "model=lstm"])
+    (table,) = json.loads(capsys.readouterr().out)
+    assert [4.25, 4.25] == table["contenders"][0]["scores"]
+
+
 def test_damaged_and_deleted_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A deleted run is gone; one whose files are gone or cut short is told from the database."""
     database = folder / "seqbench-runs" / "mlflow.db"
@@ -158,6 +204,20 @@ def test_damaged_and_deleted_runs(folder: Path, capsys: pytest.CaptureFixture[st
     assert any("cannot be read in full" in note for table in tables for note in table["notes"])
 
 
+def test_a_trial_whose_costs_cannot_be_measured_has_its_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plugin that breaks when it is counted was trained all the same."""
+
+    def broken(*_: object) -> dict[str, float]:
+        raise RuntimeError("it cannot be counted")
+
+    monkeypatch.setattr("seqbench.training.costs.measure_costs", broken)
+    assert 0 == main([*WORDS, "model=rnn", "seed=7"])
+    assert "seqbench: no costs: RuntimeError: it cannot be counted" in capsys.readouterr().err
+    assert 0 == main(["report"])
+
+
 def test_repro_agrees_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And says which scores differ where they do."""
     with closing(sqlite3.connect(folder / "seqbench-runs" / "mlflow.db")) as connection:
@@ -177,3 +237,7 @@ def test_repro_agrees_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert "1 of " in out
     assert "test/nll: " in out
+    found["history"] = [{"valid/nll": "low"}]
+    record.write_text(json.dumps(found), encoding="utf-8")
+    assert 2 == main(["repro", run[:8]])  # before it trains
+    assert "record.json is damaged: its valid/nll is 'low'" in capsys.readouterr().err

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqbench.records import MetricInfo
-from seqbench.reporting.comparison import Practical, Table, compare
-from seqbench.reporting.overview import overviews
+from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.page import table_notes
 from seqbench.reporting.pictures import pareto
+from seqbench.reporting.table import Table
 from seqbench.reporting.trials import make_trials
-from seqbench.reporting.verdict import overview_verdict, verdict
+from seqbench.reporting.verdict import verdict
 from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
@@ -63,17 +62,6 @@ def test_what_cannot_be_separated_shares_ranks(family: Family) -> None:
     assert {"a": (1, 1), "b": (2, 3), "c": (2, 3), "d": (4, 4)} == {
         item.label: item.rank for item in table.contenders
     }
-    text = verdict(table)
-    assert text.startswith("a is best on music, better than ")
-    assert text.endswith("All beat the best simple predictor, logistic_regression (9.400).")
-
-
-def test_verdict_of_leaders_that_cannot_be_told_apart(family: Family) -> None:
-    table = only(family(gru=8.5, lstm=8.5005, rnn=9.5, nfg=9.6))
-    text = verdict(table)
-    assert "lstm and gru cannot be told apart on music (p = " in text
-    assert "10 seeds). rnn and nfg are worse than both (adjusted p ≤ 0.05)." in text
-    assert "rnn and nfg do not beat the best simple predictor, logistic_regression (9.400)" in text
 
 
 @pytest.mark.parametrize(
@@ -227,53 +215,6 @@ def test_units_of_the_test_data(logged: Make) -> None:
     assert (-0.1, -0.1) == pytest.approx(table.pairs["gru", "lstm"].units, abs=1e-5)
     runs[0].record.replicates = []
     assert only(runs).contenders[1].units is None
-
-
-def test_where_larger_is_better(family: Family) -> None:
-    runs = family(lstm=0.6, gru=0.7)
-    for run in runs:
-        run.record.primary = MetricInfo("nll", "max")
-        run.record.baselines = {"chance": {"nll": 0.1}, "strong": {"nll": 0.65}}
-    table = only(runs)
-    assert "gru is best on music" in verdict(table)
-    assert "lstm does not beat the best simple predictor, strong (0.650)." in verdict(table)
-    assert ("chance", 0.1) == table.trivial_baseline
-
-
-def test_scores_across_tasks_are_normalised(family: Family) -> None:
-    """The weakest simple predictor is 0 and the best run is 1, whatever the metric."""
-    runs = [*family(lstm=8.5, gru=8.4), *family(task="speech", lstm=5.0, gru=7.0)]
-    (found,) = overviews(tables_of(runs))
-    assert {"lstm", "gru"} == set(found.iqm)
-    best = {
-        table.task: min(min(item.scores) for item in table.contenders) for table in found.tables
-    }
-    scores = [
-        (11.3 - score) / (11.3 - best[table.task])
-        for table in found.tables
-        for item in table.contenders
-        if item.label == "gru"
-        for score in item.scores
-    ]
-    assert stats.trim_mean(scores, 0.25) == pytest.approx(found.iqm["gru"][0])
-    assert "has the highest interquartile mean" in overview_verdict(found)
-    assert (found.improvement + found.improvement.T == 1).all()
-
-
-def test_incomplete_models_are_left_out_across_tasks(family: Family) -> None:
-    runs = [
-        *family(lstm=8.5, gru=8.4, rnn=9.0, nfg=9.1),
-        *family(task="speech", lstm=5.0, gru=7.0),
-        *family(task="speech", seeds=range(4), rnn=6.0),
-    ]
-    (found,) = overviews(tables_of(runs))
-    assert {"lstm", "gru"} == set(found.iqm)
-    assert {"nfg": "0 of 10 seeds on speech", "rnn": "4 of 10 seeds on speech"} == found.left_out
-
-
-def test_one_task_or_one_model_has_no_overview(family: Family) -> None:
-    assert [] == overviews(tables_of(family(lstm=8.5, gru=8.4)))
-    assert [] == overviews(tables_of([*family(lstm=8.5), *family(task="speech", lstm=5.0)]))
 
 
 def test_pareto_front() -> None:

@@ -235,6 +235,7 @@ def test_latex_is_balanced(report: Path) -> None:
     assert text.count(r"\begin{") == text.count(r"\end{") == 4
     bold = [line for line in text.splitlines() if r"\textbf" in line]
     assert ["gru", "lstm"] == [line.split(" &")[0] for line in bold]
+    assert text.isascii() or set("ünïcødé雪") >= {letter for letter in text if not letter.isascii()}
     plain = re.sub(r"\\[{}]", "", text)
     assert plain.count("{") == plain.count("}")
 
@@ -259,6 +260,76 @@ def test_more_rows_than_a_page_holds(tmp_path: Path, family: Family) -> None:
     assert len(html) < 3e6
 
 
+@pytest.mark.filterwarnings("error")
+def test_more_contenders_than_a_page_compares(tmp_path: Path, logged: Make) -> None:
+    """Each is compared with the control; pictures have the best, and no warning is written."""
+    runs = [
+        logged("gru", seed, 8 + at / 50 + seed / 100, config={"recipe": {"lr": at}})
+        for at in range(150)
+        for seed in range(2)
+    ]
+    runs += [
+        logged("lstm", seed, 8.0, config={"recipe": {"lr": at}}, status="FAILED", metrics={},
+               reason=f"failure {at}")
+        for at in range(40)
+        for seed in range(1)
+    ]  # fmt: skip
+    write_report(tmp_path, selection(runs), "")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(html) < 1.5e6
+    assert "Of more than 40 contenders each is compared with the control alone." in html
+    assert "20 more lines of failures; results.csv has the reason of each trial." in html
+    assert "120 more, which are not drawn" in html
+
+
+def test_more_pairs_than_a_page_lists(tmp_path: Path, logged: Make) -> None:
+    runs = [
+        logged("gru", 0, 8 + at / 50, task=task, config={"recipe": {"lr": at}})
+        for task in ("music", "speech")
+        for at in range(40)
+    ]
+    write_report(tmp_path, selection(runs), "")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "780 pairs of speech are left out; `seqbench report --json` has them." in html
+    assert 1 == html.count("<summary>Every pair")
+
+
+def test_a_tuning_of_two_tasks(tmp_path: Path, logged: Make) -> None:
+    """A picture for each; and candidates alone are no table."""
+    runs = [
+        logged("gru", 0, 8 + at, task=task, parent="tuning", config={"recipe": {"lr": at}})
+        for task in ("music", "health/pbc")
+        for at in range(4)
+    ]
+    write_report(tmp_path, selection(runs), "")
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert {"tuning-tuning-music.svg", "tuning-tuning-health-pbc.svg"} == names
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "There is no trial to compare: all are candidates of tunings." in html
+    identifiers = re.findall(r' id="([^"]*)"', html)
+    assert len(identifiers) == len(set(identifiers))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_reason(tmp_path: Path, logged: Make) -> None:
+    """Too large to reckon with, or to draw: a correct page and no warning."""
+
+    def history(*values: float) -> list[dict[str, float]]:
+        return [{"valid/nll": value, "seconds": abs(value)} for value in values]
+
+    runs = [
+        logged("lstm", 0, 1e300, history=history(math.inf, -math.inf, 1.0)),
+        logged("lstm", 1, history=history(math.nan, math.nan), replicates=[1e300, 8.0]),
+        logged("gru", 0, -1e300, history=history(1e300, 2.0)),
+        logged("gru", 1, costs={"step_seconds": 1e-300, "flops_per_step": 1e300}),
+        logged("rnn", 1, -0.0, costs={"step_seconds": math.inf, "flops_per_step": -3.0}),
+    ]
+    write_report(tmp_path, selection(runs), "")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "lstm, seed 0: FINISHED: its score is 1e+300" in html
+    assert "gru, seed 0: FINISHED: its score is -1e+300" in html
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_next_to_nothing(tmp_path: Path, logged: Make, number: int) -> None:
     """No trial, one trial, one that failed: a correct page."""
@@ -267,7 +338,7 @@ def test_next_to_nothing(tmp_path: Path, logged: Make, number: int) -> None:
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     expected = (
         "There is no trial to report.",
-        "lstm alone was run on music: nll 8.500 (1 seed). It beats the best simple predictor",
+        "lstm alone was run on music: nll 8.500 (1 seed). It has a better mean than the best ",
         "Nothing can be said of music: none of its 1 trials has a score.",
     )
     assert expected[number] in html
