@@ -54,7 +54,7 @@ def _entries(package: str, kind: str) -> list[Entry]:
             found.append(replace(variants[default.group(1)], name=path.stem))
         else:
             target = f"{package}.{path.stem}:{name or path.stem}"
-            found.append(Entry(path.stem, target, _requires(text)))
+            found.append(Entry(path.stem, target, requires_of(text)))
         found += variants.values()
     return found
 
@@ -67,11 +67,12 @@ def _variants(folder: Path, package: str, kind: str) -> dict[str, Entry]:
         if any((known / f"{path.stem}.yaml").is_file() for known in configurations):
             text = path.read_text(encoding="utf-8", errors="replace")
             target = f"{package}.{path.stem}:{class_named_like(path.stem, text) or path.stem}"
-            found[path.stem] = Entry(f"{folder.name}/{path.stem}", target, _requires(text))
+            found[path.stem] = Entry(f"{folder.name}/{path.stem}", target, requires_of(text))
     return found
 
 
-def _requires(text: str) -> tuple[str, ...]:
+def requires_of(text: str) -> tuple[str, ...]:
+    """Return the modules that a file needs beyond seqbench's own dependencies."""
     match = re.search(r"^ *requires *(?:: *[^=\n]+)?= *(\([^)]*\)|\[[^]]*\])", text, re.MULTILINE)
     try:
         return tuple(ast.literal_eval(match.group(1))) if match else ()

@@ -15,12 +15,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from seqbench import __version__
+from seqbench.commands import SUBCOMMANDS
 from seqbench.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -38,105 +38,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _PLUGIN = "+plugin="
+_NO_PLUGINS = "--no-plugins"
 _AGAIN = 0.05  # seconds until an interrupt that was lost in a finaliser is repeated
 
-
-@dataclass(frozen=True)
-class Subcommand:
-    """A first word that is not an override.
-
-    Args:
-        module: in ``seqbench.commands``, with a function ``command(args) -> exit code``.
-        usage: its arguments.
-        summary: what it does.
-    """
-
-    module: str
-    usage: str
-    summary: str
-
-
-SUBCOMMANDS = {
-    "list": Subcommand(
-        "listing",
-        "[tasks|models]",
-        "List models and tasks: name, what it is, origin, and whether it can be used here.",
-    ),
-    "describe": Subcommand(
-        "describe",
-        "model=NAME | task=NAME [picture=FILE]",
-        "Describe a model or task: equations, citation, parameters, data, metrics, baselines; or "
-        "draw an example of a task's data.",
-    ),
-    "prepare": Subcommand(
-        "prepare",
-        "task=NAME [task.PARAMETER=VALUE ...]",
-        "Fetch, check and cache a task's data, so that trials work offline.",
-    ),
-    "evaluate": Subcommand(
-        "evaluate",
-        "run=ID [task.source=PATH] [tracking.uri=URI]",
-        "Score the model of a finished run again, on its own test data or on yours.",
-    ),
-    "sample": Subcommand(
-        "sample",
-        "run=ID [piece=0] [given=16] [steps=64] [seed=0] [temperature=1] [out=STEM] "
-        "[tracking.uri=URI]",
-        "Continue a piece of the test split with a trained model of context=past: MIDI and a "
-        "picture.",
-    ),
-    "plan": Subcommand(
-        "plan",
-        "[-m] key=value,value ...",
-        "Say what a sweep has finished, what it would run, and how long that may take.",
-    ),
-    "status": Subcommand(
-        "status",
-        "[tracking.uri=URI] [tracking.experiment=NAME] [key=value,value ...]",
-        "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
-        "and why.",
-    ),
-    "tune": Subcommand(
-        "tune",
-        "trials=N model=NAME,NAME [task=NAME] [key=value ...] [key=interval(a,b) ...] "
-        "[tune.seeds=0,1] [tune.final_seeds=100,101,102] [hydra/launcher=local]",
-        "Tune each model with the same number of candidates, on validation; then train its best "
-        "on fresh seeds.",
-    ),
-    "report": Subcommand(
-        "report",
-        "[task=NAME] [model=NAME] [sweep=RUN|latest] [protocol=HASH] [--control lstm] "
-        "[practical=0.05|1%] [out=FOLDER] [--json] [tracking.uri=URI]",
-        "Say which differences between finished trials are real and what they cost: a page, "
-        "Markdown, LaTeX, CSV and Parquet.",
-    ),
-    "compare": Subcommand(
-        "compare",
-        "MODEL MODEL [...] [task=NAME] [sweep=RUN|latest] [protocol=HASH] [practical=0.05|1%] "
-        "[--json] [tracking.uri=URI]",
-        "Compare models by their finished trials, each with the first one, here in the terminal.",
-    ),
-    "repro": Subcommand(
-        "repro",
-        "RUN [tracking.uri=URI]",
-        "Train a finished run's trial again, and say whether the bits agree.",
-    ),
-    "sync": Subcommand(
-        "sync",
-        "[tracking.uri=URI]",
-        "Deliver what a tracking store did not take when it failed: it waits in seqbench-runs/.",
-    ),
-    "doctor": Subcommand(
-        "doctor",
-        "",
-        "Check versions, devices, data, plugins and tracking: each is ok, or says what to do.",
-    ),
-    "ui": Subcommand(
-        "ui",
-        "[port=5000] [tracking.uri=URI]",
-        "Browse the runs in MLflow's own page, on this machine only.",
-    ),
-}
 
 _USAGE = """\
 usage: seqbench [key=value ...]     run a trial, for example: seqbench task=music model=bilstm
@@ -318,10 +222,14 @@ def _trial(cfg: DictConfig) -> None:
 
 
 def _take_plugin_files(args: list[str]) -> list[str]:
-    """Register the files given as ``+plugin=PATH`` and return the other words."""
+    """Register the files given as ``+plugin=PATH``, mind ``--no-plugins``; return other words."""
     kept = []
     for word in args:
-        if word.startswith(_PLUGIN):
+        if word == _NO_PLUGINS:
+            from seqbench.registry import disable_plugins
+
+            disable_plugins()
+        elif word.startswith(_PLUGIN):
             from seqbench.registry import add_plugin_file
 
             add_plugin_file(word.removeprefix(_PLUGIN))

@@ -26,7 +26,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seqbench import searchpath, source, values
 from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
-from seqbench.registry import CONFIGS, KINDS, Kind, registry
+from seqbench.registration import KINDS, Kind
+from seqbench.registry import CONFIGS, left_out, registry
 from seqbench.settings import (
     Limits,
     Match,
@@ -231,7 +232,7 @@ class _Search:
                 if not text:
                     raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
                 if text not in known:
-                    raise unknown(group, text, known)
+                    raise Refused(f"{unknown(group, text, known)}{left_out()}")
 
     def _known(self, group: str) -> list[str]:
         """Return a group's options, those of its subgroups as ``subgroup/option``."""

@@ -18,10 +18,11 @@ hookimpl = pluggy.HookimplMarker("seqbench")
 
 @dataclass(frozen=True)
 class Entry:
-    """One model or task that a plugin offers.
+    """One model, task, metric or callback that a plugin offers.
 
     Args:
-        name: what the user selects: ``model=<name>`` or ``task=<name>``.
+        name: what the user selects: ``model=<name>`` or ``task=<name>``; or by what scores and
+            records name a metric or a callback.
         target: where the class is, ``"package.module:Class"``; imported only when it is used.
         requires: top-level modules that the class needs beyond seqbench's own dependencies.
     """
@@ -39,6 +40,23 @@ def seqbench_models() -> list[Entry]:  # type: ignore[empty-body]
 @hookspec
 def seqbench_tasks() -> list[Entry]:  # type: ignore[empty-body]
     """Return the tasks that this plugin offers; each target subclasses ``seqbench.api.Task``."""
+
+
+@hookspec
+def seqbench_metrics() -> list[Entry]:  # type: ignore[empty-body]
+    """Return further metrics, of every trial; each target subclasses ``seqbench.api.TaskMetrics``.
+
+    Models and baselines are scored by them too, as ``test/<name>/<metric>``.
+    """
+
+
+@hookspec
+def seqbench_callbacks() -> list[Entry]:  # type: ignore[empty-body]
+    """Return callbacks of every training; each target subclasses ``lightning.pytorch.Callback``.
+
+    It is made without arguments, anew for each fold. As it may change what is trained, its code is
+    a part of the trial's identity.
+    """
 
 
 @hookspec

@@ -29,8 +29,8 @@ class Identity:
     Args:
         configuration: hash of task, model, their parameters, recipe, trainer and seed.
         parts: version or hash of what else decides the result, by name: ``task``, ``model``,
-            ``harness``, ``protocol``, ``seqbench``, ``torch``, ``lightning``, and ``source``, the
-            user's own data.
+            ``harness``, ``protocol``, ``seqbench``, ``torch``, ``lightning``; ``callbacks``, where
+            plugins have any; and ``source``, the user's own data.
     """
 
     configuration: str
@@ -62,6 +62,9 @@ def identity(settings: Settings) -> Identity:
         "torch": _version("torch"),
         "lightning": _version("lightning"),
     }
+    callbacks = {item.name: item.code_hash for item in registry().all("callback")}
+    if callbacks:
+        parts["callbacks"] = _digest(callbacks)
     if source is not None:
         parts["source"] = _digest(list(_files(Path(str(source)).expanduser())))
     return Identity(_digest(settings.deciding()), parts)

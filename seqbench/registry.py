@@ -8,129 +8,46 @@ name: selecting that name is refused, other names work.
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
 import os
-import re
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
 
 import pluggy
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
-from seqbench import builtin, codehash, hookspecs, source
+from seqbench import __version__, builtin, hookspecs, source
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.hookspecs import Entry
-from seqbench.modules import find_spec, package_folders
-
-Kind = Literal["model", "task"]
-KINDS: tuple[Kind, Kind] = ("model", "task")
+from seqbench.modules import package_folders
+from seqbench.registration import (
+    BASES,
+    BUILT_IN,
+    EXTRAS,
+    HOOK_OF,
+    KINDS,
+    Kind,
+    Registration,
+    fault_of,
+    import_module,
+    one_line,
+    unreadable,
+)
 
 HOOKS = "seqbench"
 """Entry-point group of modules with hooks."""
 CONFIGS = "seqbench.conf"
 """Entry-point group of packages with configurations; also the package of our own."""
 
-BUILT_IN = "built-in"
 PLUGIN_FILES = "SEQBENCH_PLUGIN_FILES"
 """Environment variable: files given as ``+plugin=PATH``, one a line; worker processes read it."""
 DISABLED = "SEQBENCH_DISABLE_PLUGINS"
 """Environment variable: entry-point or distribution names that are left out, comma-separated."""
-
-_BASES = {"model": "seqbench.api.model.Model", "task": "seqbench.api.task.Task"}
-_HOOK_OF = {"model": "seqbench_models", "task": "seqbench_tasks"}
-_NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z0-9_]+)?")
-_TARGET = re.compile(r"[\w.]+:\w+")
-
-
-@dataclass(frozen=True)
-class Registration:
-    """A model or task that can be selected by name.
-
-    Args:
-        kind: ``model`` or ``task``.
-        name: what the user selects.
-        target: ``module:Class`` or ``path/to/file.py:Class``.
-        origin: ``built-in``, a distribution and its version, or a file.
-        requires: top-level modules it needs beyond seqbench's own dependencies.
-    """
-
-    kind: Kind
-    name: str
-    target: str
-    origin: str
-    requires: tuple[str, ...] = ()
-
-    def source(self) -> source.ClassSource:
-        """Return what the class's source says, without importing it.
-
-        Raises:
-            Refused: there is no such source.
-        """
-        try:
-            return source.read_class(self.target)
-        except Exception as error:
-            raise _unreadable(error) from error
-
-    @property
-    def code_hash(self) -> str:
-        """The hash of its code, see :mod:`seqbench.codehash`.
-
-        Raises:
-            Refused: there is no such source.
-        """
-        return codehash.code_hash(self.target)
-
-    def unusable(self) -> str | None:
-        """Return why it cannot be used here, in one line, or None if nothing speaks against it."""
-        try:
-            return self._fault()
-        except Exception as error:
-            return str(_unreadable(error))
-
-    def _fault(self) -> str | None:
-        missing = [name for name in self.requires if find_spec(name) is None]
-        if missing:
-            return f"needs {', '.join(missing)}, which is not installed"
-        found = self.source()
-        name = found.node.name
-        if _BASES[self.kind] not in found.ancestors:
-            return f"class {name} does not subclass seqbench.api.{self.kind.capitalize()}"
-        if found.misplaced:
-            names = ", ".join(found.misplaced)
-            return f"constructor parameters must be keyword-only (after *): {names}"
-        if "name" in (parameter.name for parameter in found.parameters):
-            return f"constructor parameter 'name' needs another name: {self.kind}.name is taken"
-        return None
-
-    def load(self) -> type[Any]:
-        """Import the class.
-
-        Raises:
-            Refused: it cannot be imported, or is not a class of its kind; names the plugin.
-        """
-        reason = self.unusable()
-        if reason is not None:
-            raise Refused(f"{self.kind} '{self.name}' ({self.origin}) cannot be used: {reason}")
-        module_name, _, class_name = self.target.rpartition(":")
-        try:
-            loaded = getattr(_import(module_name), class_name)
-        except (Exception, SystemExit) as error:
-            raise Refused(
-                f"{self.kind} '{self.name}' ({self.origin}) cannot be imported: {_one_line(error)}"
-            ) from error
-        missing = sorted(getattr(loaded, "__abstractmethods__", ()))
-        if missing:
-            raise Refused(
-                f"{self.kind} '{self.name}' ({self.origin}) cannot be used: "
-                f"{class_name} does not implement {', '.join(missing)}"
-            )
-        assert isinstance(loaded, type)
-        return loaded
+ALL = "*"
+"""In :data:`DISABLED`: every plugin that is installed."""
 
 
 class Registry:
@@ -148,7 +65,7 @@ class Registry:
             self._register_entry_point(point)
         for path in plugin_files():
             self._register_file(path)
-        for kind in KINDS:
+        for kind in (*KINDS, *EXTRAS):
             self._ask(kind)
         for point in installed(CONFIGS):
             if not package_folders(point.value):
@@ -177,7 +94,7 @@ class Registry:
             raise Refused(
                 f"{kind} '{name}' is offered by {origins}; leave one out with {DISABLED}=<plugin>"
             )
-        refusal = unknown(kind, name, self.names(kind))
+        refusal = Refused(f"{unknown(kind, name, self.names(kind))}{left_out()}")
         if self.problems:
             raise Refused(f"{refusal}; not loaded: {'; '.join(self.problems)}")
         raise refusal
@@ -194,14 +111,18 @@ class Registry:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception as error:
                 origin = self._origins[implementation.plugin_name]
-                sys.stderr.write(f"seqbench: {hook} of {origin} failed: {_one_line(error)}\n")
+                sys.stderr.write(f"seqbench: {hook} of {origin} failed: {one_line(error)}\n")
 
     def _register_entry_point(self, point: EntryPoint) -> None:
         origin = _origin(point)
+        fault = _outside_range(point)
+        if fault:
+            self._problem(point.name, origin, fault)
+            return
         try:
             plugin = point.load()
         except (Exception, SystemExit) as error:
-            self._problem(point.name, origin, f"import failed: {_one_line(error)}")
+            self._problem(point.name, origin, f"import failed: {one_line(error)}")
             return
         self._register(plugin, point.name, origin)
 
@@ -212,9 +133,9 @@ class Registry:
             self._add(_file_registration(module))
             return
         try:
-            plugin = _import(path)
+            plugin = import_module(path)
         except (Exception, SystemExit) as error:
-            raise Refused(f"+plugin={path} cannot be imported: {_one_line(error)}") from error
+            raise Refused(f"+plugin={path} cannot be imported: {one_line(error)}") from error
         self._register(plugin, path, path)
 
     def _register(self, plugin: object, name: str, origin: str) -> None:
@@ -229,7 +150,7 @@ class Registry:
         except pluggy.PluginValidationError as error:
             if self._manager.is_registered(plugin):  # pluggy before 1.7 keeps it half registered
                 self._manager.unregister(plugin)
-            self._problem(name, origin, _one_line(error))
+            self._problem(name, origin, one_line(error))
             return
         for caller in self._manager.get_hookcallers(plugin) or []:
             if caller.spec is None:
@@ -239,18 +160,18 @@ class Registry:
 
     def _ask(self, kind: Kind) -> None:
         """Collect what every plugin offers of a kind."""
-        for implementation in getattr(self._manager.hook, _HOOK_OF[kind]).get_hookimpls():
+        for implementation in getattr(self._manager.hook, HOOK_OF[kind]).get_hookimpls():
             plugin = implementation.plugin_name
             origin = self._origins[plugin]
             try:
                 offered = list(implementation.function())
             except (Exception, SystemExit) as error:
-                self._problem(plugin, origin, f"{_HOOK_OF[kind]} failed: {_one_line(error)}")
+                self._problem(plugin, origin, f"{HOOK_OF[kind]} failed: {one_line(error)}")
                 continue
             for entry in offered:
-                fault = _fault(entry)
+                fault = fault_of(entry)
                 if fault:
-                    self._problem(plugin, origin, f"{_HOOK_OF[kind]} returned {fault}")
+                    self._problem(plugin, origin, f"{HOOK_OF[kind]} returned {fault}")
                 else:
                     requires = tuple(entry.requires)
                     self._add(Registration(kind, entry.name, entry.target, origin, requires))
@@ -341,10 +262,11 @@ def _file_registration(module: source.ModuleSource) -> Registration:
     try:
         ancestors = source.read_class(target).ancestors
     except Exception as error:
-        raise Refused(f"+plugin={module.path}: {_unreadable(error)}") from error
+        raise Refused(f"+plugin={module.path}: {unreadable(error)}") from error
     for kind in KINDS:
-        if _BASES[kind] in ancestors:
-            return Registration(kind, module.path.stem, target, str(module.path))
+        if BASES[kind] in ancestors:
+            requires = builtin.requires_of(module.text)
+            return Registration(kind, module.path.stem, target, str(module.path), requires)
     raise Refused(
         f"+plugin={module.path}: {name} subclasses neither seqbench.api.Model nor seqbench.api.Task"
     )
@@ -354,7 +276,7 @@ def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registrat
     found = []
     for kind in KINDS:
         for node in module.tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == _HOOK_OF[kind]:
+            if isinstance(node, ast.FunctionDef) and node.name == HOOK_OF[kind]:
                 returned = node.body[-1]
                 if not isinstance(returned, ast.Return) or returned.value is None:
                     continue
@@ -366,14 +288,28 @@ def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registrat
                 found += [
                     Registration(kind, entry.name, entry.target, origin, tuple(entry.requires))
                     for entry in entries
-                    if not _fault(entry)
+                    if not fault_of(entry)
                 ]
     return found
+
+
+def disable_plugins() -> None:
+    """Leave out every installed plugin, here and in worker processes started from here."""
+    os.environ[DISABLED] = ALL
+    registry.cache_clear()
+
+
+def left_out() -> str:
+    """Return, to end a refusal with, that plugins are left out; empty where none is."""
+    names = os.environ.get(DISABLED, "")
+    return f"; {DISABLED}={names} leaves plugins out" if names else ""
 
 
 def installed(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, those that :data:`DISABLED` names left out."""
     disabled = {name.strip() for name in os.environ.get(DISABLED, "").split(",")}
+    if ALL in disabled:
+        return []
     found = []
     for point in entry_points(group=group):
         names = {point.name, point.dist.name if point.dist else point.name}
@@ -386,26 +322,25 @@ def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
-def _import(module: str) -> ModuleType:
-    """Import a dotted module, or a file under a name of its own."""
-    if not module.endswith(".py"):
-        return importlib.import_module(module)
-    path = Path(module)
-    name = f"seqbench_plugin_file_{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
-        return loaded
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    created = importlib.util.module_from_spec(spec)
-    sys.modules[name] = created
-    try:
-        spec.loader.exec_module(created)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return created
+def _outside_range(point: EntryPoint) -> str:
+    """Return why a plugin is not made for this version of seqbench; empty if it is.
+
+    The range is what its distribution's metadata says of the dependency on seqbench.
+    """
+    for text in (point.dist.requires if point.dist else None) or ():
+        try:
+            requirement = Requirement(text)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        except (InvalidRequirement, UndefinedEnvironmentName):
+            continue
+        if canonicalize_name(requirement.name) != "seqbench" or not applies:
+            continue
+        if not requirement.specifier.contains(__version__, prereleases=True):
+            return (
+                f"it is made for seqbench{requirement.specifier}, and this is {__version__}: "
+                "another version of one of them is needed"
+            )
+    return ""
 
 
 def _has_hooks(module: source.ModuleSource) -> bool:
@@ -413,27 +348,3 @@ def _has_hooks(module: source.ModuleSource) -> bool:
         isinstance(node, ast.FunctionDef) and node.name.startswith("seqbench_")
         for node in module.tree.body
     )
-
-
-def _fault(entry: object) -> str:
-    """Return what is wrong with something that a hook returned, or an empty string."""
-    if not isinstance(entry, Entry):
-        return f"{entry!r}, which is not a seqbench.hookspecs.Entry"
-    if not isinstance(entry.name, str) or not _NAME.fullmatch(entry.name):
-        return f"the name {entry.name!r}; a name is lower-case letters, digits and _"
-    if not isinstance(entry.target, str) or not _TARGET.fullmatch(entry.target):
-        return f"the target {entry.target!r} of '{entry.name}'; a target is 'package.module:Class'"
-    needed = entry.requires
-    if not isinstance(needed, list | tuple) or not all(isinstance(n, str) and n for n in needed):
-        return f"requires={needed!r} of '{entry.name}'; it is a tuple of module names"
-    return ""
-
-
-def _unreadable(error: Exception) -> Refused:
-    """Return what stops a plugin's source from being read, whatever it is, in one line."""
-    return error if isinstance(error, Refused) else Refused(f"cannot be read: {_one_line(error)}")
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

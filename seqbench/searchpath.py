@@ -9,9 +9,12 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
 
+from seqbench.errors import Refused
 from seqbench.modules import package_folders
-from seqbench.registry import CONFIGS, KINDS, Registration, installed, readable, registry
+from seqbench.registration import KINDS, Registration
+from seqbench.registry import CONFIGS, installed, readable, registry
 
 _own_folders: list[Path] = []
 """The user's own folders of configurations (``--config-dir``)."""
@@ -66,9 +69,30 @@ def enable(import_plugins: bool = True) -> None:
             node = from_signature(item)
         except Exception:  # broken code: selecting it is refused in `settings`, with the reason
             node = {"name": item.name}
+        node |= _beside(item)
         variant_of, _, name = item.name.rpartition("/")
         group = f"{item.kind}/{variant_of}" if variant_of else item.kind
         ConfigStore.instance().store(group=group, name=name, node=node, provider=item.origin)
+
+
+def _beside(item: Registration) -> dict[str, Any]:
+    """Return the configuration that lies beside a file given as ``+plugin=``: it wins.
+
+    Raises:
+        Refused: it is no YAML mapping.
+    """
+    file = Path(item.origin).with_suffix(".yaml")
+    if not item.origin.endswith(".py") or file.stem != item.name or not file.is_file():
+        return {}
+    try:
+        found = OmegaConf.load(file)
+    except Exception as error:  # the file's faults, and those of the YAML in it
+        raise Refused(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, DictConfig):
+        raise Refused(f"{file} holds no mapping of keys to values")
+    node = OmegaConf.to_container(found)
+    assert isinstance(node, dict)
+    return {**{str(key): value for key, value in node.items()}, "name": item.name}
 
 
 def from_signature(item: Registration) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from seqbench.codehash import harness_hash
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.identity import identity
 from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
-from seqbench.registry import BUILT_IN, Registration, plugin_files, registry
+from seqbench.registration import BUILT_IN, Registration
+from seqbench.registry import plugin_files, registry
 from seqbench.settings import Settings
 from seqbench.values import show
 

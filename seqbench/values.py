@@ -7,7 +7,10 @@ and tasks (signatures read without import).
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
+import operator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any
 
 from seqbench.errors import did_you_mean
 
@@ -28,7 +31,8 @@ def fit(annotation: str, value: object) -> object:
 
     A whole number is also a float, and also text where text is asked for (``precision=32``).
     Understood are int, float, bool, str, None, ``X | Y``, ``Optional``, ``Literal[...]``, lists,
-    tuples and mappings; any other annotation takes every value.
+    tuples, mappings, and bounds as the package annotated-types says them, ``Annotated[float, Ge(0),
+    Lt(1)]`` or ``Interval(ge=0, lt=1)``; any other annotation takes every value.
 
     Raises:
         ValueError: the value does not fit; the message reads ``must be ..., not ...``.
@@ -87,6 +91,10 @@ def _fit(node: ast.expr | None, value: object, convert: bool) -> object:
                 continue
         raise _Misfit
     name, items = _generic(node)
+    if name == "Annotated" and items:
+        fitted_item = _fit(items[0], value, convert)
+        _require(all(holds(fitted_item) for holds, _ in _bounds(items[1:])), value)
+        return fitted_item
     if name == "Literal":
         return _fit_literal(_options(node), value, convert)
     if name in _LISTS:
@@ -158,6 +166,39 @@ def _generic(node: ast.expr | None) -> tuple[str, list[ast.expr]]:
     return (node.id, items) if isinstance(node, ast.Name) else ("", [])
 
 
+_BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "ge": (operator.ge, "at least"),
+    "gt": (operator.gt, "above"),
+    "le": (operator.le, "at most"),
+    "lt": (operator.lt, "below"),
+}
+
+
+def _bounds(nodes: list[ast.expr]) -> Iterator[tuple[Callable[[object], bool], str]]:
+    """Yield what ``Ge(0)`` or ``Interval(ge=0, lt=1)`` ask of a value, and how a person says it.
+
+    None, which an annotation may allow beside numbers, is within all bounds.
+    """
+    for node in nodes:
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        given = [(name.lower(), item) for item in node.args[:1]]
+        given += [(item.arg or "", item.value) for item in node.keywords]
+        for kind, limit_node in given:
+            try:
+                limit = ast.literal_eval(limit_node)
+            except ValueError:
+                continue
+            if kind in _BOUNDS and isinstance(limit, int | float):
+                compare, words = _BOUNDS[kind]
+                yield partial(_within, compare, limit), f"{words} {limit}"
+
+
+def _within(compare: Callable[[Any, Any], bool], limit: float, value: object) -> bool:
+    return not isinstance(value, int | float) or compare(value, limit)
+
+
 def _options(node: ast.expr | None) -> list[object]:
     name, items = _generic(node)
     if name == "Literal":
@@ -180,6 +221,8 @@ def _words(node: ast.expr | None) -> str:
     if alternatives := _alternatives(node):
         return " or ".join(_words(part) for part in alternatives)
     name, items = _generic(node)
+    if name == "Annotated" and items:
+        return ", ".join([_words(items[0]), *(text for _, text in _bounds(items[1:]))])
     if name == "Literal":
         options = [str(option) for option in _options(node)]
         return options[0] if len(options) == 1 else f"one of {', '.join(options)}"

@@ -15,7 +15,8 @@ import pytest
 
 from seqbench.builtin import class_named_like
 from seqbench.config import compose
-from seqbench.registry import BUILT_IN, Kind, registry
+from seqbench.registration import BUILT_IN, Kind
+from seqbench.registry import registry
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
@@ -41,18 +42,21 @@ MAY_IMPORT = {
     "source": {"modules"},
     "codehash": {"source"},
     "builtin": {"hookspecs", "modules"},
-    "registry": {"hookspecs", "modules", "source", "codehash", "builtin"},
-    "searchpath": {"registry", "modules"},
-    "config": {"registry", "searchpath", "source", "values"},
+    "registration": {"hookspecs", "modules", "source", "codehash"},
+    "registry": {"registration", "hookspecs", "modules", "source", "builtin"},
+    "searchpath": {"registration", "registry", "modules"},
+    "config": {"registration", "registry", "searchpath", "source", "values"},
     "identity": {"registry", "codehash", "records"},
     "nn": {"nn"},
     "api": {"api", "nn"},
-    "training": {"training", "api", "nn"},
+    "training": {"training", "api", "nn", "registration", "registry"},
     "tracking": {"tracking", "records"},
     "reporting": {"reporting", "records", "tracking"},
-    "testing": {"api", "nn", "training"},
-    "trial": {"identity", "records", "registry", "codehash", "values", "api", "training"}
-    | {"tracking", "testing"},
+    "testing": {"testing", "api", "nn", "training", "registration", "source", "config"}
+    | {"searchpath"},
+    "templates": {"api", "nn"},
+    "trial": {"identity", "records", "registration", "registry", "codehash", "values", "api"}
+    | {"training", "tracking", "testing"},
     "ranks": {"trial", "training"},
     "runner": {"trial", "ranks", "records", "registry", "training", "tracking", "reporting"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "tracking", "reporting"}
@@ -66,7 +70,7 @@ MAY_IMPORT["cli"] = MAY_IMPORT["commands"] = _ALL | {"commands"}
 ONLY_IN = {
     "pluggy": {"hookspecs", "registry"},
     "hydra": {"config", "searchpath", "cli", "sweeps", "tuning"},
-    "omegaconf": {"config", "cli", "commands", "sweeps", "tuning"},
+    "omegaconf": {"config", "searchpath", "cli", "commands", "sweeps", "tuning"},
     "lightning": {"training"},
     "mlflow": {"tracking"},
     "matplotlib": {"reporting", "api", "tasks"},
@@ -77,6 +81,7 @@ ONLY_IN = {
         "training",
         "tracking",
         "testing",
+        "templates",
         "commands",
         "trial",
         "ranks",
@@ -88,6 +93,7 @@ STANDARD_LIBRARY_ONLY = {"errors", "settings", "records", "values", "modules", "
 LIGHT = {
     "cli",
     "commands",
+    "registration",
     "registry",
     "config",
     "searchpath",

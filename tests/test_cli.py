@@ -16,7 +16,7 @@ import pytest
 
 import seqbench
 from seqbench import cli
-from seqbench.cli import SUBCOMMANDS
+from seqbench.commands import SUBCOMMANDS
 from seqbench.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 
 HEAVY = ("torch", "lightning", "mlflow", "numpy", "matplotlib", "sklearn", "scipy")

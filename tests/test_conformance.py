@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from seqbench.api import Task
+from seqbench.machine import data_folder
 from seqbench.registry import registry
 from seqbench.testing import (
+    MODEL_CHECKS,
+    TASK_CHECKS,
+    ModelSubject,
+    TaskSubject,
     check_alignment,
     check_counting,
-    check_task,
     make_predictor,
+    run_checks,
     small_batch,
     small_examples,
 )
@@ -39,8 +44,22 @@ def task(request: pytest.FixtureRequest) -> Task:
     return prepared
 
 
-def test_task_keeps_its_contract(task: Task) -> None:
-    check_task(task)
+@pytest.mark.parametrize("name", registry().names("model"))
+def test_model_keeps_its_contract(name: str) -> None:
+    """Every check of the suite that `seqbench check model=NAME` runs."""
+    registration = registry().get("model", name)
+    subject = ModelSubject(registration.load(), {}, registration)
+    found = list(run_checks(MODEL_CHECKS, subject))
+    assert [] == [outcome for outcome in found if outcome.status == "broken"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_keeps_its_contract(name: str) -> None:
+    """Every check of the suite that `seqbench check task=NAME` runs."""
+    registration = registry().get("task", name)
+    subject = TaskSubject(registration.load()(), registration, data_folder())
+    found = list(run_checks(TASK_CHECKS, subject))
+    assert [] == [outcome for outcome in found if outcome.status == "broken"]
 
 
 @pytest.mark.parametrize(("model", "shape"), MODELS)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqbench import __version__, config, hookspecs, registry
-from seqbench.cli import SUBCOMMANDS, main
+from seqbench.cli import main
+from seqbench.commands import SUBCOMMANDS
 from seqbench.tuning.space import read_words
 
 ROOT = Path(__file__).parent.parent

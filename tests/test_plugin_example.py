@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import site
@@ -88,6 +89,8 @@ def test_list_and_describe(run: Callable[..., Result]) -> None:
     for name in ("mgu", "latch"):
         assert rows[name].endswith("usable")
         assert "seqbench-plugin-example 0.1.0" in rows[name]
+    assert "  metric calibration  The expected calibration error" in listed.stdout
+    assert "  callback gradients  Says at the end of training" in listed.stdout
     described = run("describe", "task=latch")
     assert "task.lag=40  (a whole number)\n      steps of noise at least." in described.stdout
     assert "Ranks (test)\n  accuracy, larger is better" in described.stdout
@@ -98,6 +101,8 @@ def test_trial_with_both(run: Callable[..., Result]) -> None:
     result = run("task=latch", "model=mgu", "experiment=smoke", "tracking=none", "task.lag=12")
     assert result.returncode == 0, result.stderr
     assert "accuracy" in result.stdout
+    assert "calibration/error 0." in result.stdout  # its metric
+    assert "largest gradient norm: " in result.stderr  # its callback
     shown = run("task=latch", "model=mgu", "--cfg", "job", "--package", "task").stdout
     assert "# @package task\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
 
@@ -123,10 +128,43 @@ def test_beside_a_broken_plugin(run: Callable[..., Result], tmp_path: Path) -> N
     trial = ["task=latch", "model=mgu", "experiment=smoke", "tracking=none"]
     result = run(*trial, path=path)
     assert result.returncode == 0, result.stderr
-    assert (
+    assert result.stderr.startswith(
         "seqbench: warning: plugin 'broken' (broken 2.0): import failed: ModuleNotFoundError: "
         "No module named 'module_that_is_not_there'\n"
-    ) == result.stderr
+    )
+
+
+def test_beside_a_plugin_of_another_version(run: Callable[..., Result], tmp_path: Path) -> None:
+    """What its metadata asks for is told, and its code is not imported."""
+    path = distribution(tmp_path / "site", "late", {"late_plugin.py": "raise SystemExit(3)\n"})
+    with (path / "late-2.0.dist-info" / "METADATA").open("a") as metadata:
+        metadata.write("Requires-Dist: torch\nRequires-Dist: SeqBench (>=9,<10)\n")
+    listed = run("list", path=path)
+    assert 0 == listed.returncode
+    assert (
+        "plugin 'late' (late 2.0): it is made for seqbench<10,>=9, and this is 0.1.0: another "
+        "version of one of them is needed" in listed.stdout
+    )
+
+
+def test_without_plugins(run: Callable[..., Result]) -> None:
+    """What comes with seqbench alone, whatever is installed; a refusal says why."""
+    listed = run("--no-plugins", "list")
+    assert 0 == listed.returncode
+    assert "mgu" not in listed.stdout
+    assert "calibration" not in listed.stdout
+    refused = run("model=mgu", "task=music", "--no-plugins")
+    assert 2 == refused.returncode
+    assert "SEQBENCH_DISABLE_PLUGINS=* leaves plugins out" in refused.stderr
+
+
+def test_every_installed_plugin_is_checked(run: Callable[..., Result]) -> None:
+    """The example's model and task keep every promise."""
+    result = run("check", "--installed", "--json")
+    assert result.returncode == 0, result.stdout
+    found = {item["name"]: item["checks"] for item in json.loads(result.stdout)}
+    assert {"mgu", "latch"} == set(found)
+    assert {"kept", "skipped"} >= {check["status"] for item in found.values() for check in item}
 
 
 def test_beside_a_plugin_with_the_same_name(run: Callable[..., Result], tmp_path: Path) -> None:

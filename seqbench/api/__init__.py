@@ -14,6 +14,7 @@ from seqbench.api.task import (
     Predictions,
     Splits,
     Task,
+    TaskMetrics,
 )
 from seqbench.errors import Refused
 
@@ -36,5 +37,6 @@ __all__ = [
     "SequenceInput",
     "Splits",
     "Task",
+    "TaskMetrics",
     "collate",
 ]

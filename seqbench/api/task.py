@@ -133,6 +133,26 @@ class MetricSet(ABC):
         return {}
 
 
+class TaskMetrics(MetricSet):
+    """Metrics of a plugin, beside the task's own; see the hook ``seqbench_metrics``.
+
+    Args:
+        task: whose predictions they score.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Return whether they have a meaning for a task; by default for every one.
+
+        Args:
+            task: constructed; its data may not be there yet.
+        """
+        return True
+
+
 class Task(ABC):
     """A task knows its data, loss and metrics, and never sees a model.
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from seqbench import values
 from seqbench.errors import EXIT_DONE, Refused
-from seqbench.registry import KINDS, Registration, registry
+from seqbench.registration import KINDS, Registration
+from seqbench.registry import registry
 from seqbench.source import UNSET, Call, ClassSource, Parameter
 
 _DIRECTIONS = {"min": "smaller is better", "max": "larger is better"}

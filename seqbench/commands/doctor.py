@@ -14,7 +14,8 @@ from typing import NamedTuple
 from seqbench import __version__
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, SeqbenchError
 from seqbench.machine import DATA_VARIABLE, data_folder, usable_cpus
-from seqbench.registry import KINDS, registry
+from seqbench.registration import KINDS
+from seqbench.registry import registry
 from seqbench.settings import TrackingSettings
 
 _SHOWN = ("torch", "lightning", "mlflow", "hydra-core")

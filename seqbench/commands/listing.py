@@ -6,7 +6,8 @@ import shutil
 import sys
 
 from seqbench.errors import EXIT_DONE, Refused, did_you_mean
-from seqbench.registry import KINDS, Kind, Registration, registry
+from seqbench.registration import EXTRAS, KINDS, Kind, Registration
+from seqbench.registry import registry
 
 _CHOICES: dict[str, tuple[Kind, ...]] = {"models": ("model",), "tasks": ("task",)}
 
@@ -22,6 +23,8 @@ def command(args: list[str]) -> int:
         raise Refused(f"'{word}' cannot be listed{did_you_mean(word, _CHOICES)}: models or tasks")
     for kind in _CHOICES[args[0]] if args else KINDS:
         sys.stdout.write(_table(kind) + "\n")
+    if not args:
+        sys.stdout.write(_extras())
     problems = registry().problems
     if problems:
         sys.stdout.write("not loaded\n" + "".join(f"  {line}\n" for line in problems))
@@ -51,6 +54,16 @@ def _table(kind: Kind) -> str:
         )
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def _extras() -> str:
+    """Return what takes part in every trial while its plugin is installed."""
+    lines = []
+    for kind in EXTRAS:
+        for item in registry().all(kind):
+            here = item.unusable() or "in every trial"
+            lines.append(f"  {kind} {item.name}  {_summary(item)}  {item.origin}  {here}")
+    return "\n".join(["from plugins", *lines]) + "\n\n" if lines else ""
 
 
 def _alias_of(item: Registration, items: list[Registration]) -> str:

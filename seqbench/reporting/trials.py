@@ -159,7 +159,9 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
     own = {key: value for key, value in config.items() if not is_shared(key)}
     if not config:  # what it was nobody knows, so it is like no other
         own = {"run": item.run_id}
-    protocol = [record.task, shared, {**parts, "model": ""}]
+    # Whose the model is, and its code, is what is compared.
+    of_task = {key: value for key, value in parts.items() if key not in ("model", "model_origin")}
+    protocol = [record.task, shared, of_task]
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason

@@ -28,6 +28,7 @@ from seqbench.training.callbacks import (
     History,
 )
 from seqbench.training.data import TrialData
+from seqbench.training.extras import plugin_callbacks
 from seqbench.training.limits import LimitCheck
 from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
@@ -234,6 +235,7 @@ def train(
             lambda: spent + history.seconds,
         ),
     ]
+    callbacks += plugin_callbacks()
     if rank.size > 1:
         callbacks.append(OwnSignals())
     if trainer.progress:

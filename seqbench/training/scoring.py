@@ -15,6 +15,7 @@ from torch import Tensor
 from seqbench.api import Batch, Example, MetricSet, Predictions, Task
 from seqbench.api.resampling import percentile_interval, weighted_means
 from seqbench.api.task import Pooling
+from seqbench.training.extras import metrics_of
 from seqbench.training.predictor import Predictor, counted
 
 
@@ -37,7 +38,7 @@ class FoldScores:
     def __init__(self, task: Task, pooling: Pooling) -> None:
         self._task = task
         self._pooling = pooling
-        self._together = task.metrics()
+        self._together = metrics_of(task)
         self._alone = self._together
         self._sequences = 0
         self.by_fold: list[dict[str, float]] = []
@@ -55,7 +56,7 @@ class FoldScores:
             rows: from :func:`model_rows` or :func:`baseline_rows`.
             sequences: how many sequences the fold's split has.
         """
-        alone = self._task.metrics()
+        alone = metrics_of(self._task)
         for predictions, targets, numbers in rows:
             alone.update(predictions, targets, numbers)
             if self._pooling == "predictions":

@@ -13,7 +13,8 @@ from hydra.errors import ConfigCompositionException
 import seqbench.conf
 from seqbench import config, searchpath
 from seqbench.errors import Refused
-from seqbench.registry import DISABLED, KINDS, Kind, add_plugin_file, registry
+from seqbench.registration import KINDS, Kind
+from seqbench.registry import DISABLED, add_plugin_file, registry
 from seqbench.settings import Recipe, Settings, TrackingSettings, TrainerSettings
 
 CONF = Path(seqbench.conf.__file__).parent

@@ -14,15 +14,8 @@ import pytest
 from seqbench import codehash, source
 from seqbench.errors import Refused
 from seqbench.hookspecs import Entry
-from seqbench.registry import (
-    BUILT_IN,
-    DISABLED,
-    PLUGIN_FILES,
-    Registration,
-    add_plugin_file,
-    readable,
-    registry,
-)
+from seqbench.registration import BUILT_IN, Registration
+from seqbench.registry import DISABLED, PLUGIN_FILES, add_plugin_file, readable, registry
 
 Plugin = Callable[..., Path]
 

@@ -12,7 +12,8 @@ import pytest
 from seqbench import source
 from seqbench.api import Model, RecurrentModel, Task
 from seqbench.errors import Refused
-from seqbench.registry import KINDS, registry
+from seqbench.registration import KINDS
+from seqbench.registry import registry
 from seqbench.source import UNSET, Call, Parameter
 
 LIBRARY = '''

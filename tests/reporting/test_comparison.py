@@ -150,6 +150,17 @@ def test_changed_code_of_a_model_is_another_contender(family: Family, logged: Ma
     assert {"lstm code=bbbb", "lstm code=new"} == {item.label for item in only(runs).contenders}
 
 
+def test_a_plugins_model_is_compared_with_those_that_are_built_in(
+    family: Family, logged: Make
+) -> None:
+    """Whose a model is is no part of the protocol."""
+    runs = [*family(lstm=8.5), *(logged("mine", seed, 8.4) for seed in range(10))]
+    for run in runs:
+        origin = "built-in" if run.record.model == "lstm" else "/home/me/mine.py"
+        run.tags["seqbench.model_origin"] = origin  # type: ignore[index]
+    assert ("mine", "lstm") in only(runs).pairs
+
+
 def test_a_trial_that_ran_twice_counts_once(logged: Make) -> None:
     """The latest that has finished; a later failure does not take its place."""
     runs = [

@@ -15,3 +15,15 @@ def seqbench_models() -> list[Entry]:
 def seqbench_tasks() -> list[Entry]:
     """Return the tasks of this plugin."""
     return [Entry("latch", "seqbench_example.latch:Latch")]
+
+
+@hookimpl
+def seqbench_metrics() -> list[Entry]:
+    """Return the metrics of this plugin, beside the tasks' own."""
+    return [Entry("calibration", "seqbench_example.calibration:Calibration")]
+
+
+@hookimpl
+def seqbench_callbacks() -> list[Entry]:
+    """Return the callbacks of this plugin, which take part in every training."""
+    return [Entry("gradients", "seqbench_example.gradients:Gradients")]

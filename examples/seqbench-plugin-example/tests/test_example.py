@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from seqbench_example.calibration import Calibration
 from seqbench_example.latch import Latch
 from seqbench_example.mgu import MGU, MGUCell
 
@@ -19,6 +20,14 @@ def test_model_conforms():
 def test_task_conforms():
     """Splits are disjoint and repeatable, scores do not depend on the batch size."""
     check_task(Latch(lag=5, sequences=16))
+
+
+def test_calibration_by_hand():
+    """Of three predictions of .85 two are right, and one of .65 is: (|2.55 - 2| + .35) / 4."""
+    found = Calibration(Latch())
+    logits = torch.logit(torch.tensor([0.85, 0.85, 0.15, 0.65], dtype=torch.float64))[:, None]
+    found.update(logits, torch.tensor([1.0, 0.0, 0.0, 1.0]), torch.arange(4))
+    assert abs(found.compute()["error"] - (0.55 + 0.35) / 4) < 1e-12
 
 
 def test_cell_equals_its_equations():
