@@ -211,3 +211,15 @@ def test_single_file_in_this_environment(tmp_path: Path) -> None:
     result = subprocess.run([*command, *trial], capture_output=True, text=True, cwd=tmp_path)
     assert (0, "") == (result.returncode, result.stderr)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_model_that_nobody_here_wrote(tmp_path: Path) -> None:
+    """The authors' own sLSTM, wrapped in 40 lines, keeps every promise and trains."""
+    pytest.importorskip("xlstm")
+    file = EXAMPLE.parent / "slstm.py"
+    assert len(file.read_text().splitlines()) <= 40
+    command = [sys.executable, "-m", "seqbench"]
+    trial = [f"+plugin={file}", "task=music", "model=slstm", "experiment=smoke", "tracking=none"]
+    for words in (["check", str(file)], trial):
+        result = subprocess.run([*command, *words], capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr

@@ -88,6 +88,8 @@ def value_of(words: list[str], key: str) -> object:
     return found
 
 
+pytestmark = pytest.mark.slow
+
 many = settings(
     max_examples=100,
     deadline=None,
