@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from seqbench.reporting.numbers import NONE, amount, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
+from seqbench.reporting.statistics import FEW
 from seqbench.reporting.table import MOST_PAIRED, Contender, Difference, Table
 from seqbench.reporting.verdict import listed, seeds
 
@@ -320,6 +321,8 @@ def _matters(pair: Difference | None) -> Cell:
     if pair.equivalent:
         return Cell(f"no, within {within}")
     low, high = pair.interval
+    if pair.seeds < FEW:
+        return Cell(f"open ({within}, {seeds(pair.seeds)})")
     if low > pair.practical or high < -pair.practical:
         return Cell(f"yes, beyond {within}")
     return Cell(f"open ({within})")

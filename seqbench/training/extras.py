@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqbench.api import MetricSet, Task, TaskMetrics
 from seqbench.errors import Refused, SeqbenchError
-from seqbench.registration import Registration
+from seqbench.registration import Kind, Registration
 from seqbench.registry import registry
 
 
@@ -24,7 +24,7 @@ def metrics_of(task: Task) -> MetricSet:
         Refused: a plugin's metric cannot be imported.
     """
     extras = {}
-    for item in registry().all("metric"):
+    for item in _offered("metric"):
         loaded: type[TaskMetrics] = item.load()
         try:
             if loaded.suits(task):
@@ -40,7 +40,17 @@ def plugin_callbacks() -> list[Callback]:
     Raises:
         Refused: one cannot be imported or made: training without it would be another training.
     """
-    return [_made(item) for item in registry().all("callback")]
+    return [_made(item) for item in _offered("callback")]
+
+
+def _offered(kind: Kind) -> list[Registration]:
+    """Return what plugins offer of a kind.
+
+    Raises:
+        Refused: two offer one name.
+    """
+    known = registry()
+    return [known.get(kind, name) for name in known.names(kind)]
 
 
 def _made(item: Registration) -> Callback:

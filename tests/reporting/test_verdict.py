@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from seqbench.records import MetricInfo
+from seqbench.reporting.cells import rows_of
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.page import table_notes
 from seqbench.reporting.table import MOST_PAIRED, Difference, Table
@@ -114,6 +115,15 @@ def test_few_seeds_are_never_equivalent(family: Family) -> None:
     for seeds, equivalent in ((range(5), False), (range(6), True)):
         table = only(family(seeds, noise=1e-6, lstm=8.5, gru=8.5), practical=Practical(1.0, False))
         assert equivalent is table.pairs["gru", "lstm"].equivalent
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [(5, "open (±0.01, 5 seeds)"), (6, "yes, beyond ±0.01")]
+)
+def test_few_seeds_never_matter(family: Family, seeds: int, text: str) -> None:
+    """Their interval assumes what they cannot show."""
+    table = only(family(range(seeds), lstm=8.5, gru=8.0), practical=Practical(0.01, False))
+    assert text == rows_of(table)[0].cells[-1].text
 
 
 def test_models_without_a_common_seed(logged: Make) -> None:
