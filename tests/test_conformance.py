@@ -23,8 +23,7 @@ from seqbench.testing import (
 TASKS = [*{item.target: item.name for item in registry().all("task")}.values()]
 SHAPES = [
     {"num_layers": num_layers, "bidirectional": bidirectional}
-    for num_layers in (1, 2, 3)
-    for bidirectional in (False, True)
+    for num_layers, bidirectional in ((1, False), (1, True), (2, True), (3, True))
 ]
 BASIC = ("rnn", "lstm", "peephole", "gru", "bilstm", "attention_lstm")
 """Models of every depth on every task; others differ from them in their cell, and have one shape

@@ -59,8 +59,6 @@ def test_a_distribution_installs_and_passes_its_own_tests(folder: Path, kind: st
         ["-m", "seqbench", "check", f"{kind}=second"],
         ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={root}", "-c", os.devnull,
          str(root / "tests")],
-        ["-m", "seqbench", f"{kind}=second", "experiment=smoke", "tracking=none",
-         "trainer.progress=false"],
     ):  # fmt: skip
         result = subprocess.run(
             [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=env
