@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -85,9 +86,11 @@ def _chapter(item: Registration, width: int) -> str:
         parts += _task_facts(constants, width)
     parts.append(_parameters(item, found, width))
     task, model = ("music", item.name) if item.kind == "model" else (item.name, "lstm")
-    tries = [f"seqbench task={task} model={model} experiment=smoke"]
+    plugin = f"+plugin={shlex.quote(item.origin)} " if item.origin.endswith(".py") else ""
+    tries = [f"seqbench {plugin}task={task} model={model} experiment=smoke"]
     if item.kind == "task":
-        tries.append(f"seqbench describe task={task} picture={task.replace('/', '-')}.png")
+        name = task.replace("/", "-")
+        tries.append(f"seqbench describe {plugin}task={task} picture={name}.png")
     parts.append("Try\n" + "\n".join(f"  {line}" for line in tries))
     return "\n\n".join(part for part in parts if part)
 

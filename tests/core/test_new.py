@@ -33,6 +33,8 @@ def test_a_file_keeps_its_contract_and_trains(
     assert 0 == main(["new", kind, "first_try"])
     shown = capsys.readouterr().out.splitlines()
     assert ["first_try.py", "next:", "  seqbench check first_try.py"] == shown[:3]
+    assert 0 == main(["describe", "+plugin=first_try.py", f"{kind}=first_try"])
+    assert f"Try\n  seqbench +plugin={folder / 'first_try.py'} task=" in capsys.readouterr().out
     assert 0 == main(["check", "first_try.py", "--json"])
     (found,) = json.loads(capsys.readouterr().out)
     assert (kind, "first_try") == (found["kind"], found["name"])
