@@ -111,6 +111,8 @@ def finished(folder: Path) -> dict[str, list[Any]]:
             del record[key]
         for epoch in record["history"]:
             del epoch["seconds"]
+        for cost in ("step_seconds", "sequence_seconds", "peak_bytes"):
+            record["costs"].pop(cost, None)
         found.setdefault(f"{record['model']} {record['seed']}", []).append(record)
     return found
 
