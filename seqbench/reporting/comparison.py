@@ -125,11 +125,13 @@ def _table(
     ]
     _label(contenders)
     known = any(trial.config for trial in trials)
+    # What all share is named by a trial whose defaults are known; a plugin's may not be here.
+    named = next((trial for trial in trials if (trial.task, trial.model) in defaults), trials[0])
     sign = 1 if metric.direction == "min" else -1
     contenders.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
-        changes=changes_of(trials[0], defaults, of_pair, shared=True) if known else LOST,
+        changes=changes_of(named, defaults, of_pair, shared=True) if known else LOST,
         protocol=trials[0].protocol,
         two_sided=two_sided,
         contenders=contenders,

@@ -161,6 +161,17 @@ def test_a_plugins_model_is_compared_with_those_that_are_built_in(
     assert ("mine", "lstm") in only(runs).pairs
 
 
+def test_a_table_is_named_by_what_is_known(logged: Make) -> None:
+    """Also where a plugin's model, whose defaults are not here, comes first."""
+    short = {"recipe": {"max_epochs": 3}}
+    runs = [logged("mine", 0, began=9.0, config=short), logged("lstm", 0, config=short)]
+    runs.append(logged("mine", 1, config={"recipe": {"max_epochs": 1, "max_examples": 16}}))
+    same = {"task.fold": 0, "trainer.accelerator": "cpu", "recipe.max_examples": None}
+    defaults = {("music", "lstm"): {**same, "recipe.max_epochs": 200}}
+    names = [table.name for table in tables_of(runs, defaults=defaults)]
+    assert "music recipe.max_epochs=3" == names[0]
+
+
 def test_a_trial_that_ran_twice_counts_once(logged: Make) -> None:
     """The latest that has finished; a later failure does not take its place."""
     runs = [
