@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-all coverage lint bench results clean
+.PHONY: demo test test-all golden coverage lint bench results clean
 
 demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 	$(BIN)/seqbench task=music model=bilstm
@@ -17,6 +17,9 @@ test: $(VENV)/ready  ## the tests, without those that train or install end to en
 
 test-all: lint  ## everything
 	$(PYTEST)
+
+golden: $(VENV)/ready  ## are the numbers of short trials what they were? WRITE=1 keeps those of today
+	$(BIN)/python tests/golden/trials.py $(if $(WRITE),--write)
 
 coverage: lint  ## everything, and which lines it reached: slower
 	$(PYTEST) --cov --cov-report=term

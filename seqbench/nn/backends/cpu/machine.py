@@ -25,10 +25,15 @@ from seqbench.nn.backends.cpu.build import INT, POINTER, VOID, Code, Shape, Valu
 
 ATTRIBUTES = (
     'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" '
-    '"reciprocal-estimates"="vec-divf" }'
+    '"reciprocal-estimates"="%s" }'
 )
 """Let registers be as wide as the machine has them, and a reciprocal be estimated in the one place
 that allows it."""
+
+INSTRUCTIONS = "SEQBENCH_INSTRUCTIONS"
+"""Environment variable: ``avx2`` compiles for any x86-64 with AVX2 and FMA, and not for this one.
+The same code then gives the same bits on all of them: reciprocals, whose estimates differ between
+makers, are divisions. Golden numbers are made so."""
 
 
 def register_shape(dtype: torch.dtype) -> Shape:
@@ -47,12 +52,27 @@ def register_shape(dtype: torch.dtype) -> Shape:
 def description() -> str:
     """Return the processor that code is compiled for, and the width of its registers."""
     shape = register_shape(torch.float32)
-    return f"{llvm.get_host_cpu_name()}, {shape.lanes * 32}-bit vectors"
+    return f"{_processor()[0]}, {shape.lanes * 32}-bit vectors"
 
 
 @cache
 def _features() -> dict[str, bool]:
-    return dict(llvm.get_host_cpu_features())
+    return {"avx2": True, "fma": True} if _is_pinned() else dict(llvm.get_host_cpu_features())
+
+
+def _processor() -> tuple[str, str]:
+    """Return the processor that code is compiled for, and its features, in LLVM's words."""
+    if _is_pinned():
+        return "haswell", ""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@cache
+def _is_pinned() -> bool:
+    given = os.environ.get(INSTRUCTIONS, "")
+    if given not in ("", "avx2"):
+        raise ValueError(f"{INSTRUCTIONS} must be avx2 or unset, not '{given}'")
+    return given == "avx2"
 
 
 class Library:
@@ -166,16 +186,16 @@ if hasattr(os, "register_at_fork"):
 
 def _with_attributes(text: str) -> str:
     # llvmlite has no way to set these on a function.
-    return re.sub(r"^(define [^\n]*?)(\n\{)", r"\1 #0\2", text, flags=re.MULTILINE) + ATTRIBUTES
+    return re.sub(r"^(define [^\n]*?)(\n\{)", r"\1 #0\2", text, flags=re.MULTILINE) + (
+        ATTRIBUTES % ("none" if _is_pinned() else "vec-divf")
+    )
 
 
 def _machine() -> llvm.TargetMachine:
     _initialize()
     target = llvm.Target.from_default_triple()
-    features = llvm.get_host_cpu_features().flatten()
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True
-    )
+    name, features = _processor()
+    return target.create_target_machine(cpu=name, features=features, opt=3, jit=True)
 
 
 @cache
@@ -196,8 +216,7 @@ def _compile(text: str, machine: llvm.TargetMachine) -> bytes:
 
 def _cache_path(identity: str) -> Path | None:
     """Where machine code is kept: by what it is, what generates it, the machine, the compiler."""
-    machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    parts = (identity, _generator(), *machine, llvm.get_default_triple(), llvmlite.__version__)
+    parts = (identity, _generator(), *_processor(), llvm.get_default_triple(), llvmlite.__version__)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     folder = cache_folder()
     return None if folder is None else folder / f"{name}.o"
