@@ -30,8 +30,8 @@ from seqbench.api import (
     Splits,
     Task,
 )
+from seqbench.config.settings import Recipe, TrainerSettings
 from seqbench.plugins.lstm import LSTM
-from seqbench.settings import Recipe, TrainerSettings
 from seqbench.training.data import TrialData
 from seqbench.training.fit import Fitted, build_predictor, fit
 from seqbench.training.predictor import Predictor, batch_loss

@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from seqbench.config import compose, settings
+from seqbench.config.composition import compose, settings
 from seqbench.errors import SeqbenchError
 from seqbench.training.fit import fit
-from seqbench.trial import load
+from seqbench.trials.trial import load
 
 
 def main(record: Path, arguments: list[str]) -> None:

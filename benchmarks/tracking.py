@@ -31,8 +31,8 @@ def log(arguments: tuple[str, str, int, float, str | None]) -> int:
     """Log the runs of one process, and return how many there were."""
     folder, uri, number, pause, parent = arguments
     os.chdir(folder)
+    from seqbench.config.settings import TrackingSettings
     from seqbench.records import MetricInfo, TrialRecord
-    from seqbench.settings import TrackingSettings
     from seqbench.tracking.store import open_store
 
     for run in range(RUNS):
@@ -53,7 +53,7 @@ def log(arguments: tuple[str, str, int, float, str | None]) -> int:
 
 def lost(uri: str, processes: int) -> tuple[list[str], int]:
     """Return what is missing in a store, or there twice, and how many unfinished runs there are."""
-    from seqbench.settings import TrackingSettings
+    from seqbench.config.settings import TrackingSettings
     from seqbench.tracking.store import open_store
 
     store = open_store(TrackingSettings(uri=uri))
@@ -134,7 +134,7 @@ def main() -> int:
     parser.add_argument("--server-repeats", type=int, default=3)
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}; {options.processes} processes, {RUNS} runs each")
-    from seqbench.settings import TrackingSettings
+    from seqbench.config.settings import TrackingSettings
     from seqbench.tracking.spool import deliver
     from seqbench.tracking.store import open_store
 

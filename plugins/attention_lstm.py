@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqbench.api import Context, Encoding, RecurrentModel, SequenceInput
-from seqbench.nn import AdditiveAttention, LSTMCell, reverse_sequences, zero_padding
+from seqbench.api import Context, Encoding, SequenceInput
+from seqbench.nn import AdditiveAttention, LSTMCell, RecurrentModel, reverse_sequences, zero_padding
 
 
 class AttentionLSTM(RecurrentModel):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqbench.api import Context, RecurrentModel
-from seqbench.nn import LSTMCell
+from seqbench.api import Context
+from seqbench.nn import LSTMCell, RecurrentModel
 
 
 class BiLSTM(RecurrentModel):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import PeepholeLSTMCell
+from seqbench.nn import PeepholeLSTMCell, RecurrentModel
 from seqbench.plugins._greff import CITATION
 
 

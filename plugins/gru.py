@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from seqbench.api import Context, RecurrentModel
-from seqbench.nn import Cell, GRUCell, Named
+from seqbench.api import Context
+from seqbench.nn import Cell, GRUCell, Named, RecurrentModel
 
 
 class ResetBeforeGRUCell(Cell):

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import Cell, Named
+from seqbench.nn import Cell, Named, RecurrentModel
 
 EPSILON = 1e-5
 """Added to the variance, so that a row of equal numbers becomes zeros."""

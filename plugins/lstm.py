@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import LSTMCell
+from seqbench.nn import LSTMCell, RecurrentModel
 
 
 class LSTM(RecurrentModel):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import Named, PeepholeLSTMCell
+from seqbench.nn import Named, PeepholeLSTMCell, RecurrentModel
 from seqbench.plugins._greff import CITATION
 
 

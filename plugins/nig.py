@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import Named, PeepholeLSTMCell
+from seqbench.nn import Named, PeepholeLSTMCell, RecurrentModel
 from seqbench.plugins._greff import CITATION
 
 

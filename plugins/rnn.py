@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import RNNCell
+from seqbench.nn import RecurrentModel, RNNCell
 
 
 class RNN(RecurrentModel):

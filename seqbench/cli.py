@@ -139,8 +139,8 @@ def _hydra(args: list[str]) -> int:
 
     import hydra
 
-    from seqbench import config, searchpath
-    from seqbench.registry import CONFIGS
+    from seqbench.config import composition, searchpath
+    from seqbench.registry.plugins import CONFIGS
     from seqbench.sweeps import sweeper
     from seqbench.sweeps.members import sweep_members
 
@@ -150,9 +150,9 @@ def _hydra(args: list[str]) -> int:
     failures: list[Exception] = []
 
     @hydra.main(
-        version_base=config.VERSION_BASE,
+        version_base=composition.VERSION_BASE,
         config_path=f"pkg://{CONFIGS}",
-        config_name=config.CONFIG_NAME,
+        config_name=composition.CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
         try:
@@ -174,7 +174,7 @@ def _hydra(args: list[str]) -> int:
     before = sys.argv
     try:
         if runs_trials and not flags.config_path:
-            config.check_choices(overrides)
+            composition.check_choices(overrides)
             sweeper.check_launcher(overrides)
         # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
@@ -190,7 +190,7 @@ def _hydra(args: list[str]) -> int:
     except Exception as error:
         if _is_of_stdout(error):
             raise
-        raise config.explain(error, overrides) from error
+        raise composition.explain(error, overrides) from error
     finally:
         sys.argv = before
         os.environ.pop("SEQBENCH_SCRATCH", None)
@@ -203,12 +203,12 @@ def _trial(cfg: DictConfig) -> None:
     """Run one trial and print its result; called by Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
-    from seqbench.sweeps.match import trial_settings
+    from seqbench.trials.equal_size import trial_settings
 
     settings = trial_settings(cfg, HydraConfig.get().overrides.task)
     _warn_of_problems()
-    from seqbench.runner import run
-    from seqbench.trial import words_to_keep
+    from seqbench.trials.run import run
+    from seqbench.trials.trial import words_to_keep
 
     try:
         record = run(settings)
@@ -226,11 +226,11 @@ def _take_plugin_files(args: list[str]) -> list[str]:
     kept = []
     for word in args:
         if word == _NO_PLUGINS:
-            from seqbench.registry import disable_plugins
+            from seqbench.registry.plugins import disable_plugins
 
             disable_plugins()
         elif word.startswith(_PLUGIN):
-            from seqbench.registry import add_plugin_file
+            from seqbench.registry.plugins import add_plugin_file
 
             add_plugin_file(word.removeprefix(_PLUGIN))
         else:
@@ -271,7 +271,7 @@ def _complete_subcommands() -> None:
 
 
 def _warn_of_problems() -> None:
-    from seqbench.registry import registry
+    from seqbench.registry.plugins import registry
 
     for problem in registry().problems:
         sys.stderr.write(f"seqbench: warning: {problem}\n")

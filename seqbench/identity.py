@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seqbench import __version__
-from seqbench.codehash import harness_hash
+from seqbench.config.settings import Settings
 from seqbench.records import PROTOCOL_VERSION
-from seqbench.registry import registry
-from seqbench.settings import Settings
+from seqbench.registry.codehash import harness_hash
+from seqbench.registry.plugins import registry
 
 _version = lru_cache(version)
 
@@ -46,8 +46,8 @@ class Identity:
 def identity(settings: Settings) -> Identity:
     """Return what settings ask for.
 
-    See :meth:`seqbench.settings.Settings.deciding`; of a task's ``source`` its files' names, sizes
-    and times belong to it.
+    See :meth:`seqbench.config.settings.Settings.deciding`; of a task's ``source`` its files' names,
+    sizes and times belong to it.
 
     Raises:
         Refused: the code of the task or model cannot be read.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqbench import config
+from seqbench.config import composition
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.sweeps.members import override_text
@@ -69,11 +69,11 @@ def run(**overrides: object) -> Result:
         Refused: it cannot be done; nothing was started.
         TrialFailed: it was started and failed; the reason is logged.
     """
-    from seqbench.runner import run as run_trial
-    from seqbench.sweeps.match import trial_settings
+    from seqbench.trials.equal_size import trial_settings
+    from seqbench.trials.run import run as run_trial
 
     words = [f"{key}={override_text(value)}" for key, value in _flat(overrides)]
-    return Result(run_trial(trial_settings(config.compose(words), words)))
+    return Result(run_trial(trial_settings(composition.compose(words), words)))
 
 
 def sweep(
@@ -111,7 +111,7 @@ def sweep(
         launcher = "local"
         of_hydra.append(f"hydra.launcher.workers={workers}")
     chosen = make_launcher([f"hydra/launcher={launcher}", *of_hydra])
-    config.check_choices(words)
+    composition.check_choices(words)
     rows = []
     with chosen as workers_of_it:
         ran = run_sweep(words, workers_of_it)
@@ -152,7 +152,7 @@ def results(*, all_runs: bool = False, **tracking: object) -> pd.DataFrame:
     from seqbench.tracking.frame import trials_frame
 
     words = [f"tracking.{key}={override_text(value)}" for key, value in _flat(tracking)]
-    return trials_frame(config.settings(config.compose(words)).tracking, all_runs)
+    return trials_frame(composition.settings(composition.compose(words)).tracking, all_runs)
 
 
 def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

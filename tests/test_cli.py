@@ -66,9 +66,9 @@ def run(settings):
     return TrialRecord("key", settings.task, settings.model, settings.seed, metrics=scores)
 
 
-stand_in = types.ModuleType("seqbench.runner")
+stand_in = types.ModuleType("seqbench.trials.run")
 stand_in.run = run
-sys.modules["seqbench.runner"] = stand_in
+sys.modules["seqbench.trials.run"] = stand_in
 import seqbench.reporting.terminal
 
 seqbench.reporting.terminal.print_result = lambda record, **_: None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from seqbench.api import Task
-from seqbench.machine import data_folder
-from seqbench.registry import registry
+from seqbench.config.machine import data_folder
+from seqbench.registry.plugins import registry
 from seqbench.testing import (
     MODEL_CHECKS,
     TASK_CHECKS,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from seqbench import __version__, config, hookspecs, registry
+from seqbench import __version__
 from seqbench.cli import main
 from seqbench.commands import SUBCOMMANDS
+from seqbench.config import composition
+from seqbench.registry import hookspecs, plugins
 from seqbench.tuning.space import read_words
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +47,7 @@ def test_documented_command_is_accepted(page: str, line: str) -> None:
         pytest.skip("its file is the page's own example, which another test runs")
     overrides = [word for word in words if word not in ("-m", "--multirun")]
     first = [word.split(",")[0] for word in overrides]
-    config.settings(config.compose(first))
+    composition.settings(composition.compose(first))
 
 
 def test_plugin_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,17 +57,17 @@ def test_plugin_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert code is not None
     file = tmp_path / "my_cell.py"
     file.write_text(code[1])
-    monkeypatch.setenv(registry.PLUGIN_FILES, "")
-    registry.registry.cache_clear()
+    monkeypatch.setenv(plugins.PLUGIN_FILES, "")
+    plugins.registry.cache_clear()
     try:
-        registry.add_plugin_file(str(file))
-        loaded = registry.registry().get("model", "my_cell").load()
+        plugins.add_plugin_file(str(file))
+        loaded = plugins.registry().get("model", "my_cell").load()
         from seqbench.testing import check_model
 
         check_model(loaded, hidden_size=4)
     finally:
         monkeypatch.undo()
-        registry.registry.cache_clear()
+        plugins.registry.cache_clear()
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "seqbench-plugin-example"
 BROKEN = {"broken_plugin.py": "import module_that_is_not_there\n"}
 CLASH = {
     "clash_plugin.py": (
-        "from seqbench.hookspecs import Entry, hookimpl\n\n\n"
+        "from seqbench.registry.hookspecs import Entry, hookimpl\n\n\n"
         "@hookimpl\n"
         "def seqbench_models():\n"
         "    return [Entry('mgu', 'seqbench_example.mgu:MGU')]\n"

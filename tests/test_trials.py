@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from seqbench.cli import main
-from seqbench.registry import registry
+from seqbench.registry.plugins import registry
 from seqbench.tracking.mlflow_client import quiet
 
 pytestmark = pytest.mark.slow
@@ -209,7 +209,7 @@ def test_plugin_that_raises_fails_the_run_and_the_sweep_goes_on(
 def test_lifecycle_hooks_hear_a_trial(tmp_path: Path) -> None:
     (tmp_path / "ears.py").write_text(
         "import pathlib\n"
-        "from seqbench.hookspecs import hookimpl\n\n"
+        "from seqbench.registry.hookspecs import hookimpl\n\n"
         "def note(text):\n"
         "    with pathlib.Path('heard.txt').open('a') as file:\n"
         "        file.write(text + '\\n')\n\n"

@@ -1,9 +1,12 @@
 """The contracts that tasks and models are written against."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
-from seqbench.api.recurrent import RecurrentModel
 from seqbench.api.task import (
     Alignment,
     InputSpec,
@@ -17,6 +20,9 @@ from seqbench.api.task import (
     TaskMetrics,
 )
 from seqbench.errors import Refused
+
+if TYPE_CHECKING:
+    from seqbench.nn import RecurrentModel
 
 __all__ = [
     "Alignment",
@@ -40,3 +46,12 @@ __all__ = [
     "TaskMetrics",
     "collate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on ``RecurrentModel``, which stands in :mod:`seqbench.nn`: its former place."""
+    if name == "RecurrentModel":
+        from seqbench.nn import RecurrentModel
+
+        return RecurrentModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqbench import machine
+from seqbench.config import machine
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, did_you_mean
-from seqbench.registration import BUILT_IN, KINDS, Registration
-from seqbench.registry import add_plugin_file, registry
+from seqbench.registry.plugins import add_plugin_file, registry
+from seqbench.registry.registration import BUILT_IN, KINDS, Registration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,10 +131,10 @@ def _print(outcome: Outcome, console: Console) -> None:
 
 def _outcomes(item: Registration, changes: Sequence[str]) -> Iterator[Outcome]:
     """Yield what becomes of each check; one that cannot be loaded fails the first."""
-    from seqbench import config, searchpath
+    from seqbench.config import composition, searchpath
     from seqbench.testing import MODEL_CHECKS, TASK_CHECKS, ModelSubject, TaskSubject, run_checks
     from seqbench.testing.checklist import Check
-    from seqbench.trial import blame
+    from seqbench.trials.trial import blame
 
     own = [word for word in changes if word.startswith(f"{item.kind}.")]
     loaded: Any = None
@@ -143,7 +143,7 @@ def _outcomes(item: Registration, changes: Sequence[str]) -> Iterator[Outcome]:
     def load(_: None) -> None:
         nonlocal loaded, settings
         searchpath.enable()
-        settings = config.settings(config.compose([f"{item.kind}={item.name}", *own]))
+        settings = composition.settings(composition.compose([f"{item.kind}={item.name}", *own]))
         loaded = item.load()
         if item.kind == "task":
             with blame(item, "its constructor"):

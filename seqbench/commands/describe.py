@@ -10,11 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from seqbench import values
+from seqbench.config import values
 from seqbench.errors import EXIT_DONE, Refused
-from seqbench.registration import KINDS, Registration
-from seqbench.registry import registry
-from seqbench.source import UNSET, Call, ClassSource, Parameter
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import KINDS, Registration
+from seqbench.registry.source import UNSET, Call, ClassSource, Parameter
 
 _DIRECTIONS = {"min": "smaller is better", "max": "larger is better"}
 
@@ -45,7 +45,7 @@ def _draw(items: list[Registration], path: Path) -> None:
         Refused: there is not one task, it draws nothing, or the file cannot be written.
     """
     from seqbench.reporting.example import save_picture
-    from seqbench.trial import blame
+    from seqbench.trials.trial import blame
 
     if len(items) != 1 or items[0].kind != "task":
         raise Refused("picture=FILE draws the data of one task: seqbench describe task=NAME")

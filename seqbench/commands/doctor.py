@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqbench import __version__
+from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, SeqbenchError
-from seqbench.machine import DATA_VARIABLE, data_folder, usable_cpus
-from seqbench.registration import KINDS
-from seqbench.registry import registry
-from seqbench.settings import TrackingSettings
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import KINDS
 
 _SHOWN = ("torch", "lightning", "mlflow", "hydra-core")
 

@@ -18,11 +18,11 @@ def command(args: list[str]) -> int:
             does not fit the data.
     """
     run, uri, overrides = _parse(args)
-    from seqbench.commands.reload import reload
     from seqbench.reporting.terminal import Evaluation, print_result
-    from seqbench.runner import compare, fold_metrics
     from seqbench.training.scoring import FoldScores, model_rows
-    from seqbench.trial import new_record
+    from seqbench.trials.reload import reload
+    from seqbench.trials.run import compare, fold_metrics
+    from seqbench.trials.trial import new_record
 
     reloaded = reload(run, uri, overrides)
     stored, trial = reloaded.stored, reloaded.trial

@@ -6,8 +6,8 @@ import shutil
 import sys
 
 from seqbench.errors import EXIT_DONE, Refused, did_you_mean
-from seqbench.registration import EXTRAS, KINDS, Kind, Registration
-from seqbench.registry import registry
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import EXTRAS, KINDS, Kind, Registration
 
 _CHOICES: dict[str, tuple[Kind, ...]] = {"models": ("model",), "tasks": ("task",)}
 

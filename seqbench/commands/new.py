@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from seqbench import __version__
 from seqbench.errors import EXIT_DONE, Refused, did_you_mean
-from seqbench.registration import KINDS, Kind
-from seqbench.registry import registry
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import KINDS, Kind
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PACKAGE = "--package"
@@ -132,8 +132,8 @@ def _yaml(asked: _Asked) -> str:
     """Return the configuration that the template's constructor has, as YAML."""
     from omegaconf import OmegaConf
 
-    from seqbench.registration import Registration
-    from seqbench.searchpath import from_signature
+    from seqbench.config.searchpath import from_signature
+    from seqbench.registry.registration import Registration
 
     target = f"seqbench.templates.my_{asked.kind}:My{asked.kind.capitalize()}"
     node: Mapping[str, Any] = from_signature(Registration(asked.kind, asked.name, target, ""))

@@ -26,7 +26,7 @@ def command(args: list[str]) -> int:
     """
     from rich.console import Console
 
-    from seqbench import config, searchpath
+    from seqbench.config import composition, searchpath
     from seqbench.sweeps.members import split_words
     from seqbench.sweeps.plan import plan, summary
 
@@ -37,7 +37,7 @@ def command(args: list[str]) -> int:
                 f"seqbench plan: '{word}' is of no use here; it takes a sweep's overrides"
             )
     searchpath.enable()
-    config.check_choices(words)
+    composition.check_choices(words)
     found = plan(words)
     console = Console(highlight=False, emoji=False)
     console.print()

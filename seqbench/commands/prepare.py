@@ -12,8 +12,8 @@ def command(args: list[str]) -> int:
     for arg in args:
         if not arg.startswith(("task=", "task.", "+task.")):
             raise Refused(f"seqbench prepare: '{arg}' is not task=NAME or task.<parameter>=VALUE")
-    from seqbench.config import compose, settings
-    from seqbench.trial import load
+    from seqbench.config.composition import compose, settings
+    from seqbench.trials.trial import load
 
     trial = load(settings(compose(args)))
     folds = trial.data()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused
-from seqbench.settings import Settings, TrackingSettings
 
 if TYPE_CHECKING:
     from seqbench.records import TrialRecord
@@ -33,19 +33,19 @@ def command(args: list[str]) -> int:
     run, uri = _parse(args)
     from omegaconf import OmegaConf
 
-    from seqbench import config, searchpath
+    from seqbench.config import composition, searchpath
     from seqbench.identity import identity
-    from seqbench.runner import run as run_trial
     from seqbench.tracking.address import SHORT
     from seqbench.tracking.store import PARTS, open_store
     from seqbench.tracking.trials import mapping_in
+    from seqbench.trials.run import run as run_trial
 
     searchpath.enable()
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
     known: Any = OmegaConf.create(dict(stored.config))
     try:
-        settings: Settings = config.settings(known)
+        settings: Settings = composition.settings(known)
     except Refused as refusal:
         raise Refused(f"{name}: {refusal}") from refusal
     settings = replace(settings, tracking=TrackingSettings(enabled=False))

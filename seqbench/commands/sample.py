@@ -64,8 +64,8 @@ def command(args: list[str]) -> int:
     """
     request = _parse(args)
     from seqbench.api.generative import GenerativeTask
-    from seqbench.commands.reload import reload
     from seqbench.reporting.example import save_picture
+    from seqbench.trials.reload import reload
 
     reloaded = reload(request.run, request.uri, [])
     name, task, model = reloaded.name, reloaded.trial.task, reloaded.stored.record.model
@@ -155,7 +155,7 @@ def continue_sequence(
 
 def _generative_tasks() -> list[str]:
     """Return the tasks that can be sampled, read from their source."""
-    from seqbench.registry import registry
+    from seqbench.registry.plugins import registry
 
     wanted = "seqbench.api.generative.GenerativeTask"
     return [

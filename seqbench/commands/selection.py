@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused, did_you_mean
-from seqbench.registry import registry
-from seqbench.settings import TrackingSettings
+from seqbench.registry.plugins import registry
 from seqbench.tracking.address import locate
 
 if TYPE_CHECKING:
@@ -152,13 +152,13 @@ def select(words: Words) -> Selection:
     Raises:
         Refused: the store cannot be used, or a filter finds nothing.
     """
-    from seqbench import config, searchpath
+    from seqbench.config import composition, searchpath
     from seqbench.reporting.comparison import compare
     from seqbench.reporting.trials import make_trials
     from seqbench.tracking.trials import stored_sweeps
 
     searchpath.enable()
-    settings = config.settings(config.compose(words.tracking)).tracking
+    settings = composition.settings(composition.compose(words.tracking)).tracking
     if not settings.enabled:
         raise Refused("tracking=none keeps no runs; name a store with tracking.uri")
     address = locate(settings.uri)
@@ -249,7 +249,7 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
 
 def _defaults(trials: Iterable[Trial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
-    from seqbench import config
+    from seqbench.config import composition
     from seqbench.reporting.trials import flat
     from seqbench.sweeps.members import compose_each
 
@@ -270,7 +270,7 @@ def _defaults(trials: Iterable[Trial]) -> Defaults:
     found = {}
     for pair, composed in each:
         with suppress(Refused):
-            found[pair] = flat(config.settings(composed).to_dict())
+            found[pair] = flat(composition.settings(composed).to_dict())
     return found
 
 

@@ -14,7 +14,7 @@ from seqbench.errors import EXIT_DONE, Refused
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from seqbench.settings import TrackingSettings
+    from seqbench.config.settings import TrackingSettings
     from seqbench.sweeps.plan import Plan
     from seqbench.tracking.trials import StoredSweep
 
@@ -35,7 +35,7 @@ def command(args: list[str]) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    from seqbench import searchpath
+    from seqbench.config import searchpath
     from seqbench.sweeps.members import split_words
 
     words, _ = split_words([word for word in args if word not in FLAGS])
@@ -58,12 +58,12 @@ def command(args: list[str]) -> int:
 
 def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
     """Return what a sweep looks like now, and whether it runs."""
-    from seqbench import config
+    from seqbench.config import composition
     from seqbench.sweeps.plan import plan, plan_members
     from seqbench.tracking.trials import latest_sweep
 
     of_tracking = [word for word in words if word.startswith(_OF_TRACKING)]
-    tracking = config.settings(config.compose(of_tracking)).tracking
+    tracking = composition.settings(composition.compose(of_tracking)).tracking
     sweep = latest_sweep(tracking)
     if len(of_tracking) == len(words):
         if sweep is None:
@@ -74,7 +74,7 @@ def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
     if TUNE in words:
         found = plan_members(known_members(words))
     else:
-        config.check_choices(words)
+        composition.check_choices(words)
         found = plan(words)
     is_running = any(item.state == "running" for item in found.trials)
     return _view(words, found, sweep), is_running or (

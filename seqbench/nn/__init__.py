@@ -5,6 +5,7 @@ from seqbench.nn.cell import Cell, Named, State
 from seqbench.nn.cells import GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
 from seqbench.nn.counts import StepCost, step_cost
 from seqbench.nn.masking import last_step, reverse_sequences, zero_padding
+from seqbench.nn.recurrent import RecurrentModel
 from seqbench.nn.unroll import Backend, Unrolled, check_backend, fallback, inspect, unroll
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Named",
     "PeepholeLSTMCell",
     "RNNCell",
+    "RecurrentModel",
     "State",
     "StepCost",
     "Unrolled",

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from seqbench.config.settings import Rerun
 from seqbench.errors import Refused
-from seqbench.settings import Rerun
 from seqbench.sweeps.job import Outcome, work
 from seqbench.sweeps.launchers import TrialLauncher, count, jobs
 from seqbench.sweeps.plan import Planned

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from seqbench import registry, searchpath
+from seqbench.config import searchpath
+from seqbench.config.settings import Rerun, Settings
 from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.records import MetricInfo, Status
-from seqbench.settings import Rerun, Settings
+from seqbench.registry import plugins
 from seqbench.sweeps.plan import state_of
 
 
@@ -56,7 +57,7 @@ class Surroundings:
     """
 
     folder: str = field(default_factory=os.getcwd)
-    plugin_files: Sequence[str] = field(default_factory=registry.plugin_files)
+    plugin_files: Sequence[str] = field(default_factory=plugins.plugin_files)
     config_folders: Sequence[str] = field(
         default_factory=lambda: [str(folder) for folder in searchpath.own_folders()]
     )
@@ -70,7 +71,7 @@ class Surroundings:
         if os.path.isdir(self.folder):  # a cluster's node may have other folders
             os.chdir(self.folder)
         for path in self.plugin_files:
-            registry.add_plugin_file(path)
+            plugins.add_plugin_file(path)
         for folder in self.config_folders:
             searchpath.add_folder(Path(folder))
 
@@ -116,7 +117,7 @@ def attempt(settings: Settings, rerun: Rerun) -> Outcome:
                 state, run_id = state_of(settings)
                 if state == "finished":
                     return Outcome("ELSEWHERE", "finished by another process", run_id=run_id)
-        from seqbench.runner import run
+        from seqbench.trials.run import run
 
         record = run(settings)
     except Busy:

@@ -10,8 +10,8 @@ from typing import Any, Self
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
+from seqbench.config.settings import Rerun
 from seqbench.errors import Refused
-from seqbench.settings import Rerun
 from seqbench.sweeps.job import Job, Outcome, Surroundings, attempt
 from seqbench.sweeps.plan import Planned
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from seqbench.machine import usable_cpus
-from seqbench.settings import Rerun
+from seqbench.config.machine import usable_cpus
+from seqbench.config.settings import Rerun
 from seqbench.sweeps.job import Job, Outcome, work
 from seqbench.sweeps.launchers import TrialLauncher, count, jobs
 from seqbench.sweeps.plan import Planned

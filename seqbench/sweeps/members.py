@@ -13,8 +13,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from seqbench import config, searchpath
-from seqbench.values import show
+from seqbench.config import composition, searchpath
+from seqbench.config.values import show
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
@@ -25,7 +25,7 @@ def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         Refused: an override cannot be read.
     """
-    parsed = [config.parse(text) for text in overrides]
+    parsed = [composition.parse(text) for text in overrides]
     return BasicSweeper.split_arguments(parsed, None)[0]
 
 
@@ -47,8 +47,8 @@ def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
     searchpath.enable()
     composed: dict[tuple[str, ...], DictConfig] = {}
     found = []
-    with config.hydra() as loader:
-        groups = config.group_names(loader)
+    with composition.hydra() as loader:
+        groups = composition.group_names(loader)
         parser = OverridesParser.create()
         for member in members:
             try:
@@ -56,12 +56,12 @@ def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
                 choices = [item for item in parsed if item.key_or_group.split("/")[0] in groups]
                 words = tuple(str(item.input_line) for item in choices)
                 if words not in composed:
-                    composed[words] = hydra_compose(config.CONFIG_NAME, list(words))
+                    composed[words] = hydra_compose(composition.CONFIG_NAME, list(words))
                 changed = copy.deepcopy(composed[words])
                 changes = [item for item in parsed if item not in choices]
                 ConfigLoaderImpl._apply_overrides_to_config(changes, changed)
             except Exception as error:  # a plugin's YAML can be wrong in any way
-                raise config.explain(error, member) from error
+                raise composition.explain(error, member) from error
             found.append(changed)
     return found
 

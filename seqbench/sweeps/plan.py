@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from seqbench import config
+from seqbench.config import composition
+from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import MetricInfo
-from seqbench.settings import Rerun, Settings, TrackingSettings
-from seqbench.sweeps.match import trial_settings, with_width
 from seqbench.sweeps.members import compose_each, sweep_members
 from seqbench.tracking.trials import StoredTrial, stored_trials
+from seqbench.trials.equal_size import trial_settings, with_width
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
@@ -116,7 +116,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     rerun: Rerun = "stale"
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
-            rerun = config.rerun(composed)
+            rerun = composition.rerun(composed)
             settings = trial_settings(composed, words)
             words = with_width(words, composed, settings)
             asked = identity(settings)

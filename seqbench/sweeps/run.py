@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused, TrialFailed
 from seqbench.identity import identity
 from seqbench.reporting.sweep import TrialResult
 from seqbench.reporting.text import duration
-from seqbench.settings import Settings, TrackingSettings
 from seqbench.sweeps.job import Outcome, Surroundings
 from seqbench.sweeps.launchers import TrialLauncher
 from seqbench.sweeps.plan import Plan, Planned, plan, summary

@@ -13,7 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from seqbench import config, searchpath, values
+from seqbench.config import composition, searchpath, values
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
@@ -57,11 +57,11 @@ def make_launcher(words: Sequence[str]) -> TrialLauncher:
     check_launcher(words)
     searchpath.enable()
     try:
-        with config.hydra():
-            node = compose(config.CONFIG_NAME, list(words), return_hydra_config=True)
+        with composition.hydra():
+            node = compose(composition.CONFIG_NAME, list(words), return_hydra_config=True)
             return _made(node)
     except Exception as error:
-        raise config.explain(error, words) from error
+        raise composition.explain(error, words) from error
 
 
 def check_launcher(words: Sequence[str]) -> None:

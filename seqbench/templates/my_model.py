@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import Cell, Named
+from seqbench.nn import Cell, Named, RecurrentModel
 
 
 class MyModelCell(Cell):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from seqbench.config.machine import DATA_VARIABLE
 from seqbench.errors import Refused
-from seqbench.machine import DATA_VARIABLE
 from seqbench.testing.checklist import ConformanceError, require
 from seqbench.testing.subjects import TaskSubject
 

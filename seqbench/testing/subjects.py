@@ -15,8 +15,8 @@ import torch
 from seqbench.api import Alignment, InputSpec, Model, OutputSpec, SequenceInput, Splits, Task
 from seqbench.errors import Refused
 from seqbench.nn import zero_padding
-from seqbench.registration import Registration
-from seqbench.source import UNSET
+from seqbench.registry.registration import Registration
+from seqbench.registry.source import UNSET
 from seqbench.testing.checklist import ConformanceError, require
 from seqbench.testing.perturbation import make_predictor
 from seqbench.training.predictor import Predictor
@@ -158,7 +158,7 @@ def check_configuration(registration: Registration | None) -> str | None:
     """
     if registration is None:
         return "it has no name under which it could be selected"
-    from seqbench import config, searchpath
+    from seqbench.config import composition, searchpath
 
     kind, name = registration.kind, registration.name
     for parameter in registration.source().parameters:
@@ -169,9 +169,9 @@ def check_configuration(registration: Registration | None) -> str | None:
             "a default for each, so that a name alone selects it",
         )
     searchpath.enable()
-    composed = config.compose([f"{kind}={name}"])
+    composed = composition.compose([f"{kind}={name}"])
     try:
-        config.settings(composed)
+        composition.settings(composed)
     except Refused as refused:
         raise ConformanceError(str(refused), "a configuration that its code takes") from refused
     given = set(composed[kind]) - {"name"}

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from seqbench import __version__
-from seqbench.machine import usable_cpus
+from seqbench.config.machine import usable_cpus
 
 DISTRIBUTIONS = ("torch", "lightning", "mlflow", "hydra-core", "numpy")
 """Distributions whose versions are kept with a trial, beside seqbench's and Python's."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from seqbench.settings import TrackingSettings
+from seqbench.config.settings import TrackingSettings
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import is_ready, locate
 from seqbench.tracking.store import unusable

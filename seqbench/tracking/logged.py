@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
 from seqbench.tracking.spool import RECORD
@@ -38,7 +38,7 @@ class LoggedTrial:
         began: in seconds since 1970.
         record: what it found; made of the run's tags and metrics where its file is missing.
         config: its resolved configuration; empty where that is missing.
-        tags: where its code and data come from, see :func:`seqbench.trial.provenance`.
+        tags: where its code and data come from, see :func:`seqbench.trials.trial.provenance`.
         parent: run of the sweep that it belongs to; empty without.
         gap: what of it cannot be read, in one line; empty if nothing.
     """

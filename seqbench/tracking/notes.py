@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.settings import TrackingSettings
+from seqbench.config.settings import TrackingSettings
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.spool import RECORD
 from seqbench.tracking.store import open_store

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import SHORT, Address, is_ready, locate, make_folder
 from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, is_silence

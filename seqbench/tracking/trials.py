@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.records import MetricInfo
-from seqbench.settings import TrackingSettings
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
 from seqbench.tracking.store import (

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seqbench.api import MetricSet, Task, TaskMetrics
 from seqbench.errors import Refused, SeqbenchError
-from seqbench.registration import Kind, Registration
-from seqbench.registry import registry
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import Kind, Registration
 
 
 def metrics_of(task: Task) -> MetricSet:

@@ -17,9 +17,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from seqbench.api import Model, Task
+from seqbench.config.machine import usable_cpus
+from seqbench.config.settings import Limits, Recipe, TrainerSettings
 from seqbench.errors import Refused, TrialFailed
-from seqbench.machine import usable_cpus
-from seqbench.settings import Limits, Recipe, TrainerSettings
 from seqbench.training.callbacks import (
     Checkpoints,
     DropoutSeed,
@@ -28,11 +28,11 @@ from seqbench.training.callbacks import (
     History,
 )
 from seqbench.training.data import TrialData
+from seqbench.training.distributed import OwnSignals, Rank, in_lightning
 from seqbench.training.extras import plugin_callbacks
 from seqbench.training.limits import LimitCheck
 from seqbench.training.module import TrialModule
 from seqbench.training.predictor import Predictor
-from seqbench.training.ranks import OwnSignals, Rank, in_lightning
 from seqbench.training.seeds import derive
 
 EXPECTED_WARNINGS = (

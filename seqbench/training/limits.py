@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
+from seqbench.config.settings import Limits
 from seqbench.errors import Refused, TrialFailed
 from seqbench.nn.backends.cpu.workspace import WORKSPACE
-from seqbench.settings import Limits
 
 _GIB = 2**30
 _STATUS = Path("/proc/self/status")

@@ -10,10 +10,10 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from seqbench.api import Batch, Task
+from seqbench.config.settings import Recipe
 from seqbench.errors import TrialFailed
-from seqbench.settings import Recipe
+from seqbench.training.distributed import sum_gradients, whole_batch
 from seqbench.training.predictor import Predictor, batch_loss
-from seqbench.training.ranks import sum_gradients, whole_batch
 from seqbench.training.scoring import batch_rows, update
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqbench.api import Alignment, InputSpec, Model, OutputSpec, SequenceInput
-from seqbench.settings import Match
+from seqbench.config.settings import Match
 from seqbench.training.predictor import Predictor
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from seqbench.errors import Refused
-from seqbench.registry import registry
+from seqbench.registry.plugins import registry
 from seqbench.reporting.sweep import TrialResult
 from seqbench.sweeps.launchers import TrialLauncher
 from seqbench.sweeps.members import override_text

@@ -18,10 +18,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from seqbench import config, searchpath, values
+from seqbench.config import composition, searchpath, values
+from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
-from seqbench.registry import registry
-from seqbench.settings import Settings
+from seqbench.registry.plugins import registry
 from seqbench.sweeps.members import compose_each, override_text
 
 _PREFIX = "tune."
@@ -94,7 +94,7 @@ class Tuning:
             Refused: a fixed override is wrong.
         """
         (composed,) = compose_each([[f"task={task}", f"model={model}", *self.fixed]])
-        return config.settings(composed)
+        return composition.settings(composed)
 
 
 def read_words(words: Sequence[str]) -> Tuning:
@@ -107,7 +107,7 @@ def read_words(words: Sequence[str]) -> Tuning:
     others = [word for word in words if not word.startswith((_PREFIX, "trials="))]
     trials = _trials([word for word in words if word.startswith("trials=")])
     settings = _settings(own)
-    parsed = [config.parse(word) for word in others]
+    parsed = [composition.parse(word) for word in others]
     choices: dict[str, list[str]] = {"task": [], "model": []}
     fixed: list[str] = []
     space: dict[str, BaseDistribution] = {}
@@ -126,16 +126,16 @@ def read_words(words: Sequence[str]) -> Tuning:
         else:
             fixed.append(word)
     asked = frozenset(space)
-    given = {config.parse(word).key_or_group for word in fixed}
+    given = {composition.parse(word).key_or_group for word in fixed}
     if "match" in given:
         given.add("model.hidden_size")
     if "model.dropout" in given:
         given.add("recipe.dropout")  # which would change nothing
     for word in settings.space:
-        item = config.parse(word)
+        item = composition.parse(word)
         if item.key_or_group not in given | asked:
             space[item.key_or_group] = _distribution(item)
-    config.check_choices(others)
+    composition.check_choices(others)
     if not choices["model"]:
         raise Refused("seqbench tune needs models, for example model=lstm,gru")
     for group, names in choices.items():
@@ -168,7 +168,7 @@ def _check(tuning: Tuning) -> None:
         members += [common, *([*common, f"{key}={override_text(value)}"] for key, value in ends)]
     for key, composed in zip(keys, compose_each(members), strict=True):
         try:
-            config.settings(composed)
+            composition.settings(composed)
         except Refused as refusal:
             if not key:
                 raise
@@ -202,10 +202,10 @@ def _settings(words: Sequence[str]) -> TuningSettings:
     listed = [_as_list(word) if word.startswith(("seeds=", "final_seeds=")) else word
               for word in words]  # fmt: skip
     try:
-        with config.hydra():
+        with composition.hydra():
             node = compose("tune", listed)
     except Exception as error:
-        raise config.explain(error, listed) from error
+        raise composition.explain(error, listed) from error
     found: Any = OmegaConf.to_container(node, resolve=True)
     checked: dict[str, Any] = {}
     for key, annotation in known.items():

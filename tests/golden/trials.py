@@ -205,10 +205,8 @@ def compare(found: Mapping[str, Any]) -> tuple[list[str], str]:
     exact = is_exact()
     how = f"{path.name}, {'every bit' if exact else f'to {ELSEWHERE:g}: no AVX2 here'}"
     if table["protocol"] != PROTOCOL:
-        return [
-            f"{path.name} is of protocol {table['protocol']}, and this is {PROTOCOL}: "
-            "write a new one with `make golden WRITE=1`"
-        ], how
+        other = f"{path.name} is of protocol {table['protocol']}, and this is {PROTOCOL}"
+        return [f"{other}: write a new one with `make golden WRITE=1`"], how
     wrong = differences(table["trials"], found, exact)
     lines = [f"{name}: {text}" for name, texts in wrong.items() for text in texts[:2]]
     if lines:

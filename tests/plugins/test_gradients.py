@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqbench.api import RecurrentModel
-from seqbench.nn import unroll
-from seqbench.registry import registry
+from seqbench.nn import RecurrentModel, unroll
+from seqbench.registry.plugins import registry
 
 
 def has_cell(name: str) -> bool:

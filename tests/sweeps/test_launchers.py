@@ -16,10 +16,11 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from seqbench import searchpath, source
+from seqbench.config import searchpath
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused, TrialFailed
-from seqbench.registry import PLUGIN_FILES, add_plugin_file, registry
-from seqbench.settings import TrackingSettings
+from seqbench.registry import source
+from seqbench.registry.plugins import PLUGIN_FILES, add_plugin_file, registry
 from seqbench.sweeps import local
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
@@ -39,7 +40,7 @@ from typing import Literal
 
 import torch
 
-from seqbench.api import RecurrentModel
+from seqbench.nn import RecurrentModel
 from seqbench.nn import RNNCell
 
 
@@ -84,7 +85,7 @@ from pathlib import Path
 with Path("executed").open("a") as file:
     file.write("once\\n")
 
-from seqbench.registry import add_plugin_file
+from seqbench.registry.plugins import add_plugin_file
 from seqbench.sweeps.members import split_words
 from seqbench.sweeps.run import run_sweep
 from seqbench.sweeps.sweeper import make_launcher

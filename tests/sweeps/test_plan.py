@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 from omegaconf import OmegaConf
 
-from seqbench.config import compose, settings
+from seqbench.config.composition import compose, settings
+from seqbench.config.settings import Rerun, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import TrialRecord
-from seqbench.settings import Rerun, TrackingSettings
 from seqbench.sweeps.members import compose_each, sweep_members
 from seqbench.sweeps.plan import Planned, State, plan, summary
 from seqbench.tracking import trials

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 import seqbench
-from seqbench import config, interface, runner
+from seqbench import interface
 from seqbench.cli import main
+from seqbench.config import composition
+from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Busy, Refused, TrialFailed
 from seqbench.records import MetricInfo, TrialRecord
-from seqbench.settings import Settings, TrackingSettings
 from seqbench.sweeps.members import override_text
 from seqbench.tracking.store import open_store
 from seqbench.tracking.trials import latest_sweep
+from seqbench.trials import run as run_module
 
 TINY = ["experiment=smoke", "model=rnn", "model.hidden_size=4", "trainer.progress=false"]
 
@@ -46,7 +48,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> dict[int, BaseException]:
             monitor=metric, primary=metric, metrics=scores,
         )  # fmt: skip
 
-    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(run_module, "run", run)
     return ends
 
 
@@ -114,7 +116,7 @@ def test_a_sweep_and_what_is_left_of_it(
     assert 0 == main(words)
     assert "2 trials: 2 new; 2 to run" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "run", lambda settings: pytest.fail("it ran again"))
+        patch.setattr(run_module, "run", lambda settings: pytest.fail("it ran again"))
         assert 0 == main(words)
     out, err = capsys.readouterr()
     assert "2 trials: 2 finished; 0 to run (rerun=stale)" in err
@@ -148,7 +150,7 @@ def test_a_sweep_and_what_is_left_of_it(
 def test_killed_trial_goes_on_to_the_same_bits(folder: Path) -> None:
     """Kill -9 in mid-training, and the same command: the record of one that was never killed."""
     words = [*TINY[1:], "recipe.max_epochs=40", "recipe.max_examples=60", "recipe.dropout=0.2"]
-    whole = runner.run(config.settings(config.compose([*words, "tracking=none"])))
+    whole = run_module.run(composition.settings(composition.compose([*words, "tracking=none"])))
     with subprocess.Popen([sys.executable, "-m", "seqbench", *words], cwd=folder) as process:
         deadline = time.monotonic() + 120
         while not list(folder.glob("seqbench-runs/unfinished/*/0/checkpoint/best.state")):
@@ -156,7 +158,7 @@ def test_killed_trial_goes_on_to_the_same_bits(folder: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-    resumed = runner.run(config.settings(config.compose(words)))
+    resumed = run_module.run(composition.settings(composition.compose(words)))
     assert whole.metrics == resumed.metrics
     assert whole.epochs == resumed.epochs
     for before, after in zip(whole.history, resumed.history, strict=True):
@@ -177,7 +179,7 @@ def test_status_without_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_texts_reach_the_configuration_as_they_are(text: str) -> None:
     """From Python nobody quotes for Hydra."""
-    composed = config.compose([f"tracking.uri={override_text(text)}"])
+    composed = composition.compose([f"tracking.uri={override_text(text)}"])
     assert text == composed.tracking.uri
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from seqbench.api import Splits
-from seqbench.config import compose, settings
+from seqbench.config.composition import compose, settings
 from seqbench.tasks.anomaly import recordings as recordings_module
 from seqbench.tasks.anomaly.recordings import (
     APART,
@@ -33,7 +33,7 @@ from seqbench.tasks.anomaly.watch import WATCH_STEPS, Watch
 from seqbench.testing import check_task
 from seqbench.training.fit import fit
 from seqbench.training.scoring import FoldScores, model_rows, score_baselines
-from seqbench.trial import load
+from seqbench.trials.trial import load
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")

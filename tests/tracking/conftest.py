@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking.store import Store, open_store
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking.address import locate
 from seqbench.tracking.store import Store, open_store
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.records import TrialRecord
 from seqbench.reporting.comparison import compare
 from seqbench.reporting.page import labels_of
 from seqbench.reporting.trials import make_trials
-from seqbench.settings import TrackingSettings
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.store import CONFIGURATION, Store
 from seqbench.tracking.trials import stored_trials

@@ -19,17 +19,18 @@ from typing import Any
 
 import pytest
 
-from seqbench import config, runner
 from seqbench.cli import main
+from seqbench.config import composition
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking import address, spool
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.spool import deliver, waiting
 from seqbench.tracking.store import Store, open_store
 from seqbench.tracking.tracked import TrackedRun
+from seqbench.trials import run as run_module
 
 Make = Callable[..., TrialRecord]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
@@ -426,7 +427,7 @@ def test_a_server_that_dies_in_mid_sweep(
 
     def run(experiment: str) -> TrialRecord:
         more = [f"tracking.parent={parent}", f"tracking.experiment={experiment}"]
-        return runner.run(config.settings(config.compose([*words, *more])))
+        return run_module.run(composition.settings(composition.compose([*words, *more])))
 
     log_epoch = TrackedRun.log_epoch
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
 from seqbench.tracking import environment, processes
 from seqbench.tracking.logged import logged_trials, trial_runs
 from seqbench.tracking.spool import deliver, waiting
@@ -170,7 +170,7 @@ class TestEnvironment:
 START = """
 import sys, time
 from seqbench.records import TrialRecord
-from seqbench.settings import TrackingSettings
+from seqbench.config.settings import TrackingSettings
 from seqbench.tracking.store import open_store
 record = TrialRecord("k", "music", "lstm", int(sys.argv[1]), metrics={"test/nll": 1.0})
 run = open_store(TrackingSettings()).start(record, {"seed": int(sys.argv[1])}, {})

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from seqbench import runner
 from seqbench.cli import main
+from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.tuning import TunedModel, best_so_far, expected_best, print_tuning
-from seqbench.settings import Settings, TrackingSettings
 from seqbench.sweeps.job import Outcome
 from seqbench.sweeps.launchers import BasicLauncher
 from seqbench.sweeps.plan import Plan
 from seqbench.sweeps.run import Ran
 from seqbench.tracking.notes import note_tuning
 from seqbench.tracking.store import open_store
+from seqbench.trials import run as run_module
 from seqbench.tuning.run import _run, known_members
 from seqbench.tuning.space import Tuning, distribution_text, read_words
 from seqbench.tuning.study import Candidate, Study, Verdict, open_study
@@ -295,7 +295,7 @@ def test_from_the_command_line(
             monitor=metric, primary=metric, metrics=scores,
         )  # fmt: skip
 
-    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(run_module, "run", run)
     words = ["tune", *WORDS, "experiment=smoke", "tracking=none"]
     assert 0 == main(words)
     out = capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Which models, tasks, metrics and callbacks there are, found without importing them."""

@@ -1,0 +1,146 @@
+"""A stored run as a trial again: its settings, its data, its weights."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seqbench.config.settings import Settings, TrackingSettings
+from seqbench.errors import Refused
+from seqbench.trials.trial import Trial, load, provenance
+
+if TYPE_CHECKING:
+    from seqbench.tracking.stored import StoredRun
+    from seqbench.training.data import TrialData
+    from seqbench.training.predictor import Predictor
+
+_CHANGES = {
+    "seqbench.protocol": "the protocol",
+    "seqbench.task_version": "the task's version",
+    "seqbench.task_code": "the task's code",
+    "seqbench.model_code": "the model's code",
+    "seqbench.data": "the task's data",
+}
+"""What of a run's provenance can have changed since, by tag."""
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """A finished run whose task and model are at hand.
+
+    Args:
+        stored: the run as it is kept.
+        name: what a person calls it, for example ``run 1a2b3c4d``.
+        trial: with the run's settings, changed to use all data.
+        overrides: what else was changed.
+    """
+
+    stored: StoredRun
+    name: str
+    trial: Trial
+    overrides: list[str]
+
+    def data(self) -> list[TrialData]:
+        """Return the data of each fold, and say on stderr what has changed since the run.
+
+        Raises:
+            Refused: the data cannot be had, or the run has no model for a fold.
+        """
+        kept = self.stored.record.folds
+        for fold in self.trial.task.folds():
+            if fold not in kept:
+                numbers = ", ".join(map(str, kept))
+                raise Refused(f"{self.name} has no model for fold {fold}; it has: {numbers}")
+        folds = self.trial.data()
+        now, then = provenance(self.trial), self.stored.tags
+        changed = [
+            what
+            for tag, what in _CHANGES.items()
+            if then.get(tag, now[tag]) != now[tag]
+            and not (self.overrides and tag == "seqbench.data")
+        ]
+        if changed:
+            _note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
+        trained_on = (self.stored.config.get("trainer") or {}).get("accelerator")
+        if trained_on == "gpu" and self.trial.device == "cpu":
+            _note(f"{self.name} was trained on a GPU; torch finds none here, so a CPU runs it")
+        return folds
+
+    def predictor(self, data: TrialData) -> Predictor:
+        """Return the model of a fold with the weights of its selected epoch.
+
+        Raises:
+            Refused: the weights are damaged, or do not fit the data.
+        """
+        from seqbench.training.fit import selected_weights
+
+        predictor = self.trial.predictor(data)
+        path = self.stored.checkpoint_path(data.fold)
+        try:
+            weights = selected_weights(path)
+        except Exception as error:  # zip, pickle and torch each have errors of their own
+            raise Refused(f"{self.name}: its checkpoint {path} is damaged") from error
+        try:
+            predictor.load_state_dict(weights)
+        except RuntimeError as error:
+            model = self.stored.record.model
+            raise Refused(
+                f"{self.name}: its weights do not fit model={model} on these data"
+            ) from error
+        return predictor
+
+
+def reload(run: str, uri: str | None, overrides: list[str]) -> Reloaded:
+    """Find a finished run and load its task and model.
+
+    Args:
+        run: its identifier, or the first digits.
+        uri: of the tracking store, see :func:`seqbench.tracking.address.locate`.
+        overrides: ``task.<parameter>=VALUE`` to change.
+
+    Raises:
+        Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used.
+    """
+    from seqbench.tracking.address import SHORT
+    from seqbench.tracking.store import open_store
+
+    stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
+    name = f"run {stored.run_id[:SHORT]}"
+    try:
+        trial = load(_settings(stored, overrides))
+    except Refused as refusal:
+        raise Refused(f"{name}: {refusal}") from refusal
+    return Reloaded(stored, name, trial, overrides)
+
+
+def _settings(stored: StoredRun, overrides: list[str]) -> Settings:
+    """Return a run's settings, changed to score all data in float32 on a device that exists."""
+    import torch
+    from omegaconf import DictConfig, OmegaConf
+
+    from seqbench.config.composition import settings
+
+    changes: dict[str, Any] = {
+        "recipe": {"max_examples": None},
+        "trainer": {"precision": "32", "devices": 1},
+    }
+    if not torch.cuda.is_available():
+        changes["trainer"]["accelerator"] = "cpu"
+    try:
+        config = OmegaConf.merge(OmegaConf.create(stored.config), OmegaConf.create(changes))
+    except Exception as error:  # YAML's and OmegaConf's errors have no common base
+        raise Refused("its configuration is damaged") from error
+    for override in overrides:
+        try:
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+        except Exception as error:
+            raise Refused(
+                f"cannot read '{override}': quote a value that holds [ ] {{ }} : # or quotes"
+            ) from error
+    assert isinstance(config, DictConfig)
+    return settings(config)
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"seqbench: {text}\n")

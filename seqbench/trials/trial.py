@@ -1,0 +1,251 @@
+"""A trial that can be run: its task, its model, its data, and which trial it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from seqbench import __version__
+from seqbench.config.settings import Settings
+from seqbench.config.values import show
+from seqbench.errors import Refused, SeqbenchError
+from seqbench.identity import identity
+from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
+from seqbench.registry.codehash import harness_hash
+from seqbench.registry.plugins import plugin_files, registry
+from seqbench.registry.registration import BUILT_IN, Registration
+
+if TYPE_CHECKING:
+    from seqbench.api import Model, Task
+    from seqbench.training.data import TrialData
+    from seqbench.training.predictor import Predictor
+    from seqbench.training.scoring import FoldScores
+
+
+PROBE_SIZE = 840
+"""Input size of a model that is built to check its parameters; divisible by 1 to 8, 10 and 12."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial whose task and model exist and accept their parameters.
+
+    Args:
+        settings: of the trial.
+        task: constructed, not prepared.
+        model_class: to be built by the harness.
+        task_registration: where the task comes from.
+        model_registration: where the model comes from.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    settings: Settings
+    task: Task
+    model_class: type[Model]
+    task_registration: Registration
+    model_registration: Registration
+    device: str
+
+    def data(self) -> list[TrialData]:
+        """Prepare the task's data and return those of each fold as batches."""
+        from seqbench.training.data import TrialData
+
+        recipe, seed = self.settings.recipe, self.settings.seed
+        with blame(self.task_registration, "its data"):
+            self.task.prepare()
+            folds = [
+                TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
+                for fold in self.task.folds()
+            ]
+            _ = self.fingerprint  # its faults are the task's too
+        return folds
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the data, which are prepared; it reads them all, so once."""
+        return self.task.fingerprint()
+
+    def baselines(self, folds: Sequence[TrialData]) -> dict[str, FoldScores]:
+        """Return the scores of the task's baselines on the test splits of its folds."""
+        from seqbench.training.scoring import score_baselines
+
+        splits = [data.splits for data in folds]
+        found = [self.task.baselines(split) for split in splits]
+        return score_baselines(self.task, found, [split.test for split in splits])
+
+    def predictor(self, data: TrialData) -> Predictor:
+        """Return the predictor with its initial weights, on the trial's device."""
+        from seqbench.training.fit import build_predictor
+
+        with blame(self.model_registration, "its constructor"):
+            return build_predictor(
+                self.task,
+                self.model_class,
+                self.settings.model_parameters,
+                data,
+                self.settings.seed,
+            ).to(self.device)
+
+
+def load(settings: Settings) -> Trial:
+    """Find a trial's task and model, and have both check their parameters.
+
+    Raises:
+        Refused: one is unknown or unusable, or refuses a parameter; or there is no such device.
+    """
+    import torch
+
+    from seqbench.training.fit import set_up_device
+    from seqbench.training.predictor import model_context
+
+    task_registration = registry().get("task", settings.task)
+    model_registration = registry().get("model", settings.model)
+    task_class = task_registration.load()
+    model_class = model_registration.load()
+    with blame(task_registration, "its constructor"):
+        task = task_class(**settings.task_parameters)
+    try:
+        # An impossible value is refused before data are fetched. Whatever else goes wrong without
+        # storage and the real input size is for the real constructor to say.
+        with torch.device("meta"):
+            model_class(PROBE_SIZE, model_context(task.alignment), **settings.model_parameters)
+    except ValueError as error:
+        raise Refused(f"model={settings.model}: {error}") from error
+    except Exception:
+        pass
+    device = set_up_device(settings.trainer)
+    return Trial(settings, task, model_class, task_registration, model_registration, device)
+
+
+def words_to_keep(settings: Settings) -> list[str]:
+    """Return what of a trial's command its comparison needs too: plugins, the task's parameters."""
+    words = [f"+plugin={path}" for path in plugin_files()]
+    chosen = settings.task_parameters
+    for parameter in registry().get("task", settings.task).source().parameters:
+        value = chosen.get(parameter.name, parameter.default)
+        if value != parameter.default:
+            text = value if isinstance(value, str) else show(value)
+            words.append(f"task.{parameter.name}={text}")
+    return words
+
+
+@contextmanager
+def blame(registration: Registration, what: str) -> Iterator[None]:
+    """Turn an exception of a task's or model's code into a refusal that names whose it is."""
+    try:
+        yield
+    except SeqbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        who = f"{registration.kind}={registration.name}"
+        if isinstance(error, ValueError) and what == "its constructor":
+            raise Refused(f"{who}: {error}") from error
+        lines = str(error).splitlines() or [""]
+        raise Refused(
+            f"{who} ({registration.origin}): {what} failed: {type(error).__name__}: {lines[0]}"
+        ) from error
+
+
+def check_plugin(trial: Trial, data: TrialData) -> None:
+    """Refuse a plugin's model whose predictions see what the task hides, on a few real sequences.
+
+    Built-in models are proven by the project's own tests, over every task and depth.
+
+    Raises:
+        Refused: a prediction depends on what it must not see.
+    """
+    if trial.model_registration.origin == BUILT_IN:
+        return
+    from seqbench.testing import check_alignment, make_predictor, small_batch
+
+    task, train = trial.task, data.splits.train
+    try:
+        predictor = make_predictor(
+            trial.model_class,
+            trial.settings.model_parameters,
+            task.input_spec(train),
+            task.output_spec(train),
+            task.alignment,
+        )
+        check_alignment(predictor, small_batch(task, train).inputs, dependence=False)
+    except AssertionError as error:
+        origin = trial.model_registration.origin
+        raise Refused(f"model={trial.settings.model} ({origin}) leaks: {error}") from error
+    except (Exception, SystemExit) as error:
+        sys.stderr.write(
+            f"seqbench: model={trial.settings.model} could not be checked for leaks "
+            f"in float64 on a CPU: {type(error).__name__}: {error}\n"
+        )
+
+
+def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
+    """Return the record of a trial that is about to start: its identity and environment."""
+    import torch
+
+    from seqbench.tracking.environment import environment
+
+    settings, task = trial.settings, trial.task
+    where = {
+        "device": trial.device if trial.device == "cpu" else torch.cuda.get_device_name(),
+        "threads": str(torch.get_num_threads()),
+        "precision": settings.trainer.precision,
+    }
+    return TrialRecord(
+        key=trial_key(_identity(trial)),
+        task=settings.task,
+        model=settings.model,
+        seed=settings.seed,
+        status="KILLED",
+        reason="ended without a result",
+        max_examples=settings.recipe.max_examples,
+        tuning=settings.tracking.tuning or "",
+        folds=list(task.folds()),
+        context=predictor.context,
+        monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
+        primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),
+        parameters=predictor.parameter_count,
+        environment=environment() | where,
+    )
+
+
+def provenance(trial: Trial) -> dict[str, str]:
+    """Return which trial it is, and where its code and data come from."""
+    from seqbench.tracking.store import CONFIGURATION, PARTS
+
+    asked = identity(trial.settings)
+    return {
+        CONFIGURATION: asked.configuration,
+        PARTS: json.dumps(asked.parts, sort_keys=True),
+        "seqbench.protocol": PROTOCOL_VERSION,
+        "seqbench.task_origin": trial.task_registration.origin,
+        "seqbench.task_version": trial.task.version,
+        "seqbench.task_code": trial.task_registration.code_hash,
+        "seqbench.model_origin": trial.model_registration.origin,
+        "seqbench.model_code": trial.model_registration.code_hash,
+        "seqbench.data": trial.fingerprint,
+    }
+
+
+def _identity(trial: Trial) -> dict[str, Any]:
+    """Return what decides a trial's result."""
+    import torch
+
+    config = trial.settings.deciding()
+    config["trainer"]["threads"] = torch.get_num_threads()
+    return {
+        "config": config,
+        "task": [trial.task.version, trial.task_registration.code_hash],
+        "model": trial.model_registration.code_hash,
+        "data": trial.fingerprint,
+        "protocol": PROTOCOL_VERSION,
+        "seqbench": [__version__, harness_hash()],
+        "lightning": version("lightning"),
+        "torch": str(torch.__version__),
+        "device": trial.device,
+    }

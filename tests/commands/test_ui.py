@@ -1,0 +1,113 @@
+"""MLflow's page is served on this machine only, and ends without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from seqbench.commands import ui
+from seqbench.config.settings import TrackingSettings
+from seqbench.errors import EXIT_DONE, Refused
+from seqbench.records import TrialRecord
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["prot=1"], "not 'prot=1' (did you mean 'port'?)"),
+        (["port"], "not 'port'"),
+        (["port=0"], "from 1 to 65535, not '0'"),
+        (["port=65536"], "from 1 to 65535"),
+        (["port=http"], "not 'http'"),
+        (["port=-1"], "not '-1'"),
+        (["tracking.uri=htpp://x"], "did you mean 'http'?"),
+        ([], "no runs yet: seqbench-runs/mlflow.db does not exist; run a trial first"),
+    ],
+)
+def test_refusals_are_one_line(args: list[str], message: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        ui.command(args)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_server_has_its_own_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the runs are on a server, its address is what to open."""
+    assert ui.command(["tracking.uri=http://me:secret@tracker:5000"]) == EXIT_DONE
+    assert capsys.readouterr().out == "The runs are on a server: open http://tracker:5000\n"
+
+
+def test_port_in_use_names_another() -> None:
+    """The refusal names a port that is free."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            Refused, match=f"port {port}: .*in use; try seqbench ui port="
+        ) as refusal:
+            ui._check_port(port)
+    ui._check_port(int(str(refusal.value).rpartition("=")[2]))
+
+
+def members(group: int) -> list[str]:
+    """Return the commands of the living processes of a process group."""
+    answer = subprocess.run(
+        ["ps", "-A", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(None, 2) for line in answer.stdout.splitlines()]
+    return [line[2] for line in lines if line[0] == str(group) and "Z" not in line[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_page_is_served_and_ends(tmp_path: Path, stop: signal.Signals) -> None:
+    """The page and a run's files are there; Ctrl-C or SIGTERM leaves no process behind."""
+    from seqbench.tracking.store import open_store
+
+    run = open_store(TrackingSettings()).start(TrialRecord("k", "music", "lstm", 0), {"a": 1}, {})
+    run.finish(TrialRecord("k", "music", "lstm", 0))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "import sys; from seqbench.cli import main; sys.exit(main())"
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, "ui", f"port={port}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"http_proxy": "http://127.0.0.1:9"},
+    )  # fmt: skip
+    assert command.stdout is not None
+    try:
+        assert (
+            command.stdout.readline() == "Starting MLflow's page over seqbench-runs/mlflow.db ...\n"
+        )
+        assert f"Open http://127.0.0.1:{port} (Ctrl-C ends it)\n" == command.stdout.readline()
+        [server] = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(command.pid)],
+            capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+        assert members(int(server))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        page = f"http://127.0.0.1:{port}"
+        assert b"<title>MLflow</title>" in opener.open(page, timeout=30).read()
+        artifact = f"{page}/get-artifact?path=config.json&run_uuid={run.run_id}"
+        assert opener.open(artifact, timeout=30).read() == b'{\n  "a": 1\n}\n'
+    finally:
+        command.send_signal(stop)
+        _, stderr = command.communicate(timeout=60)
+    assert (command.returncode, stderr) == (EXIT_DONE, "")
+    assert members(int(server)) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["seqbench-runs"]
