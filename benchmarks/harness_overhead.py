@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     MeanLoss,
@@ -29,6 +28,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.config.settings import Recipe, TrainerSettings
 from seqbench.plugins.lstm import LSTM
@@ -47,7 +47,7 @@ class RandomRolls(Task):
     """Random piano rolls: the cost of a step does not depend on what it learns."""
 
     version = "1"
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = primary = Metric("nll", "min")
 
     def __init__(self) -> None:

@@ -2,8 +2,8 @@
 
 ``python benchmarks/report.py [TRIALS ...]`` trains one trial for a second, writes stores with so
 many copies of it (1,000, 3,000 and 10,000 unless it is told otherwise), each with a score, a curve
-and replicates of its own: six models, ten seeds, and as many protocols as that takes. Then it runs
-the report of each from a cold start, and prints a table; the cost is to grow linearly.
+and bootstrap scores of its own: six models, ten seeds, and as many conditions as that takes. Then
+it runs the report of each from a cold start, and prints a table; the cost is to grow linearly.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def fill(store: Path, trials: int) -> None:
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
         for number in track(range(trials), f"{trials:,} trials", transient=True):
             rest, seed = divmod(number, SEEDS)
-            protocol, model = divmod(rest, len(MODELS))
+            conditions, model = divmod(rest, len(MODELS))
             run_id = uuid.uuid4().hex
             folder = store / "artifacts" / run_id / "artifacts"
             folder.mkdir(parents=True)
             score = 8.5 + 0.05 * model + generator.normal(0, 0.03)
             found = changed(record, MODELS[model], seed, score, generator)
             (folder / "record.json").write_text(json.dumps({**found, "run_id": run_id}))
-            task = {**config["task"], "split_seed": protocol}
+            task = {**config["task"], "split_seed": conditions}
             own = {**config["model"], "name": MODELS[model]}
             (folder / "config.json").write_text(
                 json.dumps({**config, "task": task, "model": own, "seed": seed})
@@ -103,7 +103,7 @@ def changed(
         "seed": seed,
         "max_examples": None,
         "metrics": {**record["metrics"], "test/nll": score, "valid/nll": score + 0.1},
-        "replicates": (score + generator.normal(0, 0.1, 1000)).round(6).tolist(),
+        "bootstrap_scores": (score + generator.normal(0, 0.1, 1000)).round(6).tolist(),
         "history": [
             {"train/loss": value, "valid/nll": value, "seconds": 0.4 * epoch}
             for epoch, value in enumerate(values.tolist(), start=1)

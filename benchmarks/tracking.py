@@ -135,7 +135,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}; {options.processes} processes, {RUNS} runs each")
     from seqbench.config.settings import TrackingSettings
-    from seqbench.tracking.spool import deliver
+    from seqbench.tracking.outbox import deliver
     from seqbench.tracking.store import open_store
 
     problems: list[str] = []

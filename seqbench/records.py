@@ -67,9 +67,9 @@ class TrialRecord:
         baselines: scores of the task's simple predictors on test, by baseline and metric.
         differences: 95% intervals of the model's test scores minus a baseline's, by baseline and
             metric, where the task offers them.
-        unit: what ``replicates`` draw, for example ``patient``; empty without any.
-        replicates: the primary metric on test over other draws of the units, which are the same
-            for every model and seed of the task; empty where the task offers none.
+        group: what ``bootstrap_scores`` draw, for example ``patient``; empty without any.
+        bootstrap_scores: the primary metric on test over other draws of the test data's groups,
+            which are the same for every model and seed; empty where the task offers none.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
             since its fold's training began; ``fold`` where there are several.
         parameters: trainable numbers in model and head.
@@ -103,8 +103,8 @@ class TrialRecord:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     differences: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
-    unit: str = ""
-    replicates: list[float] = field(default_factory=list)
+    group: str = ""
+    bootstrap_scores: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
     parameters: int = 0
     epochs: int = 0
@@ -141,6 +141,9 @@ class TrialRecord:
             data: dict[str, Any] = json.loads(text)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        for old, new in _FORMER_NAMES.items():
+            if old in data:
+                data.setdefault(new, data.pop(old))
         known = {item.name for item in fields(cls)}
         data = {name: value for name, value in data.items() if name in known}
         for name in ("monitor", "primary"):
@@ -152,6 +155,10 @@ class TrialRecord:
         record = cls(**data)
         _check(record)
         return record
+
+
+_FORMER_NAMES = {"unit": "group", "replicates": "bootstrap_scores"}
+"""Fields of records of the first schema, which are read under their names of today."""
 
 
 def _check(record: TrialRecord) -> None:
@@ -172,8 +179,8 @@ def _check(record: TrialRecord) -> None:
     for found in scores:
         for name, value in found.items():
             _check_number(name, value)
-    for value in [*record.replicates, *record.best_epochs]:
-        _check_number("replicates or best_epochs", value)
+    for value in [*record.bootstrap_scores, *record.best_epochs]:
+        _check_number("bootstrap_scores or best_epochs", value)
 
 
 def _check_number(name: str, value: object) -> None:

@@ -58,7 +58,7 @@ def cached_predictions(
 
 
 def _bytes_of(example: Example) -> bytes:
-    parts = [f"{example.unit}\0".encode()]
+    parts = [f"{example.group}\0".encode()]
     for field in _FIELDS:
         tensor = getattr(example, field)
         if tensor is None:

@@ -514,7 +514,7 @@ def test_describe_a_task() -> None:
     for text in (
         "task music  (built-in)",
         "Licence\n  ",
-        "Alignment: next",
+        "Visibility: next",
         "Data\n  train",
         "Ranks (test)\n  nll, nats per frame, smaller is better",
         "  task.grid=quarter  (one of quarter, sixteenth)",

@@ -12,8 +12,8 @@ from seqbench.testing import (
     TASK_CHECKS,
     ModelSubject,
     TaskSubject,
-    check_alignment,
     check_counting,
+    check_visibility,
     make_predictor,
     run_checks,
     small_batch,
@@ -76,7 +76,7 @@ def test_no_leak(task: Task, model: str, shape: dict[str, int]) -> None:
         {"hidden_size": 4} | {name: value for name, value in shape.items() if name in known},
         task.input_spec(train),
         task.output_spec(train),
-        task.alignment,
+        task.visibility,
     )
-    check_alignment(predictor, small_batch(task, splits.test).inputs)
+    check_visibility(predictor, small_batch(task, splits.test).inputs)
     check_counting(task, predictor, small_examples(task, splits.test))

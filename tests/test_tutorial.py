@@ -31,7 +31,11 @@ def typed(text: str, folder: Path) -> list[tuple[list[str], str]]:
             continue
         for line in block.splitlines():
             words = shlex.split(line)
-            if words[:3] == ["pip", "install", "-e"]:  # tests/commands/test_new.py installs a package
+            if words[:3] == [
+                "pip",
+                "install",
+                "-e",
+            ]:  # tests/commands/test_new.py does
                 return done
             if words[0] == "pip":
                 continue

@@ -8,7 +8,6 @@ from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.task import (
-    Alignment,
     InputSpec,
     MeanLoss,
     Metric,
@@ -18,6 +17,7 @@ from seqbench.api.task import (
     Splits,
     Task,
     TaskMetrics,
+    Visibility,
 )
 from seqbench.errors import Refused
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from seqbench.nn import RecurrentModel
 
 __all__ = [
-    "Alignment",
     "Batch",
     "Context",
     "Encoding",
@@ -44,12 +43,15 @@ __all__ = [
     "Splits",
     "Task",
     "TaskMetrics",
+    "Visibility",
     "collate",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Hand on ``RecurrentModel``, which stands in :mod:`seqbench.nn`: its former place."""
+    """Hand on names under which things were here before, for one release."""
+    if name == "Alignment":
+        return Visibility
     if name == "RecurrentModel":
         from seqbench.nn import RecurrentModel
 

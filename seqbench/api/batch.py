@@ -88,7 +88,7 @@ class Example:
         observed: ``[T, F]`` bool or None, as in :class:`SequenceInput`.
         delta: ``[T, F]`` float or None, as in :class:`SequenceInput`.
         static: ``[S]`` float or None.
-        unit: who or what the sequence comes from (a piece, a speaker, a patient): the unit of
+        group: who or what the sequence comes from (a piece, a speaker, a patient): the group of
             splits and of the bootstrap. Never shown where it could identify a person.
     """
 
@@ -98,7 +98,7 @@ class Example:
     observed: Tensor | None = None
     delta: Tensor | None = None
     static: Tensor | None = None
-    unit: str = ""
+    group: str = ""
 
 
 def collate(examples: list[Example], step_targets: bool) -> Batch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from seqbench.api.task import Alignment, Task
+from seqbench.api.task import Task, Visibility
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ class GenerativeTask(Task):
     distribution that the model has learned (ancestral sampling).
     """
 
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
 
     @abstractmethod
     def draw_step(

@@ -13,27 +13,27 @@ CHUNK = 100
 SEED = 0
 
 
-def resamples(units: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each unit is drawn, ``[R, units]`` in chunks of :data:`CHUNK`.
+def resamples(groups: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each group is drawn, ``[R, groups]`` in chunks of :data:`CHUNK`.
 
-    As many units as there are, drawn with replacement: the bootstrap of Efron 1979, of whole units
-    where what they hold is alike (the cluster bootstrap of Field & Welsh 2007).
+    As many groups as there are, drawn with replacement: the bootstrap of Efron 1979, of whole
+    groups where what they hold is alike (the cluster bootstrap of Field & Welsh 2007).
 
     Args:
-        units: patients, pieces, speakers, ...
+        groups: patients, pieces, speakers, ...
     """
     generator = np.random.default_rng(SEED)
     for start in range(0, RESAMPLES, CHUNK):
         size = min(CHUNK, RESAMPLES - start)
-        drawn = generator.multinomial(units, np.full(units, 1 / units), size=size)
+        drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=size)
         yield drawn.astype(np.float64)
 
 
 def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
-    """Return the mean of all units in each resample.
+    """Return the mean of all groups in each resample.
 
     Args:
-        values: ``[U]``, a mean over what each unit holds.
+        values: ``[U]``, a mean over what each group holds.
         weights: ``[U]``, how much that is.
     """
     found: list[float] = []
@@ -42,9 +42,9 @@ def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) ->
     return found
 
 
-def percentile_interval(replicates: NDArray[np.float64]) -> tuple[float, float]:
+def percentile_interval(bootstrap_scores: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 2.5 and 97.5 percentiles; what is not finite is left out."""
-    finite = replicates[np.isfinite(replicates)]
+    finite = bootstrap_scores[np.isfinite(bootstrap_scores)]
     if not len(finite):
         return float("nan"), float("nan")
     low, high = np.percentile(finite, [2.5, 97.5])

@@ -25,7 +25,7 @@ labels sequences, ``[T, K]`` where it labels steps."""
 Pooling = Literal["predictions", "folds"]
 
 
-class Alignment(StrEnum):
+class Visibility(StrEnum):
     """What the prediction at step t may see.
 
     * ``sequence``: one label for each sequence, from all its steps.
@@ -96,7 +96,7 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a task's data; a unit is in one of them only."""
+    """The three parts of a task's data; a group is in one of them only."""
 
     train: Sequence[Example]
     valid: Sequence[Example]
@@ -121,7 +121,7 @@ class MetricSet(ABC):
     def compute(self) -> dict[str, float]:
         """Return every metric by name."""
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return metrics over other draws of the test data, ``[R]`` each.
 
         The draws are the same for every predictor of the same rows, see
@@ -164,7 +164,7 @@ class Task(ABC):
 
     version: ClassVar[str]
     """Changes whenever the same configuration would give other data, targets or metrics."""
-    alignment: ClassVar[Alignment]
+    visibility: ClassVar[Visibility]
     monitor: ClassVar[Metric]
     """Selects the epoch (and later the hyperparameters), on the validation split."""
     primary: ClassVar[Metric]
@@ -177,12 +177,19 @@ class Task(ABC):
     """Each metric of :meth:`metrics`, and what it means."""
     baseline_scores: ClassVar[Mapping[str, float]] = {}
     """The primary metric of each baseline, as measured at the default parameters, for the card."""
-    unit: ClassVar[str] = ""
-    """What :meth:`MetricSet.replicates` draws, or what a fold leaves out where scores of folds are
-    averaged: ``piece``, ``patient``, ``speaker``; empty if nothing is drawn."""
+    group: ClassVar[str] = ""
+    """What :meth:`MetricSet.bootstrap_scores` draws, or what a fold leaves out where scores of
+    folds are averaged: ``piece``, ``patient``, ``speaker``; empty if nothing is drawn."""
     pooling: ClassVar[Pooling] = "predictions"
     """How a test score comes of several folds: from their predictions together, as out-of-fold
     predictions of the whole data set, or as the mean of the folds' scores."""
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Take ``alignment`` and ``unit`` for ``visibility`` and ``group``: their former names."""
+        super().__init_subclass__(**options)
+        for old, new in (("alignment", "visibility"), ("unit", "group")):
+            if old in vars(cls) and new not in vars(cls):
+                setattr(cls, new, vars(cls)[old])
 
     @abstractmethod
     def prepare(self) -> None:
@@ -278,7 +285,7 @@ class MeanLoss(MetricSet):
         """Return the mean, NaN if there was no prediction."""
         return {self._name: self._total / self._count if self._count else float("nan")}
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the mean over other draws of the sequences."""
         if not self._by_sequence:
             return {}

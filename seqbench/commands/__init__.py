@@ -81,14 +81,14 @@ SUBCOMMANDS = {
     ),
     "report": Subcommand(
         "report",
-        "[task=NAME] [model=NAME] [sweep=RUN|latest] [protocol=HASH] [--control lstm] "
+        "[task=NAME] [model=NAME] [sweep=RUN|latest] [conditions=HASH] [--control lstm] "
         "[practical=0.05|1%] [out=FOLDER] [--json] [tracking.uri=URI]",
         "Say which differences between finished trials are real and what they cost: a page, "
         "Markdown, LaTeX, CSV and Parquet.",
     ),
     "compare": Subcommand(
         "compare",
-        "MODEL MODEL [...] [task=NAME] [sweep=RUN|latest] [protocol=HASH] [practical=0.05|1%] "
+        "MODEL MODEL [...] [task=NAME] [sweep=RUN|latest] [conditions=HASH] [practical=0.05|1%] "
         "[--json] [tracking.uri=URI]",
         "Compare models by their finished trials, each with the first one, here in the terminal.",
     ),

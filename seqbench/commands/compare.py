@@ -62,9 +62,9 @@ def _compares(table: Table) -> bool:
 def _has(table: Table) -> str:
     """Return what trials a table has, where they are too few to compare."""
     models = ", ".join(
-        f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.contenders
+        f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.variants
     )
-    return f"{models} on {table.name}, protocol {table.protocol}"
+    return f"{models} on {table.name}, conditions {table.conditions}"
 
 
 def _of_models(words: Words) -> Words:
@@ -77,7 +77,7 @@ def _nothing(tables: Sequence[Table], words: Words) -> str:
     """Return why nothing can be compared, and what to run."""
     has = "; ".join(map(_has, tables))
     return (
-        f"{' and '.join(words.names)} have no finished trials of one protocol ({has}); "
+        f"{' and '.join(words.names)} have no finished trials of the same conditions ({has}); "
         f"run them together: {_example(words)}"
     )
 

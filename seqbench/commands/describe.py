@@ -97,7 +97,7 @@ def _chapter(item: Registration, width: int) -> str:
 
 def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
     facts = []
-    for title, key in (("Version", "version"), ("Alignment", "alignment")):
+    for title, key in (("Version", "version"), ("Visibility", "visibility")):
         if key in constants:
             facts.append(f"{title}: {constants[key]}")
     parts = ["\n".join(facts)]

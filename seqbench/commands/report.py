@@ -124,9 +124,9 @@ def _pictures(selection: Selection, found: Sequence[Any]) -> dict[str, list[Pict
         scores_picture,
     )
 
-    tables = [table for table in selection.tables if any(item.scored for item in table.contenders)]
-    labels = [item.label for table in tables for item in table.contenders]
-    models = [item.model for table in tables for item in table.contenders]
+    tables = [table for table in selection.tables if any(item.scored for item in table.variants)]
+    labels = [item.label for table in tables for item in table.variants]
+    models = [item.model for table in tables for item in table.variants]
     style = looks([*sorted(dict.fromkeys(models)), *labels])
     drawn = {item.identifier: overview_pictures(item, style) for item in found}
     room = PICTURE_BYTES - sum(len(item.svg) for items in drawn.values() for item in items)

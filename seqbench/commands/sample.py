@@ -98,7 +98,7 @@ def command(args: list[str]) -> int:
     picture = stem.with_name(f"{stem.name}.png")
     save_picture(lambda figure: task.picture_sample(figure, values, request.given), picture)
     sys.stdout.write(
-        f"{model} of {name} continues {example.unit}: {request.given} steps given,"
+        f"{model} of {name} continues {example.group}: {request.given} steps given,"
         f" {request.steps} drawn (seed {request.seed}, temperature {request.temperature:g})\n"
         + "".join(f"  {path}\n" for path in (*files, picture))
     )
@@ -167,7 +167,7 @@ def _generative_tasks() -> list[str]:
 
 def _find(examples: Sequence[Example], request: Request) -> Example:
     """Return the example that the request names, which has the steps that are given."""
-    names = [example.unit for example in examples]
+    names = [example.group for example in examples]
     text = request.piece
     if text in names:
         found = examples[names.index(text)]
@@ -180,7 +180,7 @@ def _find(examples: Sequence[Example], request: Request) -> Example:
         )
     if request.given > len(found.values):
         raise Refused(
-            f"given={request.given}: {found.unit} has {len(found.values)} steps; give at most these"
+            f"given={request.given}: {found.group} has {len(found.values)} steps; give no more"
         )
     return found
 

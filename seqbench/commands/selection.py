@@ -18,11 +18,11 @@ from seqbench.tracking.address import locate
 if TYPE_CHECKING:
     from seqbench.reporting.comparison import Practical
     from seqbench.reporting.table import Table
-    from seqbench.reporting.trials import Defaults, Trial
+    from seqbench.reporting.trials import Defaults, ReportedTrial
     from seqbench.tracking.logged import LoggedTrial
     from seqbench.tracking.trials import StoredSweep
 
-FILTERS = ("task", "model", "sweep", "protocol")
+FILTERS = ("task", "model", "sweep", "conditions")
 _OPTIONS = ("control", "practical")
 _FLAGS = ("json",)
 _BAR_FROM = 500  # trials from which reading shows a bar
@@ -140,7 +140,7 @@ class Selection:
     """
 
     store: str
-    trials: list[Trial]
+    trials: list[ReportedTrial]
     tables: list[Table]
     defaults: Defaults
     notes: list[str]
@@ -175,8 +175,8 @@ def select(words: Words) -> Selection:
     old = sum(table.is_old for table in tables)
     if old:
         notes.append(
-            f"Older protocols of the same tasks, of which there are {old}, stand below: code, data "
-            "or versions have changed since, so their scores are not compared with the others."
+            f"{old} tables of the same tasks under older conditions stand below: code, data or "
+            "versions have changed since, so their scores are not compared with the others."
         )
     return Selection(store, trials, tables, defaults, notes)
 
@@ -203,16 +203,16 @@ def _logged(settings: TrackingSettings) -> Iterable[LoggedTrial]:
 
 
 def _filtered(
-    trials: list[Trial], words: Words, sweeps: Sequence[StoredSweep], store: str
-) -> list[Trial]:
+    trials: list[ReportedTrial], words: Words, sweeps: Sequence[StoredSweep], store: str
+) -> list[ReportedTrial]:
     for key, wanted in words.filters.items():
         if key == "sweep":
             wanted = _sweep_runs(wanted, sweeps, store)
-        of: Callable[[Trial], str] = {
+        of: Callable[[ReportedTrial], str] = {
             "task": lambda trial: trial.task,
             "model": lambda trial: trial.model,
             "sweep": lambda trial: trial.parent,
-            "protocol": lambda trial: trial.protocol,
+            "conditions": lambda trial: trial.conditions,
         }[key]
         known = dict.fromkeys(map(of, trials))
         chosen: set[str] = set()
@@ -228,7 +228,7 @@ def _filtered(
 
 
 def _names(key: str, name: str, item: str) -> bool:
-    return item.startswith(name) if key in ("sweep", "protocol") else item == name
+    return item.startswith(name) if key in ("sweep", "conditions") else item == name
 
 
 def _sweep_runs(wanted: Sequence[str], sweeps: Sequence[StoredSweep], store: str) -> list[str]:
@@ -239,15 +239,15 @@ def _sweep_runs(wanted: Sequence[str], sweeps: Sequence[StoredSweep], store: str
 
 
 def _check_control(control: str, tables: Sequence[Table]) -> None:
-    labels = {item.label for table in tables for item in table.contenders}
-    models = {item.model for table in tables for item in table.contenders}
+    labels = {item.label for table in tables for item in table.variants}
+    models = {item.model for table in tables for item in table.variants}
     if control not in labels | models:
         hint = did_you_mean(control, labels | models)
         listing = ", ".join(sorted(models))
         raise Refused(f"no trial of control={control}{hint}; there are: {listing}")
 
 
-def _defaults(trials: Iterable[Trial]) -> Defaults:
+def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
     from seqbench.config import composition
     from seqbench.reporting.trials import flat
@@ -274,7 +274,7 @@ def _defaults(trials: Iterable[Trial]) -> Defaults:
     return found
 
 
-def commands_for(defaults: Defaults) -> Callable[[Trial], list[str]]:
+def commands_for(defaults: Defaults) -> Callable[[ReportedTrial], list[str]]:
     """Return what gives the commands that repeat a trial.
 
     Args:
@@ -283,7 +283,7 @@ def commands_for(defaults: Defaults) -> Callable[[Trial], list[str]]:
     from seqbench.reporting.trials import is_shared
     from seqbench.sweeps.members import override_text
 
-    def commands(trial: Trial) -> list[str]:
+    def commands(trial: ReportedTrial) -> list[str]:
         normal = defaults.get((trial.task, trial.model), {})
         changed = [
             f"{key}={override_text(value)}"

@@ -19,7 +19,7 @@ def command(args: list[str]) -> int:
         Refused: an argument is wrong.
     """
     from seqbench.tracking.address import locate, readable_path
-    from seqbench.tracking.spool import deliver, waiting
+    from seqbench.tracking.outbox import deliver, waiting
 
     uri: str | None = None
     for arg in args:

@@ -64,7 +64,7 @@ class RecurrentModel(Model):
         if directions == "mixed" and context == "past":
             raise ValueError(
                 "directions=mixed shows every state the whole sequence, which this task's "
-                "alignment does not allow; use directions=separate"
+                "visibility does not allow; use directions=separate"
             )
         self.hidden_size = hidden_size
         self.mixed = bidirectional and context == "all" and directions != "separate"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from seqbench.reporting.numbers import NONE, amount, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.statistics import FEW
-from seqbench.reporting.table import MOST_PAIRED, Contender, Difference, Table
+from seqbench.reporting.table import MOST_PAIRED, Difference, Table, Variant
 from seqbench.reporting.verdict import listed, seeds
 
 
@@ -90,7 +90,7 @@ def badge(table: Table) -> str:
         return "smoke run"
     if table.is_lost:
         return "not compared"
-    if sum(bool(item.scored) for item in table.contenders) < 2:
+    if sum(bool(item.scored) for item in table.variants) < 2:
         return "one model"
     return "exploratory" if table.is_exploratory else ""
 
@@ -98,8 +98,8 @@ def badge(table: Table) -> str:
 def columns_of(table: Table) -> list[Column]:
     """Return the columns that a table's scores take."""
     found = list(COLUMNS)
-    if any(item.units for item in table.contenders):
-        unit = next((trial.unit for trial in table.trials if trial.unit), "")
+    if any(item.groups for item in table.variants):
+        unit = next((trial.group for trial in table.trials if trial.group), "")
         found.insert(5, Column(f"by {unit}" if unit else _UNITS.title, _UNITS.why))
     if any(pair.equivalent is not None for pair in table.pairs.values()):
         found.append(_PRACTICAL)
@@ -107,12 +107,12 @@ def columns_of(table: Table) -> list[Column]:
 
 
 def rows_of(table: Table) -> list[Row]:
-    """Return a row for each contender of a table, with :func:`columns_of` less the first."""
+    """Return a row for each variant of a table, with :func:`columns_of` less the first."""
     columns = columns_of(table)
     units = any(column.why == _UNITS.why for column in columns)
     practical = _PRACTICAL in columns
     rows = []
-    for item in table.contenders:
+    for item in table.variants:
         cells = [
             Cell(rank(item), item.rank[0]) if item.scored else Cell(NONE),
             score_cell(item.mean, item.mean),
@@ -120,7 +120,7 @@ def rows_of(table: Table) -> list[Row]:
             interval(item.interval, item.mean),
         ]
         if units:
-            cells.append(interval(item.units, item.mean))
+            cells.append(interval(item.groups, item.mean))
         cells.append(Cell(f"{len(item.scored)} of {len(item.trials)}", len(item.scored)))
         if item.label == table.control:
             cells += [Cell("control"), *[Cell("")] * 5]
@@ -132,9 +132,9 @@ def rows_of(table: Table) -> list[Row]:
     return rows
 
 
-def is_best(table: Table, item: Contender) -> bool:
-    """Return whether a contender is separated from every other one, and better."""
-    able = sum(bool(other.scored) for other in table.contenders)
+def is_best(table: Table, item: Variant) -> bool:
+    """Return whether a variant is separated from every other one, and better."""
+    able = sum(bool(other.scored) for other in table.variants)
     return able > 1 and bool(item.scored) and item.rank == (1, 1)
 
 
@@ -148,9 +148,9 @@ def baseline_rows(table: Table) -> list[Row]:
 
 
 def cost_rows(table: Table) -> list[Row]:
-    """Return what each contender costs, with :data:`COST_COLUMNS` less the first."""
+    """Return what each variant costs, with :data:`COST_COLUMNS` less the first."""
     rows = []
-    for item in table.contenders:
+    for item in table.variants:
         if item.scored:
             values = [(item.cost(name), unit) for name, unit in _COSTS]
             cells = [Cell(quantity(value, unit), finite(value)) for value, unit in values]
@@ -192,7 +192,7 @@ def interval(found: tuple[float, float] | None, level: float) -> Cell:
     return Cell(f"{amount(found[0], level)} to {amount(found[1], level)}", found[0])
 
 
-def rank(item: Contender) -> str:
+def rank(item: Variant) -> str:
     """Return a rank as an interval."""
     low, high = item.rank
     return str(low) if low == high else f"{low}-{high}"
@@ -201,23 +201,23 @@ def rank(item: Contender) -> str:
 def table_notes(table: Table) -> list[str]:
     """Return what a reader must know of a table."""
     notes = []
-    skewed = [item for item in table.contenders if item.is_skewed]
+    skewed = [item for item in table.variants if item.is_skewed]
     if skewed:
         notes.append(
             f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
             "than 95%."
         )
     if table.wanted and table.control:
-        control = next(item for item in table.contenders if item.label == table.control)
+        control = next(item for item in table.variants if item.label == table.control)
         if table.wanted not in (control.label, control.model):
             notes.append(
                 f"control={table.wanted} has no score here: compared with {control.label}."
             )
     if table.is_large:
         notes.append(
-            f"Of more than {MOST_PAIRED} contenders each is compared with the control alone."
+            f"Of more than {MOST_PAIRED} variants each is compared with the control alone."
         )
-    incomplete = [item for item in table.contenders if len(item.scored) < len(item.trials)]
+    incomplete = [item for item in table.variants if len(item.scored) < len(item.trials)]
     failures = []
     for item in incomplete:
         reasons: dict[str, list[int]] = {}

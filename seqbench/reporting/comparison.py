@@ -1,4 +1,4 @@
-"""Which differences are real: the contenders of each protocol, compared on paired seeds."""
+"""Which differences are real: the variants of each set of conditions, compared on paired seeds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
-from seqbench.reporting.table import FUTURE, LOST, Contender, Difference, Table, by_weight
+from seqbench.reporting.table import FUTURE, LOST, Difference, Table, Variant, by_weight
 from seqbench.reporting.text import slug
-from seqbench.reporting.trials import BUDGET, Defaults, Trial, by_pair, changes_of, word
+from seqbench.reporting.trials import BUDGET, Defaults, ReportedTrial, by_pair, changes_of, word
 
 CONTROL = "lstm"
 """What others are compared with unless something else is asked for."""
@@ -37,12 +37,12 @@ class Practical:
 
 
 def compare(
-    trials: Iterable[Trial],
+    trials: Iterable[ReportedTrial],
     control: str = "",
     practical: Practical | None = None,
     defaults: Defaults | None = None,
 ) -> list[Table]:
-    """Return a table for each protocol, by task, the newest first.
+    """Return a table for each set of conditions, by task, the newest first.
 
     Args:
         trials: of a store; candidates of tunings are left out.
@@ -55,12 +55,12 @@ def compare(
     compared = [trial for trial in trials if not trial.candidate]
     # A trial that failed early does not say what its predictions see; others of its model do.
     contexts = {
-        (trial.protocol, trial.contender): trial.context for trial in compared if trial.context
+        (trial.conditions, trial.variant): trial.context for trial in compared if trial.context
     }
-    groups: dict[tuple[str, str, bool], list[Trial]] = {}
+    groups: dict[tuple[str, str, bool], list[ReportedTrial]] = {}
     for trial in compared:
-        context = trial.context or contexts.get((trial.protocol, trial.contender), "")
-        key = (trial.task, trial.protocol, context == FUTURE)
+        context = trial.context or contexts.get((trial.conditions, trial.variant), "")
+        key = (trial.task, trial.conditions, context == FUTURE)
         groups.setdefault(key, []).append(trial)
     of_pair = by_pair(compared)
     tables = [
@@ -75,7 +75,7 @@ def compare(
         plain_name = slug(table.name)
         alone = not table.is_old and plain_name not in taken
         future = "-future" if table.two_sided else ""
-        table.identifier = plain_name if alone else f"{plain_name}-{table.protocol}{future}"
+        table.identifier = plain_name if alone else f"{plain_name}-{table.conditions}{future}"
         taken.add(plain_name)
     return tables
 
@@ -102,19 +102,19 @@ def _tell_old(tables: Sequence[Table]) -> None:
 
 
 def _table(
-    trials: Sequence[Trial],
+    trials: Sequence[ReportedTrial],
     two_sided: bool,
     control: str,
     practical: Practical | None,
     defaults: Defaults,
-    of_pair: Mapping[tuple[str, str], Sequence[Trial]],
+    of_pair: Mapping[tuple[str, str], Sequence[ReportedTrial]],
 ) -> Table:
-    groups: dict[str, list[Trial]] = {}
+    groups: dict[str, list[ReportedTrial]] = {}
     for trial in trials:
-        groups.setdefault(trial.contender, []).append(trial)
+        groups.setdefault(trial.variant, []).append(trial)
     metric = next((trial.metric for trial in trials if trial.is_scored), trials[0].metric)
-    contenders = [
-        Contender(
+    variants = [
+        Variant(
             label="",
             model=group[0].model,
             changes=changes_of(group[0], defaults, of_pair, shared=False),
@@ -123,19 +123,19 @@ def _table(
         )
         for group in groups.values()
     ]
-    _label(contenders)
+    _label(variants)
     known = any(trial.config for trial in trials)
     # What all share is named by a trial whose defaults are known; a plugin's may not be here.
     named = next((trial for trial in trials if (trial.task, trial.model) in defaults), trials[0])
     sign = 1 if metric.direction == "min" else -1
-    contenders.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
+    variants.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
         changes=changes_of(named, defaults, of_pair, shared=True) if known else LOST,
-        protocol=trials[0].protocol,
+        conditions=trials[0].conditions,
         two_sided=two_sided,
-        contenders=contenders,
-        control=_control(contenders, control),
+        variants=variants,
+        control=_control(variants, control),
         wanted=control,
         metric=metric,
         baselines=_baselines(trials, sign),
@@ -146,12 +146,12 @@ def _table(
     return table
 
 
-def _control(contenders: Sequence[Contender], asked: str) -> str:
+def _control(variants: Sequence[Variant], asked: str) -> str:
     """Return the label of what others are compared with; empty if nothing has a score.
 
     Of several variants of a model it is the one with most seeds, then with the fewest changes.
     """
-    able = sorted((item for item in contenders if item.scores), key=by_weight)
+    able = sorted((item for item in variants if item.scores), key=by_weight)
     for name in filter(None, (asked, CONTROL)):
         named = [item for item in able if item.label == name]
         for item in named or [item for item in able if item.model == name]:
@@ -159,29 +159,29 @@ def _control(contenders: Sequence[Contender], asked: str) -> str:
     return able[0].label if able else ""
 
 
-def _label(contenders: Sequence[Contender]) -> None:
-    """Name contenders by model, and by what else is needed to tell them apart."""
-    by_model: dict[str, list[Contender]] = {}
-    for item in contenders:
+def _label(variants: Sequence[Variant]) -> None:
+    """Name variants by model, and by what else is needed to tell them apart."""
+    by_model: dict[str, list[Variant]] = {}
+    for item in variants:
         by_model.setdefault(item.model, []).append(item)
     for model, items in by_model.items():
         labels = [f"{model} {item.changes}".strip() for item in items] if items[1:] else [model]
         for item, label in zip(items, labels, strict=True):
             twin = labels.count(label) > 1
             code = item.trials[0].origin.get("model", "")[:6]
-            item.label = f"{label} code={code or item.trials[0].contender[:6]}" if twin else label
-    labels = [item.label for item in contenders]
-    for item in contenders:
+            item.label = f"{label} code={code or item.trials[0].variant[:6]}" if twin else label
+    labels = [item.label for item in variants]
+    for item in variants:
         if labels.count(item.label) > 1:
-            item.label = f"{item.label} {item.trials[0].contender}"
+            item.label = f"{item.label} {item.trials[0].variant}"
 
 
 def _judge(table: Table, practical: Practical | None) -> None:
     """Fill in intervals, differences and ranks."""
-    able = [item for item in table.contenders if item.scored]
+    able = [item for item in table.variants if item.scored]
     for item in able:
         item.interval = statistics.mean_interval(np.array(item.scores))
-        item.units = _unit_interval([trial.replicates for trial in item.scored.values()])
+        item.groups = _group_interval([trial.bootstrap_scores for trial in item.scored.values()])
     level = next((item.mean for item in able if item.label == table.control), math.nan)
     region = practical.of(level) if practical else None
     pairs = list(itertools.combinations(able, 2))
@@ -206,20 +206,20 @@ def _judge(table: Table, practical: Practical | None) -> None:
         item.control = None if difference is None else _with_p(difference, p)
 
 
-def _difference(one: Contender, other: Contender, region: float | None) -> Difference | None:
+def _difference(one: Variant, other: Variant, region: float | None) -> Difference | None:
     mine, theirs = one.scored, other.scored
     seeds = sorted(set(mine) & set(theirs))
     if not seeds:
         return None
     values = np.array([mine[seed].score - theirs[seed].score for seed in seeds])
     interval = statistics.mean_interval(values)
-    drawn = [(mine[seed].replicates, theirs[seed].replicates) for seed in seeds]
+    drawn = [(mine[seed].bootstrap_scores, theirs[seed].bootstrap_scores) for seed in seeds]
     p = statistics.sign_flip(values)
     return Difference(
         seeds=len(seeds),
         mean=float(values.mean()),
         interval=interval,
-        units=_unit_interval([a - b if len(a) == len(b) else a[:0] for a, b in drawn]),
+        groups=_group_interval([a - b if len(a) == len(b) else a[:0] for a, b in drawn]),
         p=p,
         p_holm=p,
         smallest_p=statistics.smallest_p(len(seeds)),
@@ -234,12 +234,12 @@ def _difference(one: Contender, other: Contender, region: float | None) -> Diffe
     )
 
 
-def _unit_interval(replicates: Sequence[np.ndarray]) -> Interval | None:
+def _group_interval(bootstrap_scores: Sequence[np.ndarray]) -> Interval | None:
     """Return the interval of the mean over seeds; None unless each has the same draws."""
-    lengths = {len(values) for values in replicates}
+    lengths = {len(values) for values in bootstrap_scores}
     if len(lengths) != 1 or 0 in lengths:
         return None
-    return statistics.unit_interval(np.mean(replicates, axis=0, dtype=np.float64))
+    return statistics.group_interval(np.mean(bootstrap_scores, axis=0, dtype=np.float64))
 
 
 def _with_p(difference: Difference, p: float) -> Difference:
@@ -251,14 +251,14 @@ def _turned(difference: Difference) -> Difference:
     changes = {
         "mean": -difference.mean,
         "interval": Interval(-difference.interval.high, -difference.interval.low),
-        "units": difference.units and Interval(-difference.units.high, -difference.units.low),
+        "groups": difference.groups and Interval(-difference.groups.high, -difference.groups.low),
         "improvement": 1 - difference.improvement,
         "effect": -difference.effect,
     }
     return Difference(**{**vars(difference), **changes})
 
 
-def _baselines(trials: Sequence[Trial], sign: int) -> dict[str, float]:
+def _baselines(trials: Sequence[ReportedTrial], sign: int) -> dict[str, float]:
     """Return the simple predictors' scores, the best first; the latest trial's, as all agree."""
     latest = max((trial for trial in trials if trial.baselines), key=lambda trial: trial.began,
                  default=None)  # fmt: skip

@@ -50,7 +50,7 @@ _RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a contender is drawn, the same in every picture of a report."""
+    """How a variant is drawn, the same in every picture of a report."""
 
     colour: str
     mark: str
@@ -110,7 +110,7 @@ def put_legend(figure: Figure, rest: str) -> None:
     labels = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
     figure.legend(
         loc="outside lower left", ncols=_columns(labels)[0], fontsize=8,
-        title=rest.removeprefix(" and ") or None, title_fontsize=8, alignment="left",
+        title=rest.removeprefix(" and ") or None, title_fontsize=8, visibility="left",
     )  # fmt: skip
 
 

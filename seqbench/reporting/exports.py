@@ -28,8 +28,8 @@ from seqbench.reporting.cells import (
 )
 from seqbench.reporting.numbers import NONE, amount, p_value, score
 from seqbench.reporting.page import FOOTER, TUNING, Content, labels_of
-from seqbench.reporting.table import Contender, Table
-from seqbench.reporting.trials import Trial
+from seqbench.reporting.table import Table, Variant
+from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.verdict import overview_verdict, verdict
 
 PICTURES = "pictures"
@@ -60,11 +60,11 @@ def markdown(content: Content) -> str:
             *_pictures(content, overview.identifier),
         ]
     for table in content.tables:
-        older = f" (older protocol {table.protocol})" if table.is_old else ""
+        older = f" (older conditions {table.conditions})" if table.is_old else ""
         parts += [
             f"## {_escaped(table.name)}{older}{_badge(table)}",
             _escaped(verdict(table)),
-            f"Test {_escaped(heading(table))}; protocol {table.protocol}.",
+            f"Test {_escaped(heading(table))}; conditions {table.conditions}.",
             _table(columns_of(table), [*rows_of(table), *baseline_rows(table)]),
             *(_escaped(note) for note in table_notes(table)),
             _table(COST_COLUMNS, cost_rows(table)),
@@ -96,7 +96,7 @@ def latex(tables: Sequence[Table]) -> str:
             r"\toprule",
             r"model & rank & mean $\pm$ sd & seeds & difference & $p$ \\",
             r"\midrule",
-            *(_latex_row(table, item) for item in table.contenders),
+            *(_latex_row(table, item) for item in table.variants),
             r"\midrule",
             *(rf"{_tex(name)} & & {score(value, value)} & & & \\"
               for name, value in table.baselines.items()),
@@ -108,7 +108,7 @@ def latex(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _latex_row(table: Table, item: Contender) -> str:
+def _latex_row(table: Table, item: Variant) -> str:
     name = _tex(item.label)
     if not item.scored:
         return rf"{name} & & & 0 of {len(item.trials)} & & \\"
@@ -124,7 +124,7 @@ def _latex_row(table: Table, item: Contender) -> str:
     return rf"{name} & {rank(item)} & {mean} & {numbers} & {difference} & {p} \\"
 
 
-def write_csv(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) -> None:
+def write_csv(path: Path, trials: Sequence[ReportedTrial], tables: Sequence[Table]) -> None:
     """Write one row for each trial."""
     rows = flat_rows(trials, tables)
     with path.open("w", encoding="utf-8", errors="replace", newline="") as stream:
@@ -133,7 +133,7 @@ def write_csv(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) -> N
         writer.writerows(rows)
 
 
-def write_parquet(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) -> None:
+def write_parquet(path: Path, trials: Sequence[ReportedTrial], tables: Sequence[Table]) -> None:
     """Write one row for each trial; a column of mixed types is text."""
     import pyarrow
     import pyarrow.parquet
@@ -151,12 +151,12 @@ def write_parquet(path: Path, trials: Sequence[Trial], tables: Sequence[Table]) 
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
-def flat_rows(trials: Iterable[Trial], tables: Sequence[Table]) -> list[dict[str, Any]]:
+def flat_rows(trials: Iterable[ReportedTrial], tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Return trials as rows: what they are, their scores, costs, configuration and origin."""
     labels = labels_of(tables)
     rows = []
     for trial in trials:
-        table, contender = labels.get(trial.run_id, ("", ""))
+        table, variant = labels.get(trial.run_id, ("", ""))
         rows.append(
             {
                 "run": trial.run_id,
@@ -166,8 +166,8 @@ def flat_rows(trials: Iterable[Trial], tables: Sequence[Table]) -> list[dict[str
                 "status": trial.status,
                 "reason": trial.reason,
                 "table": table,
-                "contender": contender,
-                "protocol": trial.protocol,
+                "variant": variant,
+                "conditions": trial.conditions,
                 "context": trial.context,
                 "metric": trial.metric.name,
                 "direction": trial.metric.direction,

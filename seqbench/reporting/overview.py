@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import Interval
-from seqbench.reporting.table import UNKNOWN, Contender, Table, by_weight
+from seqbench.reporting.table import UNKNOWN, Table, Variant, by_weight
 
 _THRESHOLDS = 41
 
@@ -96,17 +96,17 @@ def overviews(tables: Sequence[Table]) -> tuple[list[Overview], list[str]]:
 
 
 def _weight(table: Table) -> tuple[int, float]:
-    return sum(len(item.scores) for item in table.contenders), table.newest
+    return sum(len(item.scores) for item in table.variants), table.newest
 
 
 def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
-    contenders = {table.identifier: _by_model(table) for table in tables}
-    blocks = {table.identifier: _block(contenders[table.identifier]) for table in tables}
-    every = dict.fromkeys(model for found in contenders.values() for model in found)
+    variants = {table.identifier: _by_model(table) for table in tables}
+    blocks = {table.identifier: _block(variants[table.identifier]) for table in tables}
+    every = dict.fromkeys(model for found in variants.values() for model in found)
 
     def missing(model: str, table: Table) -> int:
         """Return how many seeds of the table's block a model has not finished."""
-        item = contenders[table.identifier].get(model)
+        item = variants[table.identifier].get(model)
         block = blocks[table.identifier]
         return len(block - set(item.scored)) if item else len(block) or 1
 
@@ -129,7 +129,7 @@ def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
     for table, shared in zip(chosen, seeds, strict=True):
         normalise = _normaliser(table)
         for model in models:
-            scored = contenders[table.identifier][model].scored
+            scored = variants[table.identifier][model].scored
             scores[model].append(np.array([normalise(scored[seed].score) for seed in shared]))
     iqm = {}
     for model, of_tasks in scores.items():
@@ -166,7 +166,7 @@ def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
     )
 
 
-def _block(found: Mapping[str, Contender]) -> set[int]:
+def _block(found: Mapping[str, Variant]) -> set[int]:
     """Return the seeds that more than half of a table's models have finished."""
     finished = Counter(seed for item in found.values() for seed in item.scored)
     return {seed for seed, number in finished.items() if 2 * number > len(found)}
@@ -193,9 +193,9 @@ def _largest_block(
     return best
 
 
-def _by_model(table: Table) -> Mapping[str, Contender]:
-    """Return a table's contenders by model; of several, most seeds and fewest changes."""
-    found: dict[str, Contender] = {}
+def _by_model(table: Table) -> Mapping[str, Variant]:
+    """Return a table's variants by model; of several, most seeds and fewest changes."""
+    found: dict[str, Variant] = {}
     for item in sorted(table.able, key=by_weight):
         found.setdefault(item.model, item)
     return found
@@ -212,7 +212,7 @@ def _no_scale(table: Table) -> str:
 
 def _bounds(table: Table) -> tuple[float, float] | None:
     """Return the scores that become 0 and 1; None where there is no room between them."""
-    scores = [score for item in table.contenders for score in item.scores]
+    scores = [score for item in table.variants for score in item.scores]
     if table.trivial_baseline is None or not scores:
         return None
     trivial = table.trivial_baseline[1]

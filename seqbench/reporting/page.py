@@ -34,7 +34,7 @@ from seqbench.reporting.drawing import Picture
 from seqbench.reporting.numbers import quantity
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import Table
-from seqbench.reporting.trials import Trial
+from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.verdict import overview_verdict, verdict
 
 MOST_ROWS = 1000
@@ -42,7 +42,7 @@ MOST_ROWS = 1000
 MOST_TABLES = 60
 """Tables that the page shows in full; of others it has the verdicts."""
 MOST_PAIRS = 1000
-"""Pairs of contenders that the page lists, in all of its tables together."""
+"""Pairs of variants that the page lists, in all of its tables together."""
 PICTURE_BYTES = 800_000
 """What pictures may take of the page, which is to stay below 3 MB."""
 
@@ -65,12 +65,12 @@ class Content:
 
     store: str
     chosen: str
-    trials: Sequence[Trial]
+    trials: Sequence[ReportedTrial]
     tables: Sequence[Table]
     overviews: Sequence[Overview]
     pictures: Mapping[str, Sequence[Picture]]
     tunings: Sequence[tuple[str, Picture]]
-    commands: Callable[[Trial], list[str]]
+    commands: Callable[[ReportedTrial], list[str]]
     notes: Sequence[str]
 
     @property
@@ -212,11 +212,11 @@ TUNING = (
 
 
 def labels_of(tables: Sequence[Table]) -> dict[str, tuple[str, str]]:
-    """Return by run what a trial's table and contender are called."""
+    """Return by run what a trial's table and variant are called."""
     return {
         trial.run_id: (table.name, item.label)
         for table in tables
-        for item in table.contenders
+        for item in table.variants
         for trial in item.trials
     }
 
@@ -228,11 +228,12 @@ def _section(table: Table, pictures: Sequence[str], pairs: Sequence[Row]) -> dic
     return {
         "anchor": f"table-{table.identifier}",
         "name": table.name,
-        "protocol": table.protocol,
+        "conditions": table.conditions,
         "is_old": table.is_old,
         "badge": badge(table),
         "verdict": verdict(table),
-        "caption": f"Test {table.metric.name}{unit}: {better}; protocol {table.protocol}{control}",
+        "caption": f"Test {table.metric.name}{unit}: {better}; "
+        f"conditions {table.conditions}{control}",
         "columns": columns_of(table),
         "rows": rows_of(table),
         "baselines": baseline_rows(table),
@@ -257,7 +258,7 @@ def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _trial(trial: Trial, labels: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _trial(trial: ReportedTrial, labels: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     task, label = labels.get(trial.run_id, (trial.task, f"{trial.model} (candidate)"))
     return {
         "run": trial.short,
@@ -275,9 +276,9 @@ def _trial(trial: Trial, labels: Mapping[str, tuple[str, str]]) -> dict[str, Any
 
 
 def _data(
-    trials: Sequence[Trial],
+    trials: Sequence[ReportedTrial],
     labels: Mapping[str, tuple[str, str]],
-    commands: Callable[[Trial], list[str]],
+    commands: Callable[[ReportedTrial], list[str]],
 ) -> str:
     """Return what the page tells of a run when it is opened, as JSON; what is shared is once."""
     pools: dict[str, dict[str, int]] = {"configs": {}, "environments": {}, "origins": {}}
@@ -294,7 +295,7 @@ def _data(
             "status": trial.status,
             "reason": trial.reason,
             "cannot be read": trial.gap,
-            "protocol": trial.protocol,
+            "conditions": trial.conditions,
             "back end": trial.backend,
             "context": trial.context,
             "tuning": trial.tuning,

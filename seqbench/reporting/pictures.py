@@ -23,7 +23,7 @@ from seqbench.reporting.drawing import (
 )
 from seqbench.reporting.numbers import quantity, score
 from seqbench.reporting.overview import Overview
-from seqbench.reporting.table import Contender, Table
+from seqbench.reporting.table import Table, Variant
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 KINDS = ("scores-", "curves-", "costs-", "means-", "pairs-", "tuning-")
 """How the names of pictures begin."""
 MOST_DRAWN = 30
-"""Contenders of a table that a picture shows."""
+"""Variants of a table that a picture shows."""
 
 _POINTS = 60  # of a learning curve at most
 _COSTS = {
@@ -285,13 +285,13 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
-def _with_cost(items: Sequence[Contender], name: str) -> list[Contender]:
-    """Return the contenders that have a cost which an axis can show."""
+def _with_cost(items: Sequence[Variant], name: str) -> list[Variant]:
+    """Return the variants that have a cost which an axis can show."""
     return [item for item in items if 1e-15 < item.cost(name) < 1e30]
 
 
-def _near(table: Table, able: Sequence[Contender]) -> dict[str, float]:
-    """Return the simple predictors whose scores fit beside the contenders', five at most."""
+def _near(table: Table, able: Sequence[Variant]) -> dict[str, float]:
+    """Return the simple predictors whose scores fit beside the variants', five at most."""
     values = [value for item in able for value in item.scores]
     width = max(values) - min(values)
     reach = max(1.5 * width, 0.05 * max(map(abs, values)))
@@ -331,7 +331,7 @@ def _quietly(
 
 
 def _rest(table: Table) -> str:
-    """Return how many contenders a picture leaves out, in words; empty if none."""
+    """Return how many variants a picture leaves out, in words; empty if none."""
     left = len(table.able) - MOST_DRAWN
     return f" and {left} more, which are not drawn" if left > 0 else ""
 

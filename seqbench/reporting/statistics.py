@@ -344,7 +344,7 @@ def stratified_interval(
     drawn = np.concatenate(
         [task[rng.integers(0, len(task), (resamples, len(task)))] for task in tasks], axis=1
     )
-    return unit_interval(np.array([statistic(row) for row in drawn]))
+    return group_interval(np.array([statistic(row) for row in drawn]))
 
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
@@ -366,19 +366,19 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.
     return 1 - np.searchsorted(values, levels, side="right") / values.size
 
 
-def unit_interval(replicates: ArrayLike) -> Interval:
-    """Return the 95% percentile interval: the 2.5 and 97.5 percentiles of bootstrap replicates.
+def group_interval(bootstrap_scores: ArrayLike) -> Interval:
+    """Return the 95% percentile interval: the 2.5 and 97.5 percentiles of bootstrap scores.
 
     Efron and Tibshirani 1993, section 13.3.
 
     Args:
-        replicates: a score for each draw of the test units ``[B]``; NaN, where a draw has no score
-            (an AUROC without deaths), and what is infinite are left out.
+        bootstrap_scores: a score for each draw of the test data's groups ``[B]``; NaN, where a
+            draw has no score (an AUROC without deaths), and what is infinite are left out.
 
     Returns:
-        The interval, in the score's unit; NaN without any replicates.
+        The interval, in the score's unit; NaN without any.
     """
-    values = np.asarray(replicates, dtype=np.float64).ravel()
+    values = np.asarray(bootstrap_scores, dtype=np.float64).ravel()
     values = values[np.isfinite(values)]
     if not values.size:
         return _UNKNOWN

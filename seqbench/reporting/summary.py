@@ -19,7 +19,7 @@ from seqbench.reporting.cells import (
     rows_of,
     table_notes,
 )
-from seqbench.reporting.table import Contender, Difference, Table
+from seqbench.reporting.table import Difference, Table, Variant
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200
@@ -31,7 +31,7 @@ def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
         {
             "task": table.task,
             "changes": table.changes,
-            "protocol": table.protocol,
+            "conditions": table.conditions,
             "is_old": table.is_old,
             "context": "past+future" if table.two_sided else "",
             "metric": vars(table.metric),
@@ -39,7 +39,7 @@ def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
             "badge": badge(table),
             "control": table.control,
             "baselines": {name: _finite(value) for name, value in table.baselines.items()},
-            "contenders": [_contender(table, item) for item in table.contenders],
+            "variants": [_variant(table, item) for item in table.variants],
             "pairs": [
                 {"one": one, "other": other, **_difference(pair)}
                 for (one, other), pair in table.pairs.items()
@@ -50,7 +50,7 @@ def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
     ]
 
 
-def _contender(table: Table, item: Contender) -> dict[str, Any]:
+def _variant(table: Table, item: Variant) -> dict[str, Any]:
     names = dict.fromkeys(name for trial in item.trials for name in trial.costs)
     return {
         "label": item.label,
@@ -62,7 +62,7 @@ def _contender(table: Table, item: Contender) -> dict[str, Any]:
         "mean": _finite(item.mean),
         "standard_deviation": _finite(item.deviation),
         "interval": [_finite(value) for value in item.interval],
-        "interval_over_test_data": item.units and [_finite(value) for value in item.units],
+        "interval_over_test_data": item.groups and [_finite(value) for value in item.groups],
         "rank": list(item.rank) if item.scored else None,
         "costs": {name: _finite(item.cost(name)) for name in names},
         "backend": item.backend,
@@ -72,7 +72,7 @@ def _contender(table: Table, item: Contender) -> dict[str, Any]:
 
 def _difference(pair: Difference) -> dict[str, Any]:
     found = dict(vars(pair))
-    for name in ("interval", "units"):
+    for name in ("interval", "groups"):
         found[name] = found[name] and [_finite(value) for value in found[name]]
     return {
         name: _finite(value) if isinstance(value, float) else value for name, value in found.items()
@@ -84,7 +84,7 @@ def _finite(value: float) -> float | None:
 
 
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
-    """Print each table's verdict, its contenders and, of three or more, every pair.
+    """Print each table's verdict, its variants and, of three or more, every pair.
 
     Args:
         tables: to print.
@@ -96,7 +96,7 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
         target.print()
         target.print(Text(verdict(table), style="bold"), soft_wrap=True)
         target.print(_grid(table), crop=False)
-        able = [item for item in table.contenders if item.scored]
+        able = [item for item in table.variants if item.scored]
         if len(able) > 2:
             target.print("every pair, adjusted for all of them:")
             for pair in pair_rows(table):
@@ -107,7 +107,7 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
 
 
 def _grid(table: Table) -> Grid:
-    """Return a table's contenders, narrower than the page has them."""
+    """Return a table's variants, narrower than the page has them."""
     unit = f" [{table.metric.unit}]" if table.metric.unit else ""
     practical = any(pair.equivalent is not None for pair in table.pairs.values())
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -115,7 +115,7 @@ def _grid(table: Table) -> Grid:
     titles = ["rank", f"test {table.metric.name}{unit}", "seeds", "difference (95%)", "p", "better"]
     for title in [*titles, *(["matters"] if practical else [])]:
         grid.add_column(Text(title), justify="right", no_wrap=True)
-    for item, row in zip(table.contenders, rows_of(table), strict=True):
+    for item, row in zip(table.variants, rows_of(table), strict=True):
         found = dict(
             zip((column.title for column in columns_of(table)[1:]), row.cells, strict=True)
         )

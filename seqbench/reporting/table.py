@@ -1,4 +1,4 @@
-"""A report's table: contenders, their differences, and what of them is real."""
+"""A report's table: variants, their differences, and what of them is real."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from seqbench.records import MetricInfo
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
-from seqbench.reporting.trials import Trial
+from seqbench.reporting.trials import ReportedTrial
 
 ALPHA = 0.05
 UNKNOWN = Interval(math.nan, math.nan)
 MOST_PAIRED = 40
-"""Contenders of which every pair is compared; of more, each is compared with the control alone."""
+"""Variants of which every pair is compared; of more, each is compared with the control alone."""
 LOST = "configuration lost"
 """What the table of runs is called of which nobody knows any more what they were."""
 FUTURE = "past+future"
@@ -26,13 +26,13 @@ FUTURE = "past+future"
 
 @dataclass(frozen=True)
 class Difference:
-    """Two contenders of one protocol, over the seeds that both have finished.
+    """Two variants of the same conditions, over the seeds that both have finished.
 
     Args:
         seeds: how many those are.
         mean: of the first one's scores minus the second one's.
         interval: 95% interval of that mean.
-        units: 95% interval over other draws of the test data, all seeds averaged; None without.
+        groups: 95% interval over other draws of the test data, all seeds averaged; None without.
         p: of the exact sign-flip test, two-sided.
         p_holm: that, adjusted for the tests beside it (Holm 1979).
         smallest_p: the smallest that so many seeds could have reached.
@@ -46,7 +46,7 @@ class Difference:
     seeds: int
     mean: float
     interval: Interval
-    units: Interval | None
+    groups: Interval | None
     p: float
     p_holm: float
     smallest_p: float
@@ -62,8 +62,8 @@ class Difference:
 
 
 @dataclass
-class Contender:
-    """A model with its parameters and recipe, under one protocol.
+class Variant:
+    """A model with its parameters and recipe, under the same conditions.
 
     Args:
         label: by which the table names it.
@@ -76,15 +76,15 @@ class Contender:
     label: str
     model: str
     changes: str
-    trials: list[Trial]
+    trials: list[ReportedTrial]
     direction: str
     interval: Interval = UNKNOWN
-    units: Interval | None = None
+    groups: Interval | None = None
     rank: tuple[int, int] = (1, 1)
     control: Difference | None = None
 
     @functools.cached_property
-    def scored(self) -> dict[int, Trial]:
+    def scored(self) -> dict[int, ReportedTrial]:
         """Trials that have a score, by seed."""
         return {trial.seed: trial for trial in self.trials if trial.is_scored}
 
@@ -127,31 +127,31 @@ class Contender:
 
 @dataclass
 class Table:
-    """The contenders of one protocol; on ``next`` tasks of one context.
+    """The variants of the same conditions; on ``next`` tasks of one context.
 
     Args:
         task: registered name.
-        changes: what of the protocol differs from the task's own configuration.
-        protocol: its hash.
+        changes: what of the conditions differs from the task's own configuration.
+        conditions: its hash.
         two_sided: whether its predictions see what comes after.
-        contenders: the best mean first.
-        control: label of the contender that others are compared with; empty without.
+        variants: the best mean first.
+        control: label of the variant that others are compared with; empty without.
         wanted: the control that was asked for; empty if none was.
         metric: the primary one.
         baselines: the task's simple predictors by name, the best first.
         newest: when its latest run with a score began, in seconds since 1970; without any, its
             latest run.
-        pairs: differences of contenders by their labels, both ways round; of more than
-            ``MOST_PAIRED`` contenders only those with the control.
-        is_old: whether a later protocol of the same task, changes and budget has taken its place.
+        pairs: differences of variants by their labels, both ways round; of more than
+            ``MOST_PAIRED`` variants only those with the control.
+        is_old: whether later conditions of the same task, changes and budget have replaced it.
         identifier: unique among the tables of a report, and the same in the next one.
     """
 
     task: str
     changes: str
-    protocol: str
+    conditions: str
     two_sided: bool
-    contenders: list[Contender]
+    variants: list[Variant]
     control: str
     wanted: str
     metric: MetricInfo
@@ -168,14 +168,14 @@ class Table:
         return " ".join(words) + (f" (context={FUTURE})" if self.two_sided else "")
 
     @property
-    def trials(self) -> list[Trial]:
-        """All trials, contender by contender."""
-        return [trial for contender in self.contenders for trial in contender.trials]
+    def trials(self) -> list[ReportedTrial]:
+        """All trials, variant by variant."""
+        return [trial for variant in self.variants for trial in variant.trials]
 
     @property
-    def able(self) -> list[Contender]:
-        """Contenders that have a score."""
-        return [item for item in self.contenders if item.scores]
+    def able(self) -> list[Variant]:
+        """Variants that have a score."""
+        return [item for item in self.variants if item.scores]
 
     @property
     def is_lost(self) -> bool:
@@ -184,12 +184,12 @@ class Table:
 
     @property
     def is_large(self) -> bool:
-        """Whether contenders are too many to compare every pair."""
+        """Whether variants are too many to compare every pair."""
         return len(self.able) > MOST_PAIRED
 
     @property
     def is_paired(self) -> bool:
-        """Whether any two of its contenders share a seed."""
+        """Whether any two of its variants share a seed."""
         return bool(self.pairs)
 
     @property
@@ -199,19 +199,19 @@ class Table:
 
     @property
     def seeds(self) -> int:
-        """The largest number of seeds that two contenders share, or that the only one has."""
+        """The largest number of seeds that two variants share, or that the only one has."""
         if len(self.able) == 1:
             return len(self.able[0].scores)
         return max((pair.seeds for pair in self.pairs.values()), default=0)
 
     @property
     def is_exploratory(self) -> bool:
-        """Whether no two contenders share enough seeds for an adjusted p that can reach 0.05."""
+        """Whether no two variants share enough seeds for an adjusted p that can reach 0.05."""
         return self.seeds < self.seeds_needed
 
     @property
     def seeds_needed(self) -> int:
-        """Seeds from which on a difference of two contenders can be told, all pairs adjusted."""
+        """Seeds from which on a difference of two variants can be told, all pairs adjusted."""
         pairs = max(1, len(self.pairs) // 2)
         return next(n for n in itertools.count(FEW) if pairs * statistics.smallest_p(n) <= ALPHA)
 
@@ -222,8 +222,8 @@ class Table:
 
     @property
     def complete_seeds(self) -> list[int]:
-        """Seeds that every contender with a score has finished."""
-        found = [set(item.scored) for item in self.contenders if item.scored]
+        """Seeds that every variant with a score has finished."""
+        found = [set(item.scored) for item in self.variants if item.scored]
         return sorted(set.intersection(*found)) if found else []
 
     @property
@@ -237,11 +237,11 @@ class Table:
         return list(self.baselines.items())[-1] if self.baselines else None
 
     def pair(self, one: str, other: str) -> Difference | None:
-        """Return the difference of two contenders, by their labels; None without shared seeds."""
+        """Return the difference of two variants, by their labels; None without shared seeds."""
         return self.pairs.get((one, other))
 
-    def beats(self, one: Contender, other: Contender) -> bool:
-        """Return whether a contender is separably better than another."""
+    def beats(self, one: Variant, other: Variant) -> bool:
+        """Return whether a variant is separably better than another."""
         pair = self.pair(one.label, other.label)
         return pair is not None and self.favours_first(pair)
 
@@ -250,6 +250,6 @@ class Table:
         return pair.is_real and self.sign * pair.mean < 0
 
 
-def by_weight(item: Contender) -> tuple[object, ...]:
+def by_weight(item: Variant) -> tuple[object, ...]:
     """Return a key that sorts variants: most seeds first, then fewest changes, never by score."""
     return -len(item.scores), len(item.changes.split()), item.label

@@ -1,8 +1,8 @@
 """Trials as a report has them: small, and with what makes two of them comparable.
 
-A **protocol** is what a fair comparison must share: the task with its parameters, data and code,
-the harness, the versions, the device, and how long training may take. A **contender** is what is
-compared: a model with its parameters and recipe.
+The **conditions** are what a fair comparison must share: the task with its parameters, data and
+code, the harness, the versions, the device, and how long training may take. A **variant** is what
+is compared: a model with its parameters and recipe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Defaults = Mapping[tuple[str, str], Mapping[str, object]]
 """What a task and a model are composed to with nothing changed, flat, by their names."""
 
 BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
-"""Of a recipe, what all contenders must share: how long training may take, on how much."""
+"""Of a recipe, what all variants must share: how long training may take, on how much."""
 LARGEST = 1e150
 """A score from which on no mean and no variance is finite; it counts as infinite."""
 _NEUTRAL = ("seed", "trainer.progress", "task.name", "model.name")
@@ -51,7 +51,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ReportedTrial:
     """A run of a trial.
 
     Args:
@@ -62,8 +62,8 @@ class Trial:
         status: ``FINISHED``, or how else it stands.
         reason: why it has no score, in one line.
         began: in seconds since 1970.
-        protocol: hash, see :mod:`seqbench.reporting.trials`.
-        contender: hash of the model, its code, its parameters and its recipe.
+        conditions: hash, see :mod:`seqbench.reporting.trials`.
+        variant: hash of the model, its code, its parameters and its recipe.
         context: what predictions saw: ``past``, ``past+future`` or ``all``.
         metric: the primary one.
         monitor: the one that selects epochs.
@@ -72,8 +72,8 @@ class Trial:
         scores: every metric on test, by name.
         baselines: the primary metric of the task's simple predictors.
         costs: parameters and other costs by name.
-        unit: what ``replicates`` draw.
-        replicates: the score over other draws of the test data ``[R]``; empty without.
+        group: what ``bootstrap_scores`` draw.
+        bootstrap_scores: the score over other draws of the test data ``[R]``; empty without.
         curve: of training; None without.
         backend: what ran the recurrence.
         tuning: how its configuration was found.
@@ -93,8 +93,8 @@ class Trial:
     status: str
     reason: str
     began: float
-    protocol: str
-    contender: str
+    conditions: str
+    variant: str
     context: str
     metric: MetricInfo
     monitor: MetricInfo
@@ -103,8 +103,8 @@ class Trial:
     scores: Mapping[str, float]
     baselines: Mapping[str, float]
     costs: Mapping[str, float]
-    unit: str
-    replicates: NDArray[np.float32]
+    group: str
+    bootstrap_scores: NDArray[np.float32]
     curve: Curve | None
     backend: str
     tuning: str
@@ -127,7 +127,7 @@ class Trial:
         return self.status == "FINISHED" and abs(self.score) < LARGEST
 
 
-def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[Trial]:
+def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[ReportedTrial]:
     """Return runs as a report has them; of a trial that ran several times one is kept.
 
     That is its latest run that has finished, or else its latest.
@@ -137,18 +137,18 @@ def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> l
         tunings: runs of tunings, whose children without a budget are candidates.
     """
     known: dict[str, Any] = {}  # equal configurations and environments are kept once
-    chosen: dict[tuple[object, ...], Trial] = {}
+    chosen: dict[tuple[object, ...], ReportedTrial] = {}
     candidates_of = set(tunings)
     for item in logged:
         trial = _trial(item, item.parent in candidates_of, known)
-        identity = (trial.task, trial.protocol, trial.contender, trial.seed, trial.candidate)
+        identity = (trial.task, trial.conditions, trial.variant, trial.seed, trial.candidate)
         before = chosen.get(identity)
         if before is None or (before.status != "FINISHED" and trial.status == "FINISHED"):
             chosen[identity] = trial
     return list(chosen.values())
 
 
-def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
+def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> ReportedTrial:
     record, tags = item.record, item.tags
     config = flat({key: value for key, value in item.config.items() if key in _SECTIONS})
     for key in _NEUTRAL:
@@ -161,7 +161,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
         own = {"run": item.run_id}
     # Whose the model is, and its code, is what is compared.
     of_task = {key: value for key, value in parts.items() if key not in ("model", "model_origin")}
-    protocol = [record.task, shared, of_task]
+    conditions = [record.task, shared, of_task]
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason
@@ -174,7 +174,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
     def once(value: Mapping[str, Any]) -> Any:
         return known.setdefault(json.dumps(value, sort_keys=True, default=str), value)
 
-    return Trial(
+    return ReportedTrial(
         run_id=item.run_id,
         task=record.task,
         model=record.model,
@@ -182,8 +182,8 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
         status=item.status,
         reason=reason,
         began=item.began,
-        protocol=_digest(protocol),
-        contender=_digest([record.model, own, parts.get("model", "")]),
+        conditions=_digest(conditions),
+        variant=_digest([record.model, own, parts.get("model", "")]),
         context=record.context,
         metric=record.primary,
         monitor=record.monitor,
@@ -196,8 +196,8 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Trial:
         },
         baselines={key: scores.get(name, math.nan) for key, scores in record.baselines.items()},
         costs=costs,
-        unit=record.unit,
-        replicates=_small(record.replicates),
+        group=record.group,
+        bootstrap_scores=_small(record.bootstrap_scores),
         curve=_curve(record.history, f"valid/{record.monitor.name}", record.steps),
         backend=record.backend,
         tuning=record.tuning,
@@ -226,7 +226,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def is_shared(key: str) -> bool:
-    """Return whether a key of a flat configuration belongs to the protocol."""
+    """Return whether a key of a flat configuration belongs to the conditions."""
     return key.startswith(("task.", "trainer.")) or key in BUDGET
 
 
@@ -276,18 +276,18 @@ def _small(values: object) -> NDArray[np.float32]:
     return found
 
 
-def by_pair(trials: Iterable[Trial]) -> dict[tuple[str, str], list[Trial]]:
+def by_pair(trials: Iterable[ReportedTrial]) -> dict[tuple[str, str], list[ReportedTrial]]:
     """Return trials by task and model."""
-    found: dict[tuple[str, str], list[Trial]] = {}
+    found: dict[tuple[str, str], list[ReportedTrial]] = {}
     for trial in trials:
         found.setdefault((trial.task, trial.model), []).append(trial)
     return found
 
 
 def changes_of(
-    trial: Trial,
+    trial: ReportedTrial,
     defaults: Defaults,
-    of_pair: Mapping[tuple[str, str], Sequence[Trial]],
+    of_pair: Mapping[tuple[str, str], Sequence[ReportedTrial]],
     *,
     shared: bool,
 ) -> str:

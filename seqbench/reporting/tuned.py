@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from seqbench.reporting.drawing import Picture
 from seqbench.reporting.pictures import budget_picture
 from seqbench.reporting.text import slug
-from seqbench.reporting.trials import Trial
+from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.tuning import expected_best
 
 Candidates = dict[str, list[float]]
 """Validation score of each candidate, mean over its seeds, by model, in the order of drawing."""
 
 
-def tuning_pictures(trials: Sequence[Trial]) -> list[tuple[str, Picture]]:
+def tuning_pictures(trials: Sequence[ReportedTrial]) -> list[tuple[str, Picture]]:
     """Return title and picture of each task that was tuned.
 
     A candidate's score is the mean of the monitor on validation over the seeds that have finished.
@@ -23,11 +23,11 @@ def tuning_pictures(trials: Sequence[Trial]) -> list[tuple[str, Picture]]:
     Args:
         trials: of a store; candidates are known by the tuning that they belong to.
     """
-    found: dict[tuple[str, str], dict[str, dict[str, list[Trial]]]] = {}
+    found: dict[tuple[str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.began):
         if trial.candidate:
             models = found.setdefault((trial.parent, trial.task), {})
-            models.setdefault(trial.model, {}).setdefault(trial.contender, []).append(trial)
+            models.setdefault(trial.model, {}).setdefault(trial.variant, []).append(trial)
     pictures = []
     for (parent, task), models in found.items():
         scores = {
@@ -43,6 +43,6 @@ def tuning_pictures(trials: Sequence[Trial]) -> list[tuple[str, Picture]]:
     return pictures
 
 
-def _score(group: Sequence[Trial]) -> float:
+def _score(group: Sequence[ReportedTrial]) -> float:
     values = [trial.valid for trial in group if trial.status == "FINISHED"]
     return statistics.fmean(values) if values else float("nan")

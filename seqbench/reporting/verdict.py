@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from seqbench.reporting.numbers import amount, p_value, score
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.statistics import FEW
-from seqbench.reporting.table import ALPHA, Contender, Difference, Table
+from seqbench.reporting.table import ALPHA, Difference, Table, Variant
 
 _MOST_NAMED = 12  # labels in a sentence
 
@@ -41,7 +41,7 @@ def verdict(table: Table) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _alone(table: Table, item: Contender) -> str:
+def _alone(table: Table, item: Variant) -> str:
     spread = f" ± {amount(item.deviation, item.mean)}" if len(item.scores) > 1 else ""
     number = seeds(len(item.scores))
     return (
@@ -50,7 +50,7 @@ def _alone(table: Table, item: Contender) -> str:
     )
 
 
-def _exploratory(table: Table, able: Sequence[Contender]) -> str:
+def _exploratory(table: Table, able: Sequence[Variant]) -> str:
     """Name the best mean, and how many seeds would be needed to say more."""
     first = score(able[0].mean, able[0].mean)
     best = [item for item in able if score(item.mean, able[0].mean) == first]
@@ -70,13 +70,13 @@ def _exploratory(table: Table, able: Sequence[Contender]) -> str:
     )
 
 
-def _against_control(table: Table, able: Sequence[Contender]) -> str:
+def _against_control(table: Table, able: Sequence[Variant]) -> str:
     """Say who differs from the control, where that is all that was tested."""
     control = next(item for item in able if item.label == table.control)
     better = [item for item in able if table.beats(item, control)]
     worse = sum(table.beats(control, item) for item in able)
     text = (
-        f"{len(able)} contenders are too many to compare every pair on {table.name}: each is "
+        f"{len(able)} variants are too many to compare every pair on {table.name}: each is "
         f"compared with {control.label} alone. {len(better)} of them are better than it"
     )
     if better:
@@ -86,7 +86,7 @@ def _against_control(table: Table, able: Sequence[Contender]) -> str:
     return f"{text}; {rest} cannot be told apart from it."
 
 
-def _ranked(table: Table, able: Sequence[Contender]) -> list[str]:
+def _ranked(table: Table, able: Sequence[Variant]) -> list[str]:
     """Say who is best, or who cannot be told apart, and who is worse."""
     leaders = [item for item in able if item.rank[0] == 1]
     if not leaders:
@@ -110,7 +110,7 @@ def _ranked(table: Table, able: Sequence[Contender]) -> list[str]:
     return [f"No model is better than {best.label} on {table.name}: {', '.join(parts)}."]
 
 
-def _best(table: Table, best: Contender, others: Sequence[Contender]) -> str:
+def _best(table: Table, best: Variant, others: Sequence[Variant]) -> str:
     """Say by how much the best is better than the one that comes closest to it."""
     pairs = [(item, table.pairs[best.label, item.label]) for item in others]
     second, pair = min(pairs, key=lambda found: abs(found[1].mean))
@@ -126,7 +126,7 @@ def _best(table: Table, best: Contender, others: Sequence[Contender]) -> str:
     )
 
 
-def _tied(table: Table, leaders: Sequence[Contender]) -> str:
+def _tied(table: Table, leaders: Sequence[Variant]) -> str:
     pairs: list[Difference] = []
     unshared: list[str] = []
     for one, other in itertools.combinations(leaders, 2):
@@ -153,11 +153,11 @@ def _tied(table: Table, leaders: Sequence[Contender]) -> str:
     return f"{text}."
 
 
-def _losers(table: Table, leaders: Sequence[Contender], others: Sequence[Contender]) -> list[str]:
+def _losers(table: Table, leaders: Sequence[Variant], others: Sequence[Variant]) -> list[str]:
     """Say who is worse than all leaders, than some, or only than one that does not lead."""
-    worse: list[Contender] = []
-    partly: list[Contender] = []
-    besides: list[Contender] = []
+    worse: list[Variant] = []
+    partly: list[Variant] = []
+    besides: list[Variant] = []
     for item in others:
         number = sum(table.beats(leader, item) for leader in leaders)
         kind = worse if number == len(leaders) else partly if number else besides
@@ -172,13 +172,13 @@ def _losers(table: Table, leaders: Sequence[Contender], others: Sequence[Contend
     return [f"{listed(items)} {_are(items)} {text}." for items, text in parts if items]
 
 
-def _baseline(table: Table, able: Sequence[Contender]) -> str:
-    """Say which contenders beat the best simple predictor: those whose whole interval does."""
+def _baseline(table: Table, able: Sequence[Variant]) -> str:
+    """Say which variants beat the best simple predictor: those whose whole interval does."""
     if table.best_baseline is None:
         return ""
     name, level = table.best_baseline
     said = f"the best simple predictor, {name} ({score(level, level)})"
-    clauses: list[tuple[list[Contender], str, str]] = [
+    clauses: list[tuple[list[Variant], str, str]] = [
         ([], "beats", "beat"),
         ([], "cannot be told from", "cannot be told from"),
         ([], "is worse than", "are worse than"),
@@ -207,11 +207,11 @@ def _baseline(table: Table, able: Sequence[Contender]) -> str:
     return f"{texts[0]} {said}; " + "; ".join(f"{text} it" for text in texts[1:]) + "."
 
 
-def _are(items: Sequence[Contender]) -> str:
+def _are(items: Sequence[Variant]) -> str:
     return "is" if len(items) == 1 else "are"
 
 
-def listed(items: Sequence[Contender]) -> str:
+def listed(items: Sequence[Variant]) -> str:
     """Return labels as a list in words; of many the first ones, and how many more."""
     return joined([item.label for item in items])
 

@@ -60,10 +60,10 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
 
 def deliver_what_waits() -> None:
     """Bring results to a tracking store that was away, so that a plan knows of them."""
-    from seqbench.tracking import spool
+    from seqbench.tracking import outbox
 
-    if spool.waiting():
-        spool.announce(spool.deliver())
+    if outbox.waiting():
+        outbox.announce(outbox.deliver())
 
 
 def run_plan(

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     MeanLoss,
@@ -24,6 +23,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.errors import Refused
 
@@ -42,10 +42,10 @@ class MyTask(Task):
     """
 
     version = "1"  # change it when the same parameters give other data, targets or metrics
-    alignment = Alignment.SEQUENCE
+    visibility = Visibility.SEQUENCE
     monitor = Metric("nll", "min", "nats")
     primary = Metric("accuracy", "max")
-    unit = "sequence"
+    group = "sequence"
     citation = "Say where the data are from."
     licence = "Say on what terms they may be used."
     sizes: ClassVar[Mapping[str, str]] = {"all": "120 sequences of 30 to 40 steps"}
@@ -72,7 +72,7 @@ class MyTask(Task):
             values = rows.drop(columns=["sequence", "label"]).to_numpy(np.float32)
             label = self._classes.index(str(rows["label"].iloc[0]))
             self._examples.append(
-                Example(torch.tensor(values), torch.tensor(label), unit=str(name))
+                Example(torch.tensor(values), torch.tensor(label), group=str(name))
             )
         if len(self._examples) < 10 or len(self._classes) < 2:
             raise Refused(
@@ -91,7 +91,7 @@ class MyTask(Task):
         """Return a hash of every value and label."""
         digest = hashlib.sha256(",".join(self._classes).encode())
         for example in self._examples:
-            digest.update(f"{example.unit} {int(example.targets)}".encode())
+            digest.update(f"{example.group} {int(example.targets)}".encode())
             digest.update(example.values.numpy().tobytes())
         return digest.hexdigest()[:16]
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqbench.api import Alignment, Context, Model, SequenceInput
+from seqbench.api import Context, Model, SequenceInput, Visibility
 from seqbench.nn import Backend, Cell, fallback, unroll
 from seqbench.testing.checklist import Check, ConformanceError, require
 from seqbench.testing.perturbation import (
@@ -81,17 +81,17 @@ def _shapes(subject: ModelSubject) -> None:
 
 
 def _finite(subject: ModelSubject) -> None:
-    """Finite outputs, and a gradient for every weight in one alignment at least."""
+    """Finite outputs, and a gradient for every weight in one visibility at least."""
     inputs = subject.inputs()
     reached: set[str] = set()
     weights: set[str] = set()
-    for alignment in Alignment:
-        predictor = subject.predictor(alignment)
+    for visibility in Visibility:
+        predictor = subject.predictor(visibility)
         predictions = predictor(inputs)
         real = predictions[inputs.mask] if predictions.dim() == 3 else predictions
         require(
             real.isfinite().all(),
-            f"a prediction is not finite ({alignment} alignment)",
+            f"a prediction is not finite ({visibility} visibility)",
             "finite predictions of finite inputs",
         )
         factors = torch.linspace(-1, 1, real.numel(), dtype=real.dtype).view(real.shape)
@@ -101,7 +101,7 @@ def _finite(subject: ModelSubject) -> None:
             if weight.grad is not None:
                 require(
                     weight.grad.isfinite().all(),
-                    f"the gradient of {name} is not finite ({alignment} alignment)",
+                    f"the gradient of {name} is not finite ({visibility} visibility)",
                     "finite gradients",
                 )
                 if weight.grad.any():
@@ -111,19 +111,19 @@ def _finite(subject: ModelSubject) -> None:
 
 
 def _padding(subject: ModelSubject) -> None:
-    for alignment in Alignment:
-        look_at(subject.predictor(alignment), subject.inputs(), ignores_padding)
+    for visibility in Visibility:
+        look_at(subject.predictor(visibility), subject.inputs(), ignores_padding)
 
 
 def _batches(subject: ModelSubject) -> None:
-    for alignment in Alignment:
-        look_at(subject.predictor(alignment), subject.inputs(), ignores_neighbours)
+    for visibility in Visibility:
+        look_at(subject.predictor(visibility), subject.inputs(), ignores_neighbours)
 
 
 def _future(subject: ModelSubject) -> None:
     for shape in subject.shapes():
-        for alignment in (Alignment.NEXT, Alignment.ONLINE):
-            _named(shape, subject.predictor(alignment, **shape), subject.inputs())
+        for visibility in (Visibility.NEXT, Visibility.ONLINE):
+            _named(shape, subject.predictor(visibility, **shape), subject.inputs())
 
 
 def _named(shape: Mapping[str, Any], predictor: Predictor, inputs: SequenceInput) -> None:
@@ -131,13 +131,13 @@ def _named(shape: Mapping[str, Any], predictor: Predictor, inputs: SequenceInput
         look_at(predictor, inputs, sees_no_hidden_step)
     except ConformanceError as error:
         words = ", ".join(f"{name}={value}" for name, value in shape.items())
-        where = f"{predictor.alignment} alignment" + (f", {words}" if words else "")
+        where = f"{predictor.visibility} visibility" + (f", {words}" if words else "")
         raise ConformanceError(f"{error.seen} ({where})", error.expected) from error
 
 
 def _reading(subject: ModelSubject) -> None:
-    for alignment in Alignment:
-        look_at(subject.predictor(alignment), subject.inputs(), sees_what_it_may)
+    for visibility in Visibility:
+        look_at(subject.predictor(visibility), subject.inputs(), sees_what_it_may)
 
 
 def _determinism(subject: ModelSubject) -> None:
@@ -167,14 +167,14 @@ def _determinism(subject: ModelSubject) -> None:
 
 
 def _state_dict(subject: ModelSubject) -> None:
-    predictor = subject.predictor(Alignment.STEP)
+    predictor = subject.predictor(Visibility.STEP)
     inputs = subject.inputs()
     stored = io.BytesIO()
     torch.save(predictor.state_dict(), stored)
     stored.seek(0)
     torch.manual_seed(1)
     chosen = subject.chosen()
-    other = Predictor(subject.model_class, chosen, subject.spec, OUTPUTS, Alignment.STEP)
+    other = Predictor(subject.model_class, chosen, subject.spec, OUTPUTS, Visibility.STEP)
     other.double().eval().load_state_dict(torch.load(stored, weights_only=True))
     with torch.no_grad():
         largest = float((predictor(inputs) - other(inputs))[inputs.mask].abs().amax())
@@ -187,7 +187,7 @@ def _state_dict(subject: ModelSubject) -> None:
 
 def _cells(subject: ModelSubject) -> list[Cell]:
     """Return a cell of each class and input size that the model is made of, in float64."""
-    modules = subject.predictor(Alignment.STEP).modules()
+    modules = subject.predictor(Visibility.STEP).modules()
     found = {
         (type(module), module.input_size): module for module in modules if isinstance(module, Cell)
     }
@@ -217,7 +217,7 @@ def _streaming(subject: ModelSubject) -> str | None:
 
 
 def _dtype(subject: ModelSubject) -> None:
-    double = subject.predictor(Alignment.STEP)
+    double = subject.predictor(Visibility.STEP)
     with torch.no_grad():
         expected = double(subject.inputs())
         require(

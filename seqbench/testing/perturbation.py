@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqbench.api import (
-    Alignment,
     Batch,
     Example,
     InputSpec,
@@ -20,6 +19,7 @@ from seqbench.api import (
     OutputSpec,
     SequenceInput,
     Task,
+    Visibility,
     collate,
 )
 from seqbench.testing.checklist import require
@@ -38,10 +38,10 @@ Look = Callable[[Predictor, SequenceInput, Tensor], None]
 """Looks at a predictor, a ragged batch and its predictions; raises where a promise is broken."""
 
 
-def check_alignment(
+def check_visibility(
     predictor: Predictor, inputs: SequenceInput, *, dependence: bool = True
 ) -> None:
-    """Check that no prediction sees what its alignment hides, and that it sees what it may.
+    """Check that no prediction sees what its visibility hides, and that it sees what it may.
 
     Both in evaluation and, with dropout at 0, in training mode; a model that draws random numbers
     even so is checked in evaluation mode alone.
@@ -120,7 +120,7 @@ def sees_no_hidden_step(predictor: Predictor, inputs: SequenceInput, expected: T
     steps = torch.arange(inputs.mask.shape[1])
     two_sided = predictor.context == "past+future"
     for t in range(len(steps)):
-        if predictor.alignment is Alignment.NEXT:
+        if predictor.visibility is Visibility.NEXT:
             hidden = steps == t if two_sided else steps >= t
             changed = predictor(_with_noise(inputs, inputs.mask & hidden))
             mask = inputs.mask & (steps == t if two_sided else steps <= t)
@@ -141,10 +141,10 @@ def _require_unseen(step: int, difference: Tensor) -> None:
 
 def sees_what_it_may(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
     """Change the steps that a prediction may see: it must change."""
-    if predictor.alignment is not Alignment.NEXT:
+    if predictor.visibility is not Visibility.NEXT:
         changed = predictor(_with_noise(inputs, _last_steps(inputs)))
         difference = changed - expected
-        if predictor.alignment is not Alignment.SEQUENCE:
+        if predictor.visibility is not Visibility.SEQUENCE:
             difference = difference[_last_steps(inputs)]
         require(
             difference.abs().amax() > DEPENDENCE,
@@ -180,7 +180,7 @@ def check_counting(
     """
     predictor.eval()
     loss = loss or (lambda batch: batch_loss(task, predictor, batch))
-    step_targets = task.alignment is not Alignment.SEQUENCE
+    step_targets = task.visibility is not Visibility.SEQUENCE
     doubles = [_double(example) for example in examples]
     with torch.no_grad():
         together, count = loss(collate(doubles, step_targets))
@@ -204,14 +204,14 @@ def make_predictor(
     parameters: dict[str, Any],
     input_spec: InputSpec,
     output_spec: OutputSpec,
-    alignment: Alignment,
+    visibility: Visibility,
 ) -> Predictor:
     """Return a predictor in float64 and evaluation mode, whose every weight is random.
 
     Weights that start at zero (peepholes, biases) would hide what goes through them.
     """
     torch.manual_seed(0)
-    predictor = Predictor(model_class, parameters, input_spec, output_spec, alignment)
+    predictor = Predictor(model_class, parameters, input_spec, output_spec, visibility)
     with torch.no_grad():
         for weight in predictor.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
@@ -220,13 +220,13 @@ def make_predictor(
 
 def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Batch:
     """Return four examples in float64, cut to ragged lengths of at most ``steps``."""
-    step_targets = task.alignment is not Alignment.SEQUENCE
+    step_targets = task.visibility is not Visibility.SEQUENCE
     return collate(small_examples(task, examples, steps), step_targets)
 
 
 def small_examples(task: Task, examples: Sequence[Example], steps: int = 12) -> list[Example]:
     """Return what :func:`small_batch` puts together."""
-    step_targets = task.alignment is not Alignment.SEQUENCE
+    step_targets = task.visibility is not Visibility.SEQUENCE
     cut = []
     for index, example in enumerate(examples[:4]):
         stop = max(1, min(len(example.values), steps - 3 * index))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from seqbench.api import Alignment, InputSpec, Model, OutputSpec, SequenceInput, Splits, Task
+from seqbench.api import InputSpec, Model, OutputSpec, SequenceInput, Splits, Task, Visibility
 from seqbench.errors import Refused
 from seqbench.nn import zero_padding
 from seqbench.registry.registration import Registration
@@ -79,10 +79,10 @@ class ModelSubject:
             )
         return inputs.with_values(zero_padding(values, inputs.mask))
 
-    def predictor(self, alignment: Alignment, **changes: Any) -> Predictor:
+    def predictor(self, visibility: Visibility, **changes: Any) -> Predictor:
         """Return it between the harness's scaling and head, in float64, every weight random."""
         chosen = self.chosen(**changes)
-        return make_predictor(self.model_class, chosen, self.spec, OUTPUTS, alignment)
+        return make_predictor(self.model_class, chosen, self.spec, OUTPUTS, visibility)
 
     def shapes(self) -> Iterator[dict[str, Any]]:
         """Yield depths and directions, where they can be chosen and are not given."""
@@ -147,7 +147,7 @@ class TaskSubject:
     @property
     def has_steps(self) -> bool:
         """Whether it labels steps."""
-        return self.task.alignment is not Alignment.SEQUENCE
+        return self.task.visibility is not Visibility.SEQUENCE
 
 
 def check_configuration(registration: Registration | None) -> str | None:

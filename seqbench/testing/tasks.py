@@ -59,17 +59,17 @@ def _check_example(example: Example, split: str, step_targets: bool) -> None:
 
 
 def _leaks(subject: TaskSubject) -> None:
-    """Find a unit on both sides, or a whole sequence; one of a single step may recur by chance."""
+    """Find a group on both sides, or a whole sequence; one of a single step may recur by chance."""
     for splits in subject.splits():
         owner: dict[str, str] = {}
         seen: dict[bytes, str] = {}
         for name in _PARTS:
             for example in getattr(splits, name):
-                taken = owner.setdefault(example.unit, name) if example.unit else name
+                taken = owner.setdefault(example.group, name) if example.group else name
                 require(
                     taken == name,
-                    f"a unit of the {name} split is in {taken} too",
-                    "each unit (patient, speaker, piece) in one split",
+                    f"a group of the {name} split is in {taken} too",
+                    "each group (patient, speaker, piece) in one split",
                 )
                 if len(example.values) > 1 and example.values.numel() <= _LONGEST:
                     taken = seen.setdefault(_bytes(example), name)
@@ -264,7 +264,7 @@ def _equal(ones: Sequence[Example], twos: Sequence[Example]) -> bool:
 TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("folds", "there is a fold, and each is named once", _folds),
     Check("examples", "every sequence has steps, finite values and its targets", _examples),
-    Check("leaks", "no unit and no sequence is in two splits", _leaks),
+    Check("leaks", "no group and no sequence is in two splits", _leaks),
     Check("reproducible", "the same parameters give the same data and fingerprint", _reproducible),
     Check("idempotent", "preparing again changes nothing", check_idempotence),
     Check("specifications", "sizes and statistics fit the data", _specifications),

@@ -25,8 +25,8 @@ from seqbench.records import TrialRecord
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import SHORT, Address, is_ready, locate, make_folder
 from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, is_silence
+from seqbench.tracking.outbox import TOKEN, announce, deliver, perform, waiting
 from seqbench.tracking.signals import uninterrupted
-from seqbench.tracking.spool import TOKEN, announce, deliver, perform, waiting
 from seqbench.tracking.stored import StoredRun, read_run
 from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
 

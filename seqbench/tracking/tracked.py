@@ -16,9 +16,9 @@ from seqbench.records import MetricInfo, Status, TrialRecord
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address, readable_path
 from seqbench.tracking.mlflow_client import first_line, is_silence, why
+from seqbench.tracking.outbox import REASON, RECORD, TOKEN, Operation, Outbox, perform, replay
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted
-from seqbench.tracking.spool import REASON, RECORD, TOKEN, Operation, Spool, perform, replay
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -42,8 +42,8 @@ _KEY_LENGTH = 250
 class TrackedRun(RunLog):
     """A run of MLflow; get one from :meth:`seqbench.tracking.store.Store.start`.
 
-    When the store fails in mid-run, that is said once, and what comes after waits in a spool
-    (:mod:`seqbench.tracking.spool`). :meth:`finish` tries again; where the store still fails, the
+    When the store fails in mid-run, that is said once, and what comes after waits in a outbox
+    (:mod:`seqbench.tracking.outbox`). :meth:`finish` tries again; where the store still fails, the
     next run delivers it, or ``seqbench sync``.
 
     Args:
@@ -57,7 +57,7 @@ class TrackedRun(RunLog):
         super().__init__(run_id, location)
         self._client = client
         self._address = address
-        self._spool: Spool | None = None
+        self._outbox: Outbox | None = None
         self._silent = False
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -80,10 +80,10 @@ class TrackedRun(RunLog):
 
     def log_start(self, create: Operation, config: Mapping[str, Any], error: BaseException) -> None:
         """Keep for later how a run starts that the store could not start; call it first."""
-        spool = self._fail(error, create["tags"][TOKEN])
-        spool.append(create)
+        outbox = self._fail(error, create["tags"][TOKEN])
+        outbox.append(create)
         self.log_config(config)
-        self.location = readable_path(spool.folder)
+        self.location = readable_path(outbox.folder)
 
     def log_config(self, config: Mapping[str, Any]) -> None:
         """Log a configuration as flat parameters and as ``config.json``."""
@@ -104,7 +104,7 @@ class TrackedRun(RunLog):
         record.location = self.location
         with uninterrupted():
             result = _checked(record)
-            failed_before = self._spool is not None
+            failed_before = self._outbox is not None
             status = _STATUSES.get(record.status, record.status)
             now = int(time.time() * 1000)
             self._send(_metrics(result.metrics, record.best_epoch))
@@ -112,50 +112,50 @@ class TrackedRun(RunLog):
             self._send({"op": "tags", "values": tags})
             self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
             self._send({"op": "end", "status": status, "time": now})
-            if self._spool is not None:
+            if self._outbox is not None:
                 # A store that has fallen silent this moment need not be waited for once more.
-                self._deliver(record, self._spool, try_now=failed_before or not self._silent)
+                self._deliver(record, self._outbox, try_now=failed_before or not self._silent)
 
     def _send(self, operation: Operation) -> None:
         """Do it now, or keep it for later: a failing store is left alone, calls take seconds."""
-        if self._spool is None:
+        if self._outbox is None:
             try:
                 with mlflow_client.quiet():
                     perform(self._client, self.run_id, operation, Path())
                 return
             except Exception as error:
                 self._fail(error)
-        assert self._spool is not None
-        self._spool.append(operation)
+        assert self._outbox is not None
+        self._outbox.append(operation)
 
-    def _fail(self, error: BaseException, token: str = "") -> Spool:
+    def _fail(self, error: BaseException, token: str = "") -> Outbox:
         self._silent = is_silence(error)
         reason = why(self._address, error)
         _logger.warning("The tracking store fails (%s); training goes on without it", reason)
-        self._spool = Spool(self._address, self.run_id, token)
-        return self._spool
+        self._outbox = Outbox(self._address, self.run_id, token)
+        return self._outbox
 
-    def _deliver(self, record: TrialRecord, spool: Spool, try_now: bool) -> None:
+    def _deliver(self, record: TrialRecord, outbox: Outbox, try_now: bool) -> None:
         """Deliver what waits, if the store works again; otherwise leave it to others."""
         try:
             if try_now:
                 with mlflow_client.quiet():
-                    place = replay(self._client, self._address, spool.operations, Path())
-                spool.remove()
+                    place = replay(self._client, self._address, outbox.operations, Path())
+                outbox.remove()
                 record.run_id = self.run_id = place.run_id
                 record.location = self.location = place.location or self.location
                 _logger.warning("The tracking store works again; nothing was lost")
                 return
         except Exception:
             pass
-        spool.release()
-        if lost := spool.lost():
+        outbox.release()
+        if lost := outbox.lost():
             _logger.warning("Neither store nor disk took this, it is lost: %s", ", ".join(lost))
-        if spool.is_kept:
+        if outbox.is_kept:
             _logger.warning(
                 "The tracking store still fails; the result waits in %s for the next run, "
                 "or for `seqbench sync`",
-                readable_path(spool.folder),
+                readable_path(outbox.folder),
             )
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     Model,
     OutputSpec,
     SequenceInput,
     Task,
+    Visibility,
     collate,
 )
 from seqbench.nn import Cell
@@ -68,7 +68,7 @@ def measure_costs(
             model_parameters,
             task.input_spec(train),
             task.output_spec(train),
-            task.alignment,
+            task.visibility,
         )
     except Uncounted:
         pass
@@ -87,7 +87,7 @@ def flops_per_step(
     parameters: Mapping[str, Any],
     inputs: InputSpec,
     outputs: OutputSpec,
-    alignment: Alignment,
+    visibility: Visibility,
 ) -> float:
     """Return the operations of one step of one sequence, see :func:`measure_costs`.
 
@@ -96,12 +96,12 @@ def flops_per_step(
         parameters: its own.
         inputs: of the task.
         outputs: of the task.
-        alignment: of the task.
+        visibility: of the task.
 
     Raises:
         Uncounted: there seem to be none.
     """
-    arguments = (model_class, countable(parameters), inputs, outputs, alignment)
+    arguments = (model_class, countable(parameters), inputs, outputs, visibility)
     products = size("flops", *arguments)
     with torch.random.fork_rng(devices=[]):
         built = Predictor(*arguments)

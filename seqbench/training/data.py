@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from seqbench.api import Alignment, Batch, Example, Splits, Task, collate
+from seqbench.api import Batch, Example, Splits, Task, Visibility, collate
 from seqbench.errors import Refused
 from seqbench.training.seeds import derive
 
@@ -27,7 +27,7 @@ class TrialData:
         fold: of the task.
 
     Raises:
-        Refused: a split is empty, or a unit stands in two of them.
+        Refused: a split is empty, or a group stands in two of them.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TrialData:
         self._task = task
         self._batch_size = batch_size
         self._seed = seed
-        self._step_targets = task.alignment is not Alignment.SEQUENCE
+        self._step_targets = task.visibility is not Visibility.SEQUENCE
         self._sealed = True
 
     def unseal(self) -> None:
@@ -110,12 +110,12 @@ class TrialData:
         for name, examples in named.items():
             if not examples:
                 raise Refused(f"the task's {name} split is empty")
-            for unit in {example.unit for example in examples} - {""}:
-                if unit in seen:
+            for group in {example.group for example in examples} - {""}:
+                if group in seen:
                     raise Refused(
-                        f"a unit of the task's {name} split is in {seen[unit]} too: a leak"
+                        f"a group of the task's {name} split is in {seen[group]} too: a leak"
                     )
-                seen[unit] = name
+                seen[group] = name
 
 
 class BucketSampler(Sampler[list[int]]):

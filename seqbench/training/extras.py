@@ -93,8 +93,8 @@ class _Together(MetricSet):
                 self._drop(name, error)
         return scores
 
-    def replicates(self) -> dict[str, list[float]]:
-        return self._own.replicates()
+    def bootstrap_scores(self) -> dict[str, list[float]]:
+        return self._own.bootstrap_scores()
 
     def _drop(self, name: str, error: Exception) -> None:
         del self._extras[name]

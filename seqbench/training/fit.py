@@ -107,7 +107,7 @@ def build_predictor(
         model_parameters,
         task.input_spec(train),
         task.output_spec(train),
-        task.alignment,
+        task.visibility,
     )
 
 

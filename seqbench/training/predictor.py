@@ -1,4 +1,4 @@
-"""What stands between a task and a model: input scaling, alignment in time, and the head.
+"""What stands between a task and a model: input scaling, visibility in time, and the head.
 
 Built alike for every model, so that comparisons are made under equal conditions.
 """
@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqbench.api import (
-    Alignment,
     Batch,
     Context,
     Encoding,
@@ -21,6 +20,7 @@ from seqbench.api import (
     OutputSpec,
     SequenceInput,
     Task,
+    Visibility,
 )
 
 RARE = 0.1
@@ -35,7 +35,7 @@ class Predictor(nn.Module):
         model_parameters: the model's own parameters.
         input_spec: of the task.
         output_spec: of the task.
-        alignment: what a prediction may see, see :class:`~seqbench.api.Alignment`.
+        visibility: what a prediction may see, see :class:`~seqbench.api.Visibility`.
 
     Raises:
         ValueError: the model refuses its parameters.
@@ -52,14 +52,14 @@ class Predictor(nn.Module):
         model_parameters: dict[str, Any],
         input_spec: InputSpec,
         output_spec: OutputSpec,
-        alignment: Alignment,
+        visibility: Visibility,
     ) -> None:
         super().__init__()
         size = input_spec.size + input_spec.static_size
         if not model_class.consumes_missingness:
             size += 2 * input_spec.size * input_spec.missing
-        self.model = model_class(size, model_context(alignment), **model_parameters)
-        self.alignment = alignment
+        self.model = model_class(size, model_context(visibility), **model_parameters)
+        self.visibility = visibility
         mean = torch.zeros(input_spec.size) if input_spec.mean is None else input_spec.mean
         std = torch.ones(input_spec.size) if input_spec.std is None else input_spec.std
         self.register_buffer("input_mean", mean)
@@ -72,8 +72,8 @@ class Predictor(nn.Module):
         self.register_buffer("observed_mean", rate)
         self.register_buffer("observed_std", spread)
         two_sided = self.model.backward_size > 0
-        self._from_final = alignment is Alignment.SEQUENCE or (
-            alignment is Alignment.ONLINE and two_sided
+        self._from_final = visibility is Visibility.SEQUENCE or (
+            visibility is Visibility.ONLINE and two_sided
         )
         step_size = self.model.forward_size + self.model.backward_size
         self.head = nn.Linear(
@@ -84,10 +84,10 @@ class Predictor(nn.Module):
             self.head.bias.copy_(
                 torch.zeros(output_spec.size) if output_spec.bias is None else output_spec.bias
             )
-        if alignment is Alignment.NEXT:
+        if visibility is Visibility.NEXT:
             self.context = "past+future" if two_sided else "past"
         else:
-            self.context = "past" if alignment is Alignment.ONLINE else "all"
+            self.context = "past" if visibility is Visibility.ONLINE else "all"
 
     @property
     def parameter_count(self) -> int:
@@ -102,14 +102,14 @@ class Predictor(nn.Module):
             steps has no meaning.
         """
         inputs = self._scaled(inputs)
-        if self.alignment is Alignment.ONLINE and self._from_final:
+        if self.visibility is Visibility.ONLINE and self._from_final:
             return self._on_each_prefix(inputs)
         encoding: Encoding = self.model(inputs)
         if self._from_final:
             predictions: Tensor = self.head(encoding.final)
             return predictions
         forward, backward = encoding.forward_steps, encoding.backward_steps
-        if self.alignment is Alignment.NEXT:
+        if self.visibility is Visibility.NEXT:
             # Step t is predicted from the state after t - 1 and, if there is one, the state that
             # has read back to t + 1. The state before the first step and after the last is zero.
             forward = F.pad(forward[:, :-1], (0, 0, 1, 0))
@@ -154,9 +154,9 @@ class Predictor(nn.Module):
         return predictions
 
 
-def model_context(alignment: Alignment) -> Context:
+def model_context(visibility: Visibility) -> Context:
     """Return the context a model is built with: ``all`` where a prediction may see every step."""
-    return "all" if alignment in (Alignment.SEQUENCE, Alignment.STEP) else "past"
+    return "all" if visibility in (Visibility.SEQUENCE, Visibility.STEP) else "past"
 
 
 def counted(predictions: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

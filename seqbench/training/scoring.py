@@ -45,9 +45,9 @@ class FoldScores:
         """Scores of each fold, in the order of :meth:`add`."""
 
     @property
-    def unit(self) -> str:
-        """What is drawn for :attr:`replicates`."""
-        return self._task.unit
+    def group(self) -> str:
+        """What is drawn for :attr:`bootstrap_scores`."""
+        return self._task.group
 
     def add(self, rows: Iterable[Rows], sequences: int) -> None:
         """Take a fold's rows.
@@ -76,15 +76,15 @@ class FoldScores:
         }
 
     @cached_property
-    def replicates(self) -> dict[str, NDArray[np.float64]]:
+    def bootstrap_scores(self) -> dict[str, NDArray[np.float64]]:
         """The metrics over other draws of the test data ``[R]``, once all folds are there.
 
-        See :meth:`MetricSet.replicates`; where scores of folds are averaged, folds are drawn.
+        See :meth:`MetricSet.bootstrap_scores`; where scores of folds are averaged, folds are drawn.
         """
         if len(self.by_fold) == 1:
-            found = self._alone.replicates()
+            found = self._alone.bootstrap_scores()
         elif self._pooling == "predictions":
-            found = self._together.replicates()
+            found = self._together.bootstrap_scores()
         else:
             ones = np.ones(len(self.by_fold))
             found = {
@@ -101,8 +101,8 @@ class FoldScores:
             other: a predictor's scores of the same rows; the intervals are then of the
                 differences, this one's minus the other's.
         """
-        mine = self.replicates
-        theirs = {} if other is None else other.replicates
+        mine = self.bootstrap_scores
+        theirs = {} if other is None else other.bootstrap_scores
         return {
             name: percentile_interval(values if other is None else values - theirs[name])
             for name, values in mine.items()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from seqbench.api import Alignment, InputSpec, Model, OutputSpec, SequenceInput
+from seqbench.api import InputSpec, Model, OutputSpec, SequenceInput, Visibility
 from seqbench.config.settings import Match
 from seqbench.training.predictor import Predictor
 
@@ -29,7 +29,7 @@ def size(
     parameters: dict[str, Any],
     input_spec: InputSpec,
     output_spec: OutputSpec,
-    alignment: Alignment,
+    visibility: Visibility,
 ) -> int:
     """Return how large a model is on a task, with its head.
 
@@ -40,14 +40,14 @@ def size(
         parameters: its own.
         input_spec: of the task; its sizes alone are used.
         output_spec: of the task; likewise.
-        alignment: of the task.
+        visibility: of the task.
 
     Raises:
         ValueError: the model refuses its parameters.
         Uncounted: its operations cannot be counted.
     """
     sizes = InputSpec(input_spec.size, input_spec.static_size, input_spec.missing)
-    arguments = (model_class, parameters, sizes, OutputSpec(output_spec.size), alignment)
+    arguments = (model_class, parameters, sizes, OutputSpec(output_spec.size), visibility)
     with torch.random.fork_rng(devices=[]):  # a trial's own draws must not depend on this
         if measure == "flops":
             return flops(Predictor(*arguments), sizes)
@@ -109,7 +109,7 @@ def flops(predictor: Predictor, input_spec: InputSpec) -> int:
     predictor.train(before)
     if not counter.get_total_flops():
         raise Uncounted("torch's counter of operations finds no matrix product in it")
-    steps = 1 if predictor.alignment is Alignment.SEQUENCE else STEPS
+    steps = 1 if predictor.visibility is Visibility.SEQUENCE else STEPS
     weight: Tensor = predictor.head.weight
     return int(counter.get_total_flops()) + 2 * weight.numel() * steps
 

@@ -28,7 +28,7 @@ from seqbench.identity import identity
 from seqbench.registry.plugins import registry
 
 if TYPE_CHECKING:
-    from seqbench.api import Alignment, InputSpec, OutputSpec
+    from seqbench.api import InputSpec, OutputSpec, Visibility
 
 REFERENCE = "lstm"
 WIDTH = "hidden_size"
@@ -63,7 +63,7 @@ class Matched:
 class _Specs(NamedTuple):
     inputs: InputSpec
     outputs: OutputSpec
-    alignment: Alignment
+    visibility: Visibility
 
 
 def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
@@ -210,7 +210,7 @@ def _size(measure: Match, model: str, parameters: dict[str, Any], specs: _Specs)
     try:
         with blame(registration, "counting its size"):
             return size(
-                measure, model_class, parameters, specs.inputs, specs.outputs, specs.alignment
+                measure, model_class, parameters, specs.inputs, specs.outputs, specs.visibility
             )
     except Uncounted as error:
         raise Refused(f"match={measure}: model={model}: {error}") from error
@@ -237,7 +237,7 @@ def _specs(data: str) -> _Specs:
     with blame(registration, "its data"):
         task.prepare()
         train = task.splits(task.folds()[0]).train[:most]
-        return _Specs(task.input_spec(train), task.output_spec(train), task.alignment)
+        return _Specs(task.input_spec(train), task.output_spec(train), task.visibility)
 
 
 def _read(path: Path) -> Matched | None:

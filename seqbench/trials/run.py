@@ -272,10 +272,10 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         if found := test.intervals(scores):
             record.differences[name] = found
     record.intervals = test.intervals()
-    drawn = test.replicates.get(record.primary.name)
+    drawn = test.bootstrap_scores.get(record.primary.name)
     if drawn is not None:
-        record.replicates = [float(f"{value:.7g}") for value in drawn.tolist()]
-        record.unit = test.unit
+        record.bootstrap_scores = [float(f"{value:.7g}") for value in drawn.tolist()]
+        record.group = test.group
 
 
 def _reason(error: Exception) -> str:

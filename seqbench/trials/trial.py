@@ -114,7 +114,7 @@ def load(settings: Settings) -> Trial:
         # An impossible value is refused before data are fetched. Whatever else goes wrong without
         # storage and the real input size is for the real constructor to say.
         with torch.device("meta"):
-            model_class(PROBE_SIZE, model_context(task.alignment), **settings.model_parameters)
+            model_class(PROBE_SIZE, model_context(task.visibility), **settings.model_parameters)
     except ValueError as error:
         raise Refused(f"model={settings.model}: {error}") from error
     except Exception:
@@ -162,7 +162,7 @@ def check_plugin(trial: Trial, data: TrialData) -> None:
     """
     if trial.model_registration.origin == BUILT_IN:
         return
-    from seqbench.testing import check_alignment, make_predictor, small_batch
+    from seqbench.testing import check_visibility, make_predictor, small_batch
 
     task, train = trial.task, data.splits.train
     try:
@@ -171,9 +171,9 @@ def check_plugin(trial: Trial, data: TrialData) -> None:
             trial.settings.model_parameters,
             task.input_spec(train),
             task.output_spec(train),
-            task.alignment,
+            task.visibility,
         )
-        check_alignment(predictor, small_batch(task, train).inputs, dependence=False)
+        check_visibility(predictor, small_batch(task, train).inputs, dependence=False)
     except AssertionError as error:
         origin = trial.model_registration.origin
         raise Refused(f"model={trial.settings.model} ({origin}) leaks: {error}") from error

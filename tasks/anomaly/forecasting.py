@@ -9,7 +9,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     Metric,
@@ -18,6 +17,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.tasks._predictions import cached_predictions, digest
 from seqbench.tasks.anomaly.detection import DetectionMetrics
@@ -41,11 +41,11 @@ class ForecastTask(Task):
     A subclass says what the series are, how they become steps, and may add detectors.
     """
 
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = Metric("nll", "min", "nats per feature")
     primary = Metric("vus_pr", "max")
     pooling = "folds"
-    unit = "series"
+    group = "series"
     metric_help: ClassVar[Mapping[str, str]] = {
         "vus_pr": (
             "volume under precision and recall over thresholds and buffer widths (Paparrizos et"

@@ -89,7 +89,7 @@ def watch_parts(
             Series(
                 turned(whole.values, Key(subject, exercise, side), copy)[copy * LATER :],
                 whole.labels[copy * LATER :],
-                whole.unit,
+                whole.group,
             )
             for copy in range(COPIES)
         ]

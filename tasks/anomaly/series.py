@@ -31,12 +31,12 @@ class Series:
     Args:
         values: ``[T, C]``, all finite.
         labels: ``[T]``, True where anomalous.
-        unit: who or what it comes from: the unit of splits.
+        group: who or what it comes from: the group of splits.
     """
 
     values: Samples
     labels: Labels
-    unit: str
+    group: str
 
 
 class Parts(NamedTuple):
@@ -196,7 +196,7 @@ class _Reading(NamedTuple):
     features: Samples
     labels: Labels  # [N, window]
     where: NDArray[np.float64]  # [N, 2]: the series' number, the step's first sample
-    unit: str
+    group: str
 
     @property
     def normal(self) -> Labels:
@@ -214,7 +214,7 @@ def _readings(
         labels = series.labels[start : start + count * window].reshape(count, window)
         first = start + window * np.arange(count)
         where = np.stack([np.full(count, number), first], axis=1).astype(np.float64)
-        found.append(_Reading(features, labels, where, series.unit))
+        found.append(_Reading(features, labels, where, series.group))
     return found
 
 
@@ -223,7 +223,7 @@ def _example(reading: _Reading, scale: Scale, counts: Labels | None) -> Example:
     rest = np.concatenate([reading.labels, reading.where], axis=1)
     targets = torch.cat([values, torch.from_numpy(rest).float()], dim=1)
     mask = None if counts is None else torch.from_numpy(counts)
-    return Example(values, targets, mask, unit=reading.unit)
+    return Example(values, targets, mask, group=reading.group)
 
 
 def _pieces(sequence: Example) -> list[Example]:
@@ -236,7 +236,7 @@ def _pieces(sequence: Example) -> list[Example]:
             mask = torch.arange(len(piece.values)) >= LEAD_IN
             if piece.target_mask is not None:
                 mask &= piece.target_mask
-            piece = Example(piece.values, piece.targets, mask, unit=piece.unit)
+            piece = Example(piece.values, piece.targets, mask, group=piece.group)
         pieces.append(piece)
     return pieces
 
@@ -247,7 +247,7 @@ def _cut(sequence: Example, start: int, stop: int) -> Example:
         sequence.values[start:stop],
         sequence.targets[start:stop],
         None if mask is None else mask[start:stop],
-        unit=sequence.unit,
+        group=sequence.group,
     )
 
 

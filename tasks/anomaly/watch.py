@@ -187,7 +187,7 @@ class Watch(ForecastTask):
             rows = np.arange(len(series.values))
             names = [f"value {number}" for number in range(min(3, series.values.shape[1]))]
             draw_series(figure, series, rows, "row of the test part", names)
-            return f"The first values of {series.unit}; anomalies are shaded."
+            return f"The first values of {series.group}; anomalies are shaded."
         seconds = np.arange(len(series.values)) / RATE
         draw_series(figure, series, seconds, "seconds", [f"{name} (g)" for name in CHANNELS[:3]])
         name = EXERCISES[self.folds()[0]]

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     Metric,
@@ -23,6 +22,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.tasks._predictions import cached_predictions
 from seqbench.tasks.health.baselines import BASELINES_VERSION, fit_baselines
@@ -48,7 +48,7 @@ class HealthTask(Task):
 
     monitor = Metric("nll", "min", "nats")
     primary = Metric("auroc", "max")
-    unit = "patient"
+    group = "patient"
     metric_help: ClassVar[Mapping[str, str]] = HELP
     demographics: ClassVar[tuple[str, slice]]
     """A baseline on some static features alone: its name, and their columns."""
@@ -94,7 +94,7 @@ class HealthTask(Task):
         if fold not in self._splits:
             records = self._prepared()
             parts = assign_parts(records, fold, self._split_seed)
-            online = self.alignment is Alignment.ONLINE
+            online = self.visibility is Visibility.ONLINE
             self._splits[fold] = make_splits(records, parts, online)
         return self._splits[fold]
 
@@ -149,7 +149,7 @@ class HealthTask(Task):
         See :mod:`seqbench.tasks.health.baselines`. They are cached for the built-in records alone:
         nothing that comes from a user's own patients is kept.
         """
-        online = self.alignment is Alignment.ONLINE
+        online = self.visibility is Visibility.ONLINE
         own = self._source is not None
         seen = ("static", slice(None)) if own else self.demographics
 
@@ -170,7 +170,7 @@ class HealthTask(Task):
             if self._source is None:
                 self._records = self.built_in()
             else:
-                records = read_folder(self._source, self.alignment is Alignment.ONLINE)
+                records = read_folder(self._source, self.visibility is Visibility.ONLINE)
                 for fold in self._folds:
                     check_parts(records, assign_parts(records, fold, self._split_seed), fold)
                 self._records = records

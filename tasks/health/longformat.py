@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.errors import Refused
-from seqbench.tasks.health.records import FOLDS, Floats, Integers, Records, opaque_units, to_grid
+from seqbench.tasks.health.records import FOLDS, Floats, Integers, Records, opaque_groups, to_grid
 
 EVENTS, OUTCOMES, PATIENTS = "events.csv", "outcomes.csv", "patients.csv"
 LEAST_PATIENTS = 2 * FOLDS
@@ -166,7 +166,7 @@ def read_folder(folder: Path, online: bool) -> Records:
         values=grid.values,
         labels=of_steps,
         static=static,
-        units=opaque_units(names, grid.times, grid.values, of_steps),
+        groups=opaque_groups(names, grid.times, grid.values, of_steps),
         variables=variables,
         statics=statics,
     )

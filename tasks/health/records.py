@@ -1,7 +1,7 @@
 """Patients' records as arrays, and the examples that are made of them.
 
 No name, number or date of a patient goes further than the functions that read them: a patient is a
-position in these arrays, and a unit is an opaque hash.
+position in these arrays, and a group is an opaque hash.
 
 Legend of shapes: P patients, N steps of all patients end to end, F variables, S static features.
 """
@@ -26,7 +26,7 @@ Integers = NDArray[np.int64]
 
 FOLDS = 5
 VALID_SHARE = 5
-"""One in so many of a fold's units that are not for test is for validation."""
+"""One in so many of a fold's groups that are not for test is for validation."""
 TRAIN, VALID, TEST = 0, 1, 2
 
 
@@ -41,8 +41,8 @@ class Records:
         labels: ``[N]``, 0 or 1 at a step that has a label, else NaN. A label of the whole patient
             stands at the last step.
         static: ``[P, S]``, NaN where unknown.
-        units: ``[P]``, what a split keeps together: an opaque hash of the patient, or of the set of
-            patients that were matched to each other.
+        groups: ``[P]``, what a split keeps together: an opaque hash of the patient, or of the set
+            of patients that were matched to each other.
         variables: ``[F]`` names.
         statics: ``[S]`` names.
     """
@@ -52,7 +52,7 @@ class Records:
     values: Floats
     labels: Floats
     static: Floats
-    units: NDArray[np.str_]
+    groups: NDArray[np.str_]
     variables: NDArray[np.str_]
     statics: NDArray[np.str_]
 
@@ -77,7 +77,7 @@ class Records:
             values=self.values[steps],
             labels=self.labels[steps],
             static=self.static[kept],
-            units=self.units[kept],
+            groups=self.groups[kept],
             variables=self.variables,
             statics=self.statics,
         )
@@ -136,7 +136,7 @@ def to_grid(
     return Grid(kept, lengths, times[firsts].astype(float), means)
 
 
-def opaque_units(names: Sequence[str], *contents: NDArray[Any]) -> NDArray[np.str_]:
+def opaque_groups(names: Sequence[str], *contents: NDArray[Any]) -> NDArray[np.str_]:
     """Return a hash for each name, 16 hexadecimal digits.
 
     The records themselves are the key: without them nobody can find a name by trying all.
@@ -159,21 +159,21 @@ def assign_parts(records: Records, fold: int, split_seed: int) -> Integers:
 
     Units are sorted by their positive labels, then their labels, then a hash, and dealt out in
     turn, so that folds are alike in both: one in :data:`FOLDS` is for test, and of the others one
-    in :data:`VALID_SHARE` for validation. Each unit is for test in one fold.
+    in :data:`VALID_SHARE` for validation. Each group is for test in one fold.
 
     Args:
         records: of all patients.
         fold: 0 to :data:`FOLDS` - 1.
         split_seed: another number, another deal.
     """
-    units, of_patient = np.unique(records.units, return_inverse=True)
+    groups, of_patient = np.unique(records.groups, return_inverse=True)
     of_step = of_patient.ravel()[records.patients]
-    positives = np.bincount(of_step, np.nan_to_num(records.labels), len(units))
-    labels = np.bincount(of_step, ~np.isnan(records.labels), len(units))
-    draws = [hashlib.sha256(f"{split_seed}\0{unit}".encode()).hexdigest() for unit in units]
+    positives = np.bincount(of_step, np.nan_to_num(records.labels), len(groups))
+    labels = np.bincount(of_step, ~np.isnan(records.labels), len(groups))
+    draws = [hashlib.sha256(f"{split_seed}\0{group}".encode()).hexdigest() for group in groups]
     dealt = np.lexsort((np.array(draws), -labels, -positives))
-    parts = np.full(len(units), TRAIN)
-    is_test = np.arange(len(units)) % FOLDS == fold
+    parts = np.full(len(groups), TRAIN)
+    is_test = np.arange(len(groups)) % FOLDS == fold
     parts[dealt[is_test]] = TEST
     parts[dealt[~is_test][::VALID_SHARE]] = VALID
     of_patients: Integers = parts[of_patient.ravel()]
@@ -253,7 +253,7 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
     has_static = records.static.shape[1] > 0
     has_label = np.bincount(records.patients, ~np.isnan(records.labels)) > 0
     parted: tuple[list[Example], ...] = ([], [], [])
-    order = np.argsort(records.units, kind="stable")
+    order = np.argsort(records.groups, kind="stable")
     for patient in order[has_label[order]].tolist():
         steps, targets, mask, observed, since, static = (column[patient] for column in columns)
         example = Example(
@@ -263,7 +263,7 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
             observed=observed,
             delta=since,
             static=static if has_static else None,
-            unit=str(records.units[patient]),
+            group=str(records.groups[patient]),
         )
         parted[parts[patient]].append(example)
     return Splits(*parted)

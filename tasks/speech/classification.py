@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     Metric,
@@ -20,6 +19,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.tasks._predictions import cached_predictions, digest
 from seqbench.tasks.speech.baselines import BASELINES_VERSION, fit_baselines
@@ -31,7 +31,7 @@ BINS = 15
 class ClassificationTask(Task):
     """A task that says which of K labels a sequence has; targets are their numbers, 0..K-1."""
 
-    alignment = Alignment.SEQUENCE
+    visibility = Visibility.SEQUENCE
     monitor = Metric("nll", "min", "nats")
     primary = Metric("accuracy", "max")
     metric_help: ClassVar[Mapping[str, str]] = {

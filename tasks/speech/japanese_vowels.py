@@ -108,7 +108,7 @@ def read_utterances(text: str, part: str) -> list[Example]:
 
     Args:
         text: of the file.
-        part: its name, for the units.
+        part: its name, for the groups.
 
     Raises:
         ValueError: a line does not hold :data:`CHANNELS` channels of one length and a label.
@@ -122,13 +122,13 @@ def read_utterances(text: str, part: str) -> list[Example]:
                 f"utterance {number} of {part} has {len(channels)} channels and label '{label}'"
             )
         values = np.array([channel.split(",") for channel in channels], dtype=np.float32).T
-        unit = f"{part}-{number}"
+        group = f"{part}-{number}"
         examples.append(
-            Example(torch.from_numpy(values.copy()), torch.tensor(int(label) - 1), unit=unit)
+            Example(torch.from_numpy(values.copy()), torch.tensor(int(label) - 1), group=group)
         )
     return examples
 
 
 def _shuffled(examples: Sequence[Example]) -> list[Example]:
     """Return examples in a hashed order: the files go man by man."""
-    return sorted(examples, key=lambda item: hashlib.sha256(item.unit.encode()).hexdigest())
+    return sorted(examples, key=lambda item: hashlib.sha256(item.group.encode()).hexdigest())

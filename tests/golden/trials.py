@@ -120,7 +120,7 @@ def run() -> Iterator[tuple[str, dict[str, Any]]]:
                 "steps": record.steps,
                 "parameters": record.parameters,
                 "backend": record.backend,
-                "replicates": sum(record.replicates),
+                "bootstrap_scores": sum(record.bootstrap_scores),
             },
         )
 

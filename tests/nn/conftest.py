@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqbench.nn import Cell, State, Unrolled, fallback, unroll
 from seqbench.nn.backends import cuda
-from seqbench.nn.backends.structured import structure
+from seqbench.nn.backends.lowering import structure
 
 Results = dict[str, Tensor]
 

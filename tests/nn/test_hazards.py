@@ -136,7 +136,7 @@ def test_equations_that_change_the_cell_are_not_compiled() -> None:
 def test_a_number_that_always_changes_ends_on_the_reference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("seqbench.nn.backends.structured.MOST_TRACES", 2)
+    monkeypatch.setattr("seqbench.nn.backends.lowering.MOST_TRACES", 2)
     cell = type("Annealed", (Sloped,), {"__doc__": "A cell."})(3, 4)
     reasons = []
     for number in range(3):

@@ -16,7 +16,7 @@ from seqbench.nn import Cell, Named, fallback, unroll
 from seqbench.nn.backends import cuda
 from seqbench.nn.backends.cpu.pointwise import COMPARISONS, ELEMENTWISE, LOGIC
 from seqbench.nn.backends.equations import operation
-from seqbench.nn.backends.structured import structure
+from seqbench.nn.backends.lowering import structure
 
 SIMPLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": lambda x, y: x + y,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqbench.api import Alignment, InputSpec, OutputSpec, SequenceInput
+from seqbench.api import InputSpec, OutputSpec, SequenceInput, Visibility
 from seqbench.nn import zero_padding
 from seqbench.plugins.grud import GRUD
-from seqbench.testing import check_alignment, check_model, make_predictor
+from seqbench.testing import check_model, check_visibility, make_predictor
 
 
 @pytest.fixture
@@ -80,13 +80,13 @@ def test_keeps_the_contract_of_models(elapsed: str) -> None:
     check_model(GRUD, hidden_size=4, elapsed=elapsed)
 
 
-@pytest.mark.parametrize("alignment", list(Alignment))
+@pytest.mark.parametrize("visibility", list(Visibility))
 def test_sees_nothing_that_is_hidden_where_values_are_missing(
-    alignment: Alignment, irregular: SequenceInput
+    visibility: Visibility, irregular: SequenceInput
 ) -> None:
     spec = InputSpec(3, missing=True)
-    predictor = make_predictor(GRUD, {"hidden_size": 4}, spec, OutputSpec(2), alignment)
-    check_alignment(predictor, irregular)
+    predictor = make_predictor(GRUD, {"hidden_size": 4}, spec, OutputSpec(2), visibility)
+    check_visibility(predictor, irregular)
 
 
 @pytest.mark.parametrize("elapsed", ["linear", "log"])

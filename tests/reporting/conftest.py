@@ -17,7 +17,7 @@ from seqbench.tracking.logged import LoggedTrial
 Make = Callable[..., LoggedTrial]
 
 PARTS = {
-    "task": "aaaa", "model": "bbbb", "harness": "cccc", "protocol": "2", "seqbench": "0.1.0",
+    "task": "aaaa", "model": "bbbb", "harness": "cccc", "conditions": "2", "seqbench": "0.1.0",
     "torch": "2.13.0", "lightning": "2.6.5",
 }  # fmt: skip
 

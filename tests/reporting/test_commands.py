@@ -58,7 +58,7 @@ def test_report_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (table,) = json.loads(capsys.readouterr().out)
     assert ("music", "lstm", "nll") == (table["task"], table["control"], table["metric"]["name"])
     assert {"rnn": [0, 1], "lstm": [0, 1]} == {
-        item["label"]: item["seeds"] for item in table["contenders"]
+        item["label"]: item["seeds"] for item in table["variants"]
     }
     assert 0.5 == table["pairs"][0]["smallest_p"]
     assert (folder / "x" / "report.html").exists()
@@ -79,17 +79,17 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["compare", "lstm"], "seqbench compare: name two models, for example"),
         (["compare", "lstm", "lstm"], "seqbench compare: name two models, for example"),
         (["compare", "lstm", "rn"], "no trial of model=rn in seqbench-runs/mlflow.db"),
-        (["compare", "lstm", "gru"], "lstm and gru have no finished trials of one protocol"),
+        (["compare", "lstm", "gru"], "lstm and gru have no finished trials of the same conditions"),
         (["compare", "lstm", "rnn", "control=gru"], "control=gru is none of the models"),
         (["compare", "model=lstm,rnn"], "seqbench compare: name the models without model="),
         (["report", "task=musik"], "no trial of task=musik in seqbench-runs/mlflow.db"),
         (["report", "sweep=zz"], "no trial of sweep=zz in seqbench-runs/mlflow.db"),
-        (["report", "protocol=zz"], "no trial of protocol=zz in seqbench-runs/mlflow.db"),
+        (["report", "conditions=zz"], "no trial of conditions=zz in seqbench-runs/mlflow.db"),
         (
             ["report", "control=bilstm"],
             "no trial of control=bilstm (did you mean 'lstm'?)",
         ),
-        (["report", "protocol=a,"], "seqbench report: protocol=a, lacks a value"),
+        (["report", "conditions=a,"], "seqbench report: conditions=a, lacks a value"),
         (["report", "practical=none"], "practical=none: a positive number in the metric's unit"),
         (["report", "practical=-1%"], "practical=-1%: a positive number in the metric's unit"),
         (["report", "contrl=lstm"], "seqbench report: unknown word 'contrl=lstm' (did you mean"),
@@ -157,7 +157,7 @@ def test_two_variants_of_one_model_do_not_compare_two(
     assert 0 == main([*WORDS, "model=lstm", "recipe.lr=0.1"])
     capsys.readouterr()
     assert 2 == main(["compare", "lstm", "gru"])
-    assert "lstm and gru have no finished trials of one protocol" in capsys.readouterr().err
+    assert "lstm and gru have no finished trials of the same conditions" in capsys.readouterr().err
 
 
 def test_a_copied_store_is_read_by_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,7 @@ def test_a_copied_store_is_read_by_itself(folder: Path, capsys: pytest.CaptureFi
         record.write_text(json.dumps(found), encoding="utf-8")
     assert 0 == main(["report", "--json", "model=lstm"])
     (table,) = json.loads(capsys.readouterr().out)
-    assert [4.25, 4.25] == table["contenders"][0]["scores"]
+    assert [4.25, 4.25] == table["variants"][0]["scores"]
 
 
 def test_damaged_and_deleted_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,9 +195,9 @@ def test_damaged_and_deleted_runs(folder: Path, capsys: pytest.CaptureFixture[st
         connection.commit()
     assert 0 == main(["report", "--json"])
     tables = json.loads(capsys.readouterr().out)
-    found = {item["label"]: item for table in tables for item in table["contenders"]}
+    found = {item["label"]: item for table in tables for item in table["variants"]}
     assert 1 == found["rnn"]["tried"]
-    lstm = [item for table in tables for item in table["contenders"] if item["model"] == "lstm"]
+    lstm = [item for table in tables for item in table["variants"] if item["model"] == "lstm"]
     scores = [score for item in lstm for score in item["scores"]]
     assert whole["metrics"]["test/nll"] in scores
     assert 2 == len(scores)

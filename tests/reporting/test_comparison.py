@@ -33,7 +33,7 @@ def only(runs: list[LoggedTrial], **options: object) -> Table:
 def test_differences_are_paired_by_seed(family: Family) -> None:
     """What a seed does to both models cancels: as scipy says of the differences."""
     table = only(family(lstm=8.5, gru=8.48))
-    gru, lstm = table.contenders
+    gru, lstm = table.variants
     assert ("gru", "lstm") == (gru.label, lstm.label)
     difference = np.subtract(gru.scores, lstm.scores)
     expected = stats.permutation_test(
@@ -60,7 +60,7 @@ def test_what_cannot_be_separated_shares_ranks(family: Family) -> None:
     """Two models of one mean, a better and a worse one: 1, 2-3, 2-3, 4; one is bold."""
     table = only(family(a=8.0, b=8.5, c=8.5005, d=9.0))
     assert {"a": (1, 1), "b": (2, 3), "c": (2, 3), "d": (4, 4)} == {
-        item.label: item.rank for item in table.contenders
+        item.label: item.rank for item in table.variants
     }
 
 
@@ -75,7 +75,7 @@ def test_too_few_seeds_are_exploratory(
     assert (needed is not None) == table.is_exploratory
     if needed:
         assert f"cannot tell {models} models apart, {needed} can" in verdict(table)
-    assert table.is_exploratory == all(item.rank == (1, models) for item in table.contenders)
+    assert table.is_exploratory == all(item.rank == (1, models) for item in table.variants)
 
 
 def test_a_difference_that_does_not_matter(family: Family) -> None:
@@ -99,7 +99,7 @@ def test_failed_trials_stand_and_are_left_out(family: Family, logged: Make) -> N
     runs[3] = logged("lstm", 3, status="OOM", reason="used 3 GiB", metrics={})
     runs[4] = logged("lstm", 4, math.nan)
     table = only(runs)
-    lstm = next(item for item in table.contenders if item.label == "lstm")
+    lstm = next(item for item in table.variants if item.label == "lstm")
     assert (8, 10) == (len(lstm.scored), len(lstm.trials))
     assert 8 == table.pairs["gru", "lstm"].seeds
     assert [0, 1, 2, 5, 6, 7, 8, 9] == table.complete_seeds
@@ -113,7 +113,7 @@ def test_failed_trials_stand_and_are_left_out(family: Family, logged: Make) -> N
     [
         {"parts": {"harness": "other"}},
         {"parts": {"task": "other"}},
-        {"parts": {"protocol": "1"}},
+        {"parts": {"conditions": "1"}},
         {"config": {"task": {"fold": 1}}},
         {"config": {"recipe": {"max_epochs": 3}}},
         {"config": {"trainer": {"accelerator": "gpu"}}},
@@ -127,33 +127,33 @@ def test_protocols_are_never_mixed(family: Family, logged: Make, change: dict) -
     ]
     tables = tables_of(runs)
     assert [["gru"], ["lstm"]] == sorted(
-        [item.label for item in table.contenders] for table in tables
+        [item.label for item in table.variants] for table in tables
     )
-    assert 2 == len({table.protocol for table in tables})
+    assert 2 == len({table.conditions for table in tables})
     assert 2 == len({table.name for table in tables}) or tables[1].is_old
 
 
 @pytest.mark.parametrize(
     "change", [{"model": {"hidden_size": 64}}, {"recipe": {"lr": 0.1}}], ids=["size", "rate"]
 )
-def test_variants_of_a_model_are_contenders(family: Family, logged: Make, change: dict) -> None:
+def test_variants_of_a_model_are_variants(family: Family, logged: Make, change: dict) -> None:
     """They are named by what differs."""
     runs = [*family(lstm=8.5), *(logged("lstm", s, 8.4, began=2, config=change) for s in range(10))]
-    labels = {item.label for item in only(runs).contenders}
+    labels = {item.label for item in only(runs).variants}
     (key, value) = next(iter(next(iter(change.values())).items()))
     assert f"lstm {next(iter(change))}.{key}={value}" in labels
     assert 2 == len(labels)
 
 
-def test_changed_code_of_a_model_is_another_contender(family: Family, logged: Make) -> None:
+def test_changed_code_of_a_model_is_another_variant(family: Family, logged: Make) -> None:
     runs = [*family(lstm=8.5), logged("lstm", 0, 8.4, began=2, parts={"model": "new"})]
-    assert {"lstm code=bbbb", "lstm code=new"} == {item.label for item in only(runs).contenders}
+    assert {"lstm code=bbbb", "lstm code=new"} == {item.label for item in only(runs).variants}
 
 
 def test_a_plugins_model_is_compared_with_those_that_are_built_in(
     family: Family, logged: Make
 ) -> None:
-    """Whose a model is is no part of the protocol."""
+    """Whose a model is is no part of the conditions."""
     runs = [*family(lstm=8.5), *(logged("mine", seed, 8.4) for seed in range(10))]
     for run in runs:
         origin = "built-in" if run.record.model == "lstm" else "/home/me/mine.py"
@@ -189,11 +189,11 @@ def test_contexts_stand_apart_only_where_the_answer_could_be_seen(family: Family
         if run.record.model == "bilstm":
             run.record.context = "past+future"
     assert [["lstm"], ["bilstm"]] == [
-        [item.label for item in table.contenders] for table in tables_of(runs)
+        [item.label for item in table.variants] for table in tables_of(runs)
     ]
     for run in runs:
         run.record.context = "all" if run.record.model == "bilstm" else "past"
-    assert 2 == len(only(runs).contenders)
+    assert 2 == len(only(runs).variants)
 
 
 def test_a_protocol_that_has_only_begun_replaces_none(family: Family, logged: Make) -> None:
@@ -210,7 +210,7 @@ def test_a_run_without_a_record_belongs_to_its_protocol(family: Family, logged: 
     """What was killed tells nothing of its machine; its configuration and code are known."""
     runs = family(lstm=8.5)
     runs.append(logged("lstm", 10, status="KILLED", metrics={}, environment={}))
-    assert 11 == len(only(runs).contenders[0].trials)
+    assert 11 == len(only(runs).variants[0].trials)
 
 
 def test_candidates_of_a_tuning_are_not_compared(family: Family, logged: Make) -> None:
@@ -220,23 +220,23 @@ def test_candidates_of_a_tuning_are_not_compared(family: Family, logged: Make) -
     trials = make_trials([*family(lstm=8.5), *final, *candidates], ["t"])
     assert 5 == sum(trial.candidate for trial in trials)
     (table,) = compare(trials)
-    assert 3 == next(len(item.trials) for item in table.contenders if item.label == "gru")
+    assert 3 == next(len(item.trials) for item in table.variants if item.label == "gru")
 
 
 def test_units_of_the_test_data(logged: Make) -> None:
     """Replicates are averaged over seeds, and subtracted draw by draw."""
     draws = np.random.default_rng(0).normal(0, 0.5, 1000)
     runs = [
-        logged(model, seed, mean, unit="piece", replicates=(mean + draws).tolist())
+        logged(model, seed, mean, group="piece", bootstrap_scores=(mean + draws).tolist())
         for model, mean in (("lstm", 8.5), ("gru", 8.4))
         for seed in range(6)
     ]
     table = only(runs)
-    gru = table.contenders[0]
-    assert tuple(np.percentile(8.4 + draws, [2.5, 97.5])) == pytest.approx(gru.units, abs=1e-5)
-    assert (-0.1, -0.1) == pytest.approx(table.pairs["gru", "lstm"].units, abs=1e-5)
-    runs[0].record.replicates = []
-    assert only(runs).contenders[1].units is None
+    gru = table.variants[0]
+    assert tuple(np.percentile(8.4 + draws, [2.5, 97.5])) == pytest.approx(gru.groups, abs=1e-5)
+    assert (-0.1, -0.1) == pytest.approx(table.pairs["gru", "lstm"].groups, abs=1e-5)
+    runs[0].record.bootstrap_scores = []
+    assert only(runs).variants[1].groups is None
 
 
 def test_pareto_front() -> None:

@@ -36,7 +36,7 @@ def selection(runs: list[LoggedTrial], **options: Any) -> Selection:
 
 @pytest.fixture(scope="module")
 def rich_runs(family: Family, logged: Make) -> list[LoggedTrial]:
-    """Two tasks, three models, ten seeds; a failure, an odd name, an old protocol, a tuning."""
+    """Two tasks, three models, ten seeds; a failure, an odd name, an old conditions, a tuning."""
     return [
         *family(lstm=8.5, gru=8.4, rnn=9.0),
         *family(task="speech", lstm=5.0, gru=5.5, rnn=7.0),
@@ -214,7 +214,7 @@ def test_numbers_in_pictures_are_whole(report: Path, rich_runs: list[LoggedTrial
 
 def test_old_protocols_are_shown_apart(report: Path) -> None:
     html = (report / "report.html").read_text(encoding="utf-8")
-    assert 1 == html.count(">older protocol")
+    assert 1 == html.count(">older conditions")
     assert 2 == html.count('<li><a href="#table-')
 
 
@@ -261,7 +261,7 @@ def test_more_rows_than_a_page_holds(tmp_path: Path, family: Family) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_more_contenders_than_a_page_compares(tmp_path: Path, logged: Make) -> None:
+def test_more_variants_than_a_page_compares(tmp_path: Path, logged: Make) -> None:
     """Each is compared with the control; pictures have the best, and no warning is written."""
     runs = [
         logged("gru", seed, 8 + at / 50 + seed / 100, config={"recipe": {"lr": at}})
@@ -277,7 +277,7 @@ def test_more_contenders_than_a_page_compares(tmp_path: Path, logged: Make) -> N
     write_report(tmp_path, selection(runs), "")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert len(html) < 1.5e6
-    assert "Of more than 40 contenders each is compared with the control alone." in html
+    assert "Of more than 40 variants each is compared with the control alone." in html
     assert "20 more lines of failures; results.csv has the reason of each trial." in html
     assert "120 more, which are not drawn" in html
 
@@ -319,7 +319,7 @@ def test_numbers_beyond_reason(tmp_path: Path, logged: Make) -> None:
 
     runs = [
         logged("lstm", 0, 1e300, history=history(math.inf, -math.inf, 1.0)),
-        logged("lstm", 1, history=history(math.nan, math.nan), replicates=[1e300, 8.0]),
+        logged("lstm", 1, history=history(math.nan, math.nan), bootstrap_scores=[1e300, 8.0]),
         logged("gru", 0, -1e300, history=history(1e300, 2.0)),
         logged("gru", 1, costs={"step_seconds": 1e-300, "flops_per_step": 1e300}),
         logged("rnn", 1, -0.0, costs={"step_seconds": math.inf, "flops_per_step": -3.0}),

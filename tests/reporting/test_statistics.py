@@ -15,6 +15,7 @@ from seqbench.reporting.statistics import (
     FEW,
     Interval,
     effect_size,
+    group_interval,
     holm,
     improvement,
     iqm,
@@ -27,7 +28,6 @@ from seqbench.reporting.statistics import (
     skewness,
     smallest_p,
     stratified_interval,
-    unit_interval,
 )
 
 # Darwin's maize, crossed minus self-fertilised, eighths of an inch: Fisher 1935, section 17.
@@ -348,12 +348,12 @@ def test_performance_profile_by_hand() -> None:
     assert np.isnan(performance_profile([], [0.0, 1.0])).all()
 
 
-def test_unit_interval_leaves_nan_out() -> None:
+def test_group_interval_leaves_nan_out() -> None:
     values = np.arange(1001.0)
-    assert Interval(25.0, 975.0) == unit_interval(np.append(values, [math.nan] * 9))
-    assert same(NONE, unit_interval([math.nan]))
-    assert same(NONE, unit_interval([]))
-    low, high = unit_interval([1.0, *[math.inf] * 9])
+    assert Interval(25.0, 975.0) == group_interval(np.append(values, [math.nan] * 9))
+    assert same(NONE, group_interval([math.nan]))
+    assert same(NONE, group_interval([]))
+    low, high = group_interval([1.0, *[math.inf] * 9])
     assert not low < high  # an infinite replicate is not left out
 
 

@@ -61,7 +61,7 @@ def test_the_best_is_who_wins_on_shared_seeds(logged: Make) -> None:
     runs += [logged("gru", seed, 8.1 + seed / 10) for seed in range(10)]
     runs += [logged("gru", seed, 5.0) for seed in range(10, 20)]
     table = only(runs)
-    assert ["gru", "lstm"] == [item.label for item in table.contenders]
+    assert ["gru", "lstm"] == [item.label for item in table.variants]
     assert verdict(table).startswith("lstm is best on music, better than gru by 0.09")
 
 
@@ -72,7 +72,7 @@ def test_models_that_beat_each_other_in_a_circle(logged: Make) -> None:
         for seed in range(20 * first, 20 * first + 12):
             runs += [logged(better, seed, 8.0 + seed % 7 / 50), logged(worse, seed, 8.5)]
     table = only(runs)
-    assert [2, 2, 2] == [item.rank[0] for item in table.contenders]
+    assert [2, 2, 2] == [item.rank[0] for item in table.variants]
     assert verdict(table).startswith("No model is unbeaten on music: on the seeds that two have ")
 
 
@@ -183,7 +183,7 @@ def test_the_control_has_most_seeds_then_fewest_changes(logged: Make) -> None:
 
 
 def test_runs_whose_configuration_is_lost(family: Family, logged: Make) -> None:
-    """They are no protocol and no contender: they neither replace nor join any."""
+    """They are no conditions and no variant: they neither replace nor join any."""
     runs = family(lstm=8.5, gru=8.4)
     for size, seed in ((16, 0), (None, 1)):
         lost = logged("lstm", seed, 8.0, began=5000.0, max_examples=size)
@@ -192,7 +192,7 @@ def test_runs_whose_configuration_is_lost(family: Family, logged: Make) -> None:
     tables = compare(make_trials(runs))
     assert ["music", "music configuration lost"] == [table.name for table in tables]
     assert [False, False] == [table.is_old for table in tables]
-    assert [10, 10, 1, 1] == [len(item.scores) for table in tables for item in table.contenders]
+    assert [10, 10, 1, 1] == [len(item.scores) for table in tables for item in table.variants]
     assert verdict(tables[1]).startswith("Nothing can be said of music configuration lost: what ")
     assert tables[1].is_smoke
 
@@ -239,10 +239,10 @@ def test_labels_are_unique(logged: Make) -> None:
     """Also where a model is called like another one's variant."""
     runs = [logged("lstm", 0), logged("lstm", 0, began=2, config={"recipe": {"lr": 1}})]
     runs.append(logged("lstm recipe.lr=1", 0))
-    assert 3 == len({item.label for item in only(runs).contenders})
+    assert 3 == len({item.label for item in only(runs).variants})
 
 
-def test_many_contenders_are_compared_with_the_control_alone(logged: Make) -> None:
+def test_many_variants_are_compared_with_the_control_alone(logged: Make) -> None:
     """A grid of a thousand would have half a million pairs, and no p could survive them."""
     number = MOST_PAIRED + 5
     runs = [
@@ -258,6 +258,6 @@ def test_many_contenders_are_compared_with_the_control_alone(logged: Make) -> No
     table = only(runs)
     assert 2 * (number - 1) == len(table.pairs)
     text = verdict(table)
-    assert f"{number} contenders are too many to compare every pair on music" in text
+    assert f"{number} variants are too many to compare every pair on music" in text
     assert "each is compared with lstm alone. 21 of them are better than it (the best mean" in text
     assert "21 are worse (adjusted p ≤ 0.05); 2 cannot be told apart from it." in text

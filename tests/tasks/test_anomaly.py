@@ -109,9 +109,9 @@ def test_sizes_are_those_of_the_data(task: Watch) -> None:
 def test_no_subject_is_on_both_sides(task: Watch) -> None:
     for fold in task.folds():
         splits = task.splits(fold)
-        assert {f"subject {n}" for n in range(1, 6)} == {e.unit for e in splits.train}
-        assert {"subject 6"} == {e.unit for e in splits.valid}
-        assert {f"subject {n}" for n in range(7, 11)} == {e.unit for e in splits.test}
+        assert {f"subject {n}" for n in range(1, 6)} == {e.group for e in splits.train}
+        assert {"subject 6"} == {e.group for e in splits.valid}
+        assert {f"subject {n}" for n in range(7, 11)} == {e.group for e in splits.test}
 
 
 def test_splices_are_in_test_alone_and_labelled(task: Watch, recordings: Recordings) -> None:

@@ -59,12 +59,12 @@ def test_no_day_is_on_both_sides(task: Holidays, splits: Splits) -> None:
     firsts = [start + timedelta(days=sum(lengths[:number])) for number in range(4)]
     assert [start, date(2010, 1, 1), date(2011, 1, 1), date(2016, 8, 15)] == firsts
     assert ["2001-02-19 to 2009-12-31", "2010-01-01 to 2010-12-31", "2011-01-01 to 2016-08-14"] == [
-        part.unit for part in parts
+        part.group for part in parts
     ]
     for name, part in zip(SPLITS, parts, strict=True):
         seen = set()
         for example in getattr(splits, name):
-            assert part.unit == example.unit
+            assert part.group == example.group
             seen |= set(example.targets[:, -1].long().tolist())
         assert set(range(len(part.values))) == seen
 

@@ -406,7 +406,7 @@ def test_a_trial_leaves_nobody_behind(name: str, online: bool, tmp_path: Path) -
     assert "lactate" in (work / "picture.svg").read_text()
     files_left = [path for path in work.rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in files_left)
-    units = {example.unit for example in all_of(task.splits(0))}
+    units = {example.group for example in all_of(task.splits(0))}
     secrets = {SECRET, SECRET.split("-")[0], ODD, ODD[:8], *units}
     streams = [part for each in (said, broken) for part in (each.stdout, each.stderr)]
     for secret in secrets:

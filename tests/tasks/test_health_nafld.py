@@ -80,7 +80,7 @@ def test_counts(task: NAFLD, records: Records, people: pd.DataFrame) -> None:
     assert 677 == sum(float(example.targets) for example in examples) == people["died"].sum()
     lengths = [len(example.values) for example in examples]
     assert (78335, 6, 85) == (sum(lengths), np.median(lengths), max(lengths))
-    assert 2669 == len(set(records.units.tolist()))
+    assert 2669 == len(set(records.groups.tolist()))
     card = " ".join(task.sizes.values())
     for count in ("8,885", "677 (7.6%)", "2,669", "78,335", "median 6", "most 85"):
         assert count in card
@@ -175,7 +175,7 @@ def test_no_matched_set_is_on_both_sides(records: Records, people: pd.DataFrame)
 def test_units_are_on_one_side_of_every_fold(task: NAFLD) -> None:
     splits = task.splits(4)
     sides = [
-        {example.unit for example in part} for part in (splits.train, splits.valid, splits.test)
+        {example.group for example in part} for part in (splits.train, splits.valid, splits.test)
     ]
     assert 2669 == len(sides[0] | sides[1] | sides[2]) == sum(len(side) for side in sides)
 

@@ -134,14 +134,14 @@ def test_values_are_the_visits(records: Records, frame: pd.DataFrame) -> None:
 
 
 def test_no_patient_is_on_both_sides(task: PBC, folds: list[Splits], records: Records) -> None:
-    assert 312 == len(set(records.units.tolist()))
+    assert 312 == len(set(records.groups.tolist()))
     tested: list[str] = []
     for splits in folds:
-        units = [[example.unit for example in part] for part in (splits.train, splits.valid)]
-        test = [example.unit for example in splits.test]
+        units = [[example.group for example in part] for part in (splits.train, splits.valid)]
+        test = [example.group for example in splits.test]
         assert not (set(units[0]) & set(units[1])) | (set(test) & (set(units[0]) | set(units[1])))
         tested += test
-    assert set(records.units.tolist()) == set(tested)
+    assert set(records.groups.tolist()) == set(tested)
     assert 312 == len(tested)
 
 
@@ -156,7 +156,7 @@ def test_folds_are_stratified(records: Records) -> None:
 
 def test_units_are_no_ids(records: Records, frame: pd.DataFrame) -> None:
     ids = set(frame["id"].astype(str)) | set(frame["rownames"].astype(str))
-    assert not ids & set(records.units.tolist())
+    assert not ids & set(records.groups.tolist())
 
 
 def test_follow_up_ids_and_rows_are_no_inputs(
@@ -234,7 +234,7 @@ def test_baselines_never_see_the_test_labels(folds: list[Splits], task: PBC) -> 
     test = [
         Example(
             example.values, 1 - example.targets, example.target_mask, example.observed,
-            example.delta, example.static, example.unit,
+            example.delta, example.static, example.group,
         )
         for example in folds[0].test
     ]  # fmt: skip
@@ -253,7 +253,7 @@ def test_baselines_see_no_later_visit(folds: list[Splits], task: PBC) -> None:
     cut = [
         Example(
             example.values[:3], example.targets[:3], example.target_mask[:3], example.observed[:3],
-            example.delta[:3], example.static, example.unit,
+            example.delta[:3], example.static, example.group,
         )
         for example in long
     ]  # type: ignore[index]  # fmt: skip
@@ -268,8 +268,8 @@ def test_one_fold_can_be_chosen(folds: list[Splits]) -> None:
     task = PBC(fold=3)
     task.prepare()
     assert (3,) == task.folds()
-    units = [example.unit for example in task.splits(3).test]
-    assert [example.unit for example in folds[3].test] == units
+    units = [example.group for example in task.splits(3).test]
+    assert [example.group for example in folds[3].test] == units
 
 
 def test_the_picture_is_of_groups(task: PBC) -> None:

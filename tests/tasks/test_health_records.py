@@ -19,7 +19,7 @@ from seqbench.tasks.health.records import (
     assign_parts,
     carried_forward,
     make_splits,
-    opaque_units,
+    opaque_groups,
     to_grid,
 )
 
@@ -47,7 +47,7 @@ def records(request: pytest.FixtureRequest) -> Records:
         values=values,
         labels=labels,
         static=static,
-        units=opaque_units([str(number // 2) for number in range(PATIENTS)], values),
+        groups=opaque_groups([str(number // 2) for number in range(PATIENTS)], values),
         variables=np.array(["a", "b", "c"]),
         statics=np.array(["s", "t"]),
     )
@@ -85,8 +85,8 @@ def test_folds_keep_units_together_and_test_each_once(records: Records) -> None:
     for fold in range(FOLDS):
         parts = assign_parts(records, fold, 0)
         assert {TRAIN, VALID, TEST} == set(parts.tolist())
-        for unit in np.unique(records.units):
-            assert len(set(parts[records.units == unit].tolist())) == 1
+        for group in np.unique(records.groups):
+            assert len(set(parts[records.groups == group].tolist())) == 1
         tested += parts == TEST
     assert [1.0] * PATIENTS == tested.tolist()
 
@@ -98,8 +98,8 @@ def test_folds_are_alike(records: Records) -> None:
         steps = (assign_parts(records, fold, 0) == TEST)[records.patients]
         positives.append(np.nansum(records.labels[steps]))
     most = max(
-        np.nansum(records.labels[(records.units == unit)[records.patients]])
-        for unit in records.units
+        np.nansum(records.labels[(records.groups == group)[records.patients]])
+        for group in records.groups
     )
     assert max(positives) - min(positives) <= most
 
@@ -128,7 +128,7 @@ def test_examples_hold_the_records(records: Records, online: bool) -> None:
     found = {}
     for part, examples in ((TRAIN, splits.train), (VALID, splits.valid), (TEST, splits.test)):
         for example in examples:
-            found[example.unit, round(float(example.values.sum()), 5), part] = example
+            found[example.group, round(float(example.values.sum()), 5), part] = example
     kept = 0
     for patient, steps in enumerate(slices):
         if np.isnan(records.labels[steps]).all():
@@ -137,7 +137,7 @@ def test_examples_hold_the_records(records: Records, online: bool) -> None:
         values = np.where(np.isnan(filled[steps]), np.nanmean(train_values, axis=0), filled[steps])
         expected = torch.from_numpy(values).float()
         total = round(float(expected.sum()), 5)
-        example = found[str(records.units[patient]), total, int(parts[patient])]
+        example = found[str(records.groups[patient]), total, int(parts[patient])]
         torch.testing.assert_close(expected, example.values)
         assert example.observed is not None
         assert (~np.isnan(records.values[steps])).tolist() == example.observed.tolist()
@@ -252,10 +252,10 @@ def test_the_bias_starts_at_the_smoothed_log_odds(records: Records) -> None:
 def test_units_tell_nothing_without_the_records() -> None:
     """The same name has another unit in other records; in the same it has the same."""
     one, two = np.array([1.0, 2.0]), np.array([1.0, 3.0])
-    units = opaque_units(["7", "8", "7"], one)
+    units = opaque_groups(["7", "8", "7"], one)
     assert units[0] == units[2] != units[1]
-    assert not set(units) & set(opaque_units(["7", "8", "7"], two))
-    assert {16} == {len(unit) for unit in units}
+    assert not set(units) & set(opaque_groups(["7", "8", "7"], two))
+    assert {16} == {len(group) for group in units}
 
 
 def test_a_grid_has_a_step_for_each_distinct_time() -> None:
@@ -279,6 +279,6 @@ def test_steps_can_be_left_out(records: Records) -> None:
     steps = records.patients != 3
     steps[0] = records.lengths[0] == 1
     kept = records.only(steps)
-    assert PATIENTS - 1 == len(kept.lengths) == len(kept.static) == len(kept.units)
+    assert PATIENTS - 1 == len(kept.lengths) == len(kept.static) == len(kept.groups)
     np.testing.assert_array_equal(records.times[steps], kept.times)
     np.testing.assert_array_equal(np.delete(records.static, 3, axis=0), kept.static)

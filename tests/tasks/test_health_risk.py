@@ -36,7 +36,7 @@ def metrics_of(*rows: NDArray[np.generic]) -> RiskMetrics:
 
 
 def interval_of(*rows: NDArray[np.generic]) -> tuple[float, float]:
-    return percentile_interval(np.array(metrics_of(*rows).replicates()["auroc"]))
+    return percentile_interval(np.array(metrics_of(*rows).bootstrap_scores()["auroc"]))
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def test_one_class_has_no_auroc() -> None:
 
 def test_no_rows_have_no_scores() -> None:
     assert all(math.isnan(value) for value in RiskMetrics().compute().values())
-    assert {} == RiskMetrics().replicates()
+    assert {} == RiskMetrics().bootstrap_scores()
 
 
 def naive_resamples(patients: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -150,7 +150,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_replicates_equal_a_bootstrap_of_patients_row_by_row(rows: Rows) -> None:
     logits, labels, patients = rows
     scores = [expected_scores(logits, labels, chosen) for chosen in naive_resamples(patients)]
-    found = metrics_of(*rows).replicates()
+    found = metrics_of(*rows).bootstrap_scores()
     assert list(HELP) == list(found)
     for name, values in found.items():
         assert [score[name] for score in scores] == pytest.approx(values, abs=1e-12)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
-from seqbench.api import Alignment, Example, Splits
+from seqbench.api import Example, Splits, Visibility
 from seqbench.errors import Refused
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
@@ -99,13 +99,13 @@ def test_examples_are_rolls_that_are_their_own_targets(splits: Splits) -> None:
         assert torch.equal(example.values, example.targets)
         assert torch.equal(example.values, example.values.bool().float())
         assert example.target_mask is None
-        units.append(example.unit)
+        units.append(example.group)
     assert len(set(units)) == len(units) == 365
 
 
 def test_the_split_is_the_same_on_both_grids_and_follows_its_seed(splits: Splits) -> None:
     def units(other: Splits) -> dict[str, list[str]]:
-        return {name: [e.unit for e in examples] for name, examples in parts(other).items()}
+        return {name: [e.group for e in examples] for name, examples in parts(other).items()}
 
     assert units(splits) == units(Music(grid="sixteenth").splits())
     assert units(splits) != units(Music(split_seed=1).splits())
@@ -167,7 +167,7 @@ def example_of(keys: list[int]) -> Example:
     values = torch.zeros(3, KEYS)
     values[1, keys] = 1
     mask = torch.tensor([False, True, True])
-    return Example(values, values, target_mask=mask, unit="piece")
+    return Example(values, values, target_mask=mask, group="piece")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_transposition_draws_every_shift_that_fits(
     for _ in range(200):
         moved = task.augment(example, generator)
         assert torch.equal(moved.values, moved.targets)
-        assert (moved.unit, moved.target_mask) == (example.unit, example.target_mask)
+        assert (moved.group, moved.target_mask) == (example.group, example.target_mask)
         found = torch.nonzero(moved.values[1]).flatten().tolist()
         assert len(found) == len(keys)
         assert moved.values.sum() == len(keys)
@@ -496,7 +496,7 @@ def test_picture_shows_a_few_bars(grid: Grid) -> None:
     task = Music(grid=grid)
     figure = Figure()
     caption = task.picture(figure)
-    assert task.splits().train[0].unit in caption
+    assert task.splits().train[0].group in caption
     (axes,) = figure.axes
     ends = [bar.get_x() + bar.get_width() for group in axes.containers for bar in group]
     assert 10 < max(ends) <= 16
@@ -542,11 +542,11 @@ def test_the_card_is_literal() -> None:
     card = {}
     for node in body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id not in ("alignment", "monitor", "primary"):
+        if isinstance(target, ast.Name) and target.id not in ("visibility", "monitor", "primary"):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
     expected = {"version", "citation", "licence", "sizes", "metric_help", "baseline_scores", "unit"}
     assert expected == set(card)
     assert card["sizes"] == Music.sizes
     assert set(card["metric_help"]) == set(Music().metrics().compute())
-    assert Music.alignment is Alignment.NEXT
+    assert Music.visibility is Visibility.NEXT
     assert Music.monitor.name == Music.primary.name == "nll"

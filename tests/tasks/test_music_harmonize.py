@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
-from seqbench.api import Alignment, Example, Splits
+from seqbench.api import Example, Splits, Visibility
 from seqbench.tasks.music import Music
 from seqbench.tasks.music import voices as voices_module
 from seqbench.tasks.music.chorales import load_chorales
@@ -69,7 +69,7 @@ def test_the_split_is_that_of_music(parameters: dict[str, Any]) -> None:
     """Piece by piece and frame by frame, and so no near-duplicates are in two splits."""
     ours, theirs = (parts(task.splits()) for task in (Harmonize(**parameters), Music(**parameters)))
     for split in SPLITS:
-        assert [e.unit for e in theirs[split]] == [e.unit for e in ours[split]]
+        assert [e.group for e in theirs[split]] == [e.group for e in ours[split]]
         assert [len(e.values) for e in theirs[split]] == [len(e.values) for e in ours[split]]
 
 
@@ -86,7 +86,7 @@ def test_tune_and_voices_give_the_score_back(grid: Grid) -> None:
     """What goes in and what is asked for are the four lines of the corpus, and nothing else."""
     corpus = load_chorales(grid)
     for example in [e for split in parts(Harmonize(grid=grid).splits()).values() for e in split]:
-        index = corpus.names.index(example.unit)
+        index = corpus.names.index(example.group)
         pitches, begins = corpus.pitches[index], corpus.begins[index]
         tune, new = example.values[:, :-1], example.values[:, -1]
         assert torch.equal(tune.sum(dim=1), torch.from_numpy(pitches[:, 0] > 0).float())
@@ -172,7 +172,7 @@ def test_specifications(task: Harmonize, splits: Splits) -> None:
 
 
 def test_a_voice_sees_the_whole_tune() -> None:
-    assert Harmonize.alignment is Alignment.STEP
+    assert Harmonize.visibility is Visibility.STEP
 
 
 # Baselines, against computations that share no code with them
@@ -290,7 +290,7 @@ def test_picture_shows_a_few_bars(grid: Grid) -> None:
     task = Harmonize(grid=grid)
     figure = Figure()
     caption = task.picture(figure)
-    unit = task.splits().train[0].unit
+    unit = task.splits().train[0].group
     assert unit in caption
     (axes,) = figure.axes
     bars = [bar for group in axes.containers for bar in group]

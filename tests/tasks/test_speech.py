@@ -95,7 +95,7 @@ def test_each_speaker_tests_one_fold_and_validates_another(task: Speech) -> None
     assert task.folds() == tuple(range(6))
     for fold in task.folds():
         found = parts(task.splits(fold))
-        speakers = {name: {e.unit for e in examples} for name, examples in found.items()}
+        speakers = {name: {e.group for e in examples} for name, examples in found.items()}
         test, valid = SPEAKERS[fold], SPEAKERS[(fold + 1) % 6]
         assert {"train": set(SPEAKERS) - {test, valid}, "valid": {valid}, "test": {test}} == (
             speakers
@@ -112,7 +112,7 @@ def test_official_takes(official: Speech) -> None:
     wanted = {"test": range(5), "valid": range(5, 10), "train": range(10, 50)}
     for name, examples in parts(official.splits()).items():
         expected = {f"{d}_{s}_{t}" for d in range(10) for s in SPEAKERS for t in wanted[name]}
-        assert expected == {example.unit for example in examples}
+        assert expected == {example.group for example in examples}
         assert len(examples) == len(expected)
 
 
@@ -132,7 +132,7 @@ def test_values_are_cepstra_of_speech_and_their_deltas(task: Speech) -> None:
     assert [13, 39] == [Speech(deltas=n).splits().train[0].values.shape[1] for n in (0, 2)]
     raw = {recording.name: len(recording.cepstra) for recording in load_digits()}
     kept = {
-        example.unit: len(example.values)
+        example.group: len(example.values)
         for examples in parts(Speech(split="official").splits()).values()
         for example in examples
     }
@@ -171,7 +171,7 @@ def test_augmentation_varies_cepstra_and_their_deltas_alike(task: Speech) -> Non
     again = speech_module.features(moved.values[:, :13], 1)
     torch.testing.assert_close(again, moved.values, rtol=0, atol=1e-4)
     assert (moved.values - example.values).abs().max() > 1
-    assert (example.targets, example.unit) == (moved.targets, moved.unit)
+    assert (example.targets, example.group) == (moved.targets, moved.group)
 
 
 # Loss and metrics

@@ -73,7 +73,7 @@ def write_commands(folder: Path, lists: bool = True) -> Path:
 
 def units(task: Speech, fold: int = 0) -> dict[str, set[str]]:
     splits = task.splits(fold)
-    return {name: {example.unit for example in getattr(splits, name)} for name in SPLITS}
+    return {name: {example.group for example in getattr(splits, name)} for name in SPLITS}
 
 
 def expected_mfcc(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -145,7 +145,7 @@ def test_official_takes_of_digits(tmp_path: Path) -> None:
     task.prepare()
     assert task.folds() == (0,)
     takes = {
-        name: {int(unit.rpartition("_")[2]) for unit in found}
+        name: {int(group.rpartition("_")[2]) for group in found}
         for name, found in units(task).items()
     }
     assert takes == {"train": {10, 11}, "valid": set(range(5, 10)), "test": set(range(5))}

@@ -42,7 +42,7 @@ def test_the_official_split_with_every_fifth_to_validate(splits: Splits) -> None
     assert by_man[0] == dict.fromkeys(range(9), 24)
     assert by_man[1] == dict.fromkeys(range(9), 6)
     assert [31, 35, 88, 44, 29, 24, 40, 50, 29] == [by_man[2][man] for man in range(9)]
-    numbers = {int(example.unit.rpartition("-")[2]) for example in splits.valid}
+    numbers = {int(example.group.rpartition("-")[2]) for example in splits.valid}
     assert numbers == set(range(4, 270, 5))
     lengths = [len(e.values) for part in (splits.train, splits.valid) for e in part]
     assert (7, 26) == (min(lengths), max(lengths))
@@ -50,7 +50,7 @@ def test_the_official_split_with_every_fifth_to_validate(splits: Splits) -> None
 
 def test_utterances_are_read_as_they_are_written(splits: Splits) -> None:
     """The first value and length of the first training utterance are those of the file."""
-    first = next(example for example in splits.train if example.unit == "train-0")
+    first = next(example for example in splits.train if example.group == "train-0")
     assert first.values.shape == (20, 12)
     assert first.values[:2, 0].tolist() == pytest.approx([1.860936, 1.891651])
     assert float(first.values[0, 1]) == pytest.approx(-0.207383)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from seqbench.api import (
-    Alignment,
     Encoding,
     Example,
     InputSpec,
@@ -27,6 +26,7 @@ from seqbench.api import (
     SequenceInput,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.config.machine import DATA_VARIABLE
 from seqbench.nn import Cell, last_step, zero_padding
@@ -227,7 +227,7 @@ class Honest(Task):
     """Sums of noise, in a file that is checked as it is read."""
 
     version = "1"
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = primary = Metric("loss", "min")
     citation = licence = "Made up."
     sizes = {"train": "6 sequences"}
@@ -261,7 +261,7 @@ class Honest(Task):
 
     def splits(self, fold: int = 0) -> Splits:
         parts = [
-            [Example(values, values, unit=f"{name}{at}") for at, values in enumerate(kept)]
+            [Example(values, values, group=f"{name}{at}") for at, values in enumerate(kept)]
             for name, kept in self.values.items()
         ]
         return Splits(*parts)
@@ -304,19 +304,19 @@ class SmallError(MeanLoss):
 
 def unit_on_both_sides(self: Honest, fold: int = 0) -> Splits:
     found = Honest.splits(self)
-    return Splits(found.train, found.valid, [Example(e.values + 1, e.targets, unit=e.unit)
+    return Splits(found.train, found.valid, [Example(e.values + 1, e.targets, group=e.group)
                                              for e in found.train])  # fmt: skip
 
 
 def sequence_on_both_sides(self: Honest, fold: int = 0) -> Splits:
     found = Honest.splits(self)
-    twin = [Example(e.values.clone(), e.targets, unit=f"other {e.unit}") for e in found.train]
+    twin = [Example(e.values.clone(), e.targets, group=f"other {e.group}") for e in found.train]
     return Splits(found.train, found.valid, twin)
 
 
 def other_each_time(self: Honest, fold: int = 0) -> Splits:
     found = Honest.splits(self)
-    return Splits([Example(e.values + random.random(), e.targets, unit=e.unit)
+    return Splits([Example(e.values + random.random(), e.targets, group=e.group)
                    for e in found.train], found.valid, found.test)  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from seqbench.api import (
-    Alignment,
     Batch,
     Encoding,
     Example,
@@ -20,15 +19,16 @@ from seqbench.api import (
     SequenceInput,
     Splits,
     Task,
+    Visibility,
 )
 from seqbench.nn import last_step, zero_padding
 from seqbench.plugins.bilstm import BiLSTM
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import (
-    check_alignment,
     check_counting,
     check_model,
     check_task,
+    check_visibility,
     make_predictor,
 )
 from seqbench.training.predictor import Predictor, batch_loss
@@ -89,7 +89,7 @@ class Unmasked(LSTM):
 
 
 class ShiftedBy(Predictor):
-    """A predictor whose alignment is off by one, one way or the other."""
+    """A predictor whose visibility is off by one, one way or the other."""
 
     steps = 0
 
@@ -107,7 +107,7 @@ class Ones(Task):
     """A task of counting ones, small enough to break on purpose."""
 
     version = "1"
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = primary = Metric("loss", "min")
     citation = licence = "Made up."
     sizes = {"train": "6 sequences"}
@@ -123,7 +123,7 @@ class Ones(Task):
             examples = []
             for index in range(6):
                 values = torch.rand(3 + index, 2, generator=generator)
-                examples.append(Example(values, values, unit=f"{name}{index}"))
+                examples.append(Example(values, values, group=f"{name}{index}"))
             parts.append(examples)
         return Splits(*parts)
 
@@ -157,39 +157,39 @@ class CachedOnes(Ones):
 
 def predictor_of(model_class: type[Model], kind: type[Predictor] = Predictor) -> Predictor:
     torch.manual_seed(0)
-    return kind(model_class, {}, InputSpec(3), OutputSpec(2), Alignment.NEXT).double().eval()
+    return kind(model_class, {}, InputSpec(3), OutputSpec(2), Visibility.NEXT).double().eval()
 
 
 def test_mixed_stack_of_two_layers_is_caught(ragged: SequenceInput) -> None:
     with pytest.raises(AssertionError, match="must not see"):
-        check_alignment(predictor_of(MixedStack), ragged)
+        check_visibility(predictor_of(MixedStack), ragged)
 
 
 def test_separate_stacks_are_not_accused(ragged: SequenceInput) -> None:
     """One layer of the same `nn.LSTM` is separate, and so are BiLSTM's three layers."""
     one_layer = make_predictor(
-        MixedStack, {"num_layers": 1}, InputSpec(3), OutputSpec(2), Alignment.NEXT
+        MixedStack, {"num_layers": 1}, InputSpec(3), OutputSpec(2), Visibility.NEXT
     )
-    check_alignment(one_layer, ragged)
-    three = make_predictor(BiLSTM, {"num_layers": 3}, InputSpec(3), OutputSpec(2), Alignment.NEXT)
-    check_alignment(three, ragged)
+    check_visibility(one_layer, ragged)
+    three = make_predictor(BiLSTM, {"num_layers": 3}, InputSpec(3), OutputSpec(2), Visibility.NEXT)
+    check_visibility(three, ragged)
 
 
 @pytest.mark.parametrize(("steps", "message"), [(0, "must not see"), (2, "does not depend")])
 def test_off_by_one_shift_is_caught(steps: int, message: str, ragged: SequenceInput) -> None:
     kind = type("Shifted", (ShiftedBy,), {"steps": steps})
     with pytest.raises(AssertionError, match=message):
-        check_alignment(predictor_of(LSTM, kind), ragged)
+        check_visibility(predictor_of(LSTM, kind), ragged)
 
 
 def test_right_shift_is_not_accused(ragged: SequenceInput) -> None:
-    check_alignment(predictor_of(LSTM, type("Shifted", (ShiftedBy,), {"steps": 1})), ragged)
+    check_visibility(predictor_of(LSTM, type("Shifted", (ShiftedBy,), {"steps": 1})), ragged)
 
 
 def test_counted_padding_is_caught() -> None:
     """A loss averaged over padded steps too is told from the harness's."""
     task = Ones()
-    predictor = make_predictor(LSTM, {}, InputSpec(2), OutputSpec(2), Alignment.NEXT)
+    predictor = make_predictor(LSTM, {}, InputSpec(2), OutputSpec(2), Visibility.NEXT)
 
     def padded(batch: Batch) -> tuple[Tensor, int]:
         everything = torch.ones_like(batch.target_mask)
@@ -208,12 +208,12 @@ def test_summary_over_padding_is_caught() -> None:
 def test_length_leak_is_caught(ragged: SequenceInput) -> None:
     """Cutting a sequence after t must leave the predictions up to t."""
     with pytest.raises(AssertionError, match="must not see"):
-        check_alignment(predictor_of(KnowsTheLength), ragged)
+        check_visibility(predictor_of(KnowsTheLength), ragged)
 
 
 def test_leak_in_training_mode_alone_is_caught(ragged: SequenceInput) -> None:
     with pytest.raises(AssertionError, match="depends on"):
-        check_alignment(predictor_of(BatchNormed), ragged)
+        check_visibility(predictor_of(BatchNormed), ragged)
 
 
 def test_dropout_is_not_taken_for_a_leak() -> None:

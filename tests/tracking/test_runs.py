@@ -13,8 +13,8 @@ import pytest
 
 from seqbench.errors import Refused
 from seqbench.records import MetricInfo, TrialRecord
+from seqbench.tracking.outbox import deliver, waiting
 from seqbench.tracking.runlog import NullRun
-from seqbench.tracking.spool import deliver, waiting
 from seqbench.tracking.store import Store
 from seqbench.tracking.tracked import TrackedRun, flatten
 

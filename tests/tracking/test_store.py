@@ -21,7 +21,7 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.tracking import environment, processes
 from seqbench.tracking.logged import logged_trials, trial_runs
-from seqbench.tracking.spool import deliver, waiting
+from seqbench.tracking.outbox import deliver, waiting
 from seqbench.tracking.store import CONFIGURATION, Store, open_store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seqbench.api import Alignment, InputSpec, Model, OutputSpec
+from seqbench.api import InputSpec, Model, OutputSpec, Visibility
 from seqbench.config.composition import compose, settings
 from seqbench.nn import Cell
 from seqbench.nn.counts import step_cost
@@ -25,12 +25,12 @@ F, H, K = 5, 7, 3
 
 def counted(model: type[Model], **parameters: Any) -> float:
     parameters = {"hidden_size": H, "backend": "auto", **parameters}
-    return flops_per_step(model, parameters, InputSpec(F), OutputSpec(K), Alignment.STEP)
+    return flops_per_step(model, parameters, InputSpec(F), OutputSpec(K), Visibility.STEP)
 
 
 def elementwise(model: type[Model], **parameters: Any) -> int:
     predictor = make_predictor(
-        model, {"hidden_size": H, **parameters}, InputSpec(F), OutputSpec(K), Alignment.STEP
+        model, {"hidden_size": H, **parameters}, InputSpec(F), OutputSpec(K), Visibility.STEP
     )
     cells = [module for module in predictor.modules() if isinstance(module, Cell)]
     return sum(step_cost(cell).elementwise for cell in cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from seqbench.api import Alignment, InputSpec, OutputSpec, SequenceInput
+from seqbench.api import InputSpec, OutputSpec, SequenceInput, Visibility
 from seqbench.plugins.grud import GRUD
 from seqbench.plugins.lstm import LSTM
 from seqbench.training.predictor import Predictor
@@ -22,7 +22,7 @@ def seen_by(model: type, rate: torch.Tensor | None) -> tuple[SequenceInput, Sequ
         delta=torch.rand(2, 5, 4, generator=generator),
     )
     spec = InputSpec(4, missing=True, observed_rate=rate)
-    predictor = Predictor(model, {"hidden_size": 3}, spec, OutputSpec(1), Alignment.SEQUENCE)
+    predictor = Predictor(model, {"hidden_size": 3}, spec, OutputSpec(1), Visibility.SEQUENCE)
     found = []
     predictor.model.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0]))
     predictor(inputs)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Batch,
     Example,
     InputSpec,
@@ -22,6 +21,7 @@ from seqbench.api import (
     SequenceInput,
     Splits,
     Task,
+    Visibility,
     collate,
 )
 from seqbench.api.resampling import resamples
@@ -52,7 +52,7 @@ class Counts(MetricSet):
     def compute(self) -> dict[str, float]:
         return {"mean": float(torch.cat(self.values).mean()), "sequences": len(set(self.sequences))}
 
-    def replicates(self) -> dict[str, list[float]]:
+    def bootstrap_scores(self) -> dict[str, list[float]]:
         return {"mean": [self.compute()["mean"] + change for change in (-1.0, 0.0, 1.0)]}
 
 
@@ -60,7 +60,7 @@ class Twofold(Task):
     """Sequences whose values say which fold and sequence they are; step 0 does not count."""
 
     version = "1"
-    alignment = Alignment.ONLINE
+    visibility = Visibility.ONLINE
     monitor = primary = Metric("mean", "max")
     citation = licence = ""
     sizes: dict[str, str] = {}
@@ -121,7 +121,7 @@ def test_where_folds_are_averaged_folds_are_drawn() -> None:
     """The mean of two folds drawn again is the one's, the other's, or that of both."""
     scores = scores_of("folds")
     low, high = MEANS
-    drawn = set(np.round(scores.replicates["mean"], 6))
+    drawn = set(np.round(scores.bootstrap_scores["mean"], 6))
     assert {round(value, 6) for value in (low, (low + high) / 2, high)} == drawn
     assert {"mean": pytest.approx((low, high)), "sequences": (3, 4)} == scores.intervals()
 
@@ -150,8 +150,8 @@ def test_a_mean_loss_draws_whole_sequences() -> None:
     counts = np.concatenate(list(resamples(3)))
     rows = counts[:, sequences.numpy()]
     expected = (rows @ values.double().numpy()) / rows.sum(axis=1)
-    assert expected == pytest.approx(loss.replicates()["loss"], rel=1e-6)
-    assert {} == MeanLoss(Twofold(), "loss").replicates()
+    assert expected == pytest.approx(loss.bootstrap_scores()["loss"], rel=1e-6)
+    assert {} == MeanLoss(Twofold(), "loss").bootstrap_scores()
 
 
 def test_model_and_baseline_rows_are_the_same() -> None:
@@ -159,7 +159,7 @@ def test_model_and_baseline_rows_are_the_same() -> None:
     task = Twofold()
     examples = task.splits(1).test
     predictor = make_predictor(
-        LSTM, {"hidden_size": 3}, InputSpec(1), OutputSpec(1), task.alignment
+        LSTM, {"hidden_size": 3}, InputSpec(1), OutputSpec(1), task.visibility
     )
     predictor.float()
     batches = [collate(list(examples[:3]), True), collate(list(examples[3:]), True)]
@@ -194,7 +194,7 @@ def test_predictions_that_do_not_fit_are_refused(lengths: tuple[int, ...]) -> No
 def test_the_mode_of_a_model_is_left_as_it_was() -> None:
     task = Twofold()
     predictor = make_predictor(
-        LSTM, {"hidden_size": 3}, InputSpec(1), OutputSpec(1), task.alignment
+        LSTM, {"hidden_size": 3}, InputSpec(1), OutputSpec(1), task.visibility
     )
     predictor.float().train()
     batch: Batch = collate(list(task.splits().test), True)

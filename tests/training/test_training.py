@@ -1,4 +1,4 @@
-"""Training: seeds, batches, alignment, reproducibility, failures."""
+"""Training: seeds, batches, visibility, reproducibility, failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Encoding,
     Example,
     InputSpec,
@@ -23,6 +22,7 @@ from seqbench.api import (
     SequenceInput,
     Splits,
     Task,
+    Visibility,
     collate,
 )
 from seqbench.config.settings import Recipe, TrainerSettings
@@ -31,7 +31,7 @@ from seqbench.plugins.bilstm import BiLSTM
 from seqbench.plugins.gru import GRU
 from seqbench.plugins.lstm import LSTM
 from seqbench.plugins.peephole import Peephole
-from seqbench.testing import check_alignment, make_predictor
+from seqbench.testing import check_visibility, make_predictor
 from seqbench.training.backend import observe_backend
 from seqbench.training.callbacks import Checkpoints, EpochListener
 from seqbench.training.data import BucketSampler, TrialData
@@ -45,7 +45,7 @@ class Echo(Task):
     """Predict each step from the one before: x_t is x_{t-1}, noise added, so it can be learned."""
 
     version = "1"
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = primary = Metric("error", "min")
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -63,7 +63,7 @@ class Echo(Task):
             for index in range(20):
                 noise = torch.randn(4 + index, 2, generator=generator)
                 values = self.scale * noise.cumsum(0)
-                examples.append(Example(values, values, unit=f"{name}{index}"))
+                examples.append(Example(values, values, group=f"{name}{index}"))
             parts.append(examples)
         return Splits(*parts)
 
@@ -87,7 +87,7 @@ class Echo(Task):
         return {}
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
-        self.augmented.append(example.unit)
+        self.augmented.append(example.group)
         return example
 
 
@@ -344,28 +344,28 @@ def test_inputs_are_standardised_and_the_head_starts_at_its_bias() -> None:
 
 
 @pytest.mark.parametrize("model", [LSTM, BiLSTM])
-@pytest.mark.parametrize("alignment", list(Alignment))
+@pytest.mark.parametrize("visibility", list(Visibility))
 def test_missingness_reaches_models_that_do_not_consume_it(
-    model: Any, alignment: Alignment
+    model: Any, visibility: Visibility
 ) -> None:
-    """Observed, delta and static are concatenated, and every alignment keeps its promise."""
+    """Observed, delta and static are concatenated, and every visibility keeps its promise."""
     generator = torch.Generator().manual_seed(0)
     lengths = (5, 1, 3)
     examples = [
         Example(
             torch.randn(length, 2, generator=generator, dtype=torch.float64),
-            torch.zeros(length) if alignment is not Alignment.SEQUENCE else torch.zeros(()),
+            torch.zeros(length) if visibility is not Visibility.SEQUENCE else torch.zeros(()),
             observed=torch.rand(length, 2, generator=generator) > 0.5,
             delta=torch.rand(length, 2, generator=generator, dtype=torch.float64),
             static=torch.randn(3, generator=generator, dtype=torch.float64),
         )
         for length in lengths
     ]
-    inputs = collate(examples, alignment is not Alignment.SEQUENCE).inputs
+    inputs = collate(examples, visibility is not Visibility.SEQUENCE).inputs
     spec = InputSpec(2, static_size=3, missing=True)
-    predictor = make_predictor(model, {"hidden_size": 4}, spec, OutputSpec(2), alignment)
+    predictor = make_predictor(model, {"hidden_size": 4}, spec, OutputSpec(2), visibility)
     assert predictor.model.input_size == 2 + 2 + 2 + 3
-    check_alignment(predictor, inputs)
+    check_visibility(predictor, inputs)
     expected = predictor(inputs)
     for name in ("observed", "delta", "static"):
         assert inputs.__dict__[name] is not None
@@ -391,7 +391,7 @@ def test_a_model_that_consumes_missingness_is_given_it() -> None:
         torch.tensor([[9.0]]),
     )
     spec = InputSpec(1, static_size=1, missing=True, mean=torch.ones(1), std=2 * torch.ones(1))
-    predictor = Predictor(Consumer, {}, spec, OutputSpec(1), Alignment.ONLINE)
+    predictor = Predictor(Consumer, {}, spec, OutputSpec(1), Visibility.ONLINE)
     predictor(inputs)
     seen = predictor.model.seen
     assert [[[1.0, 9.0], [2.0, 9.0]]] == seen.values.tolist()
@@ -402,21 +402,21 @@ def test_a_model_that_consumes_missingness_is_given_it() -> None:
 
 def test_context_labels() -> None:
     labels = {
-        (model.__name__, alignment): make_predictor(
-            model, {"hidden_size": 2}, InputSpec(2), OutputSpec(2), alignment
+        (model.__name__, visibility): make_predictor(
+            model, {"hidden_size": 2}, InputSpec(2), OutputSpec(2), visibility
         ).context
         for model in (LSTM, BiLSTM)
-        for alignment in Alignment
+        for visibility in Visibility
     }
     assert labels == {
-        ("LSTM", Alignment.SEQUENCE): "all",
-        ("LSTM", Alignment.STEP): "all",
-        ("LSTM", Alignment.ONLINE): "past",
-        ("LSTM", Alignment.NEXT): "past",
-        ("BiLSTM", Alignment.SEQUENCE): "all",
-        ("BiLSTM", Alignment.STEP): "all",
-        ("BiLSTM", Alignment.ONLINE): "past",
-        ("BiLSTM", Alignment.NEXT): "past+future",
+        ("LSTM", Visibility.SEQUENCE): "all",
+        ("LSTM", Visibility.STEP): "all",
+        ("LSTM", Visibility.ONLINE): "past",
+        ("LSTM", Visibility.NEXT): "past",
+        ("BiLSTM", Visibility.SEQUENCE): "all",
+        ("BiLSTM", Visibility.STEP): "all",
+        ("BiLSTM", Visibility.ONLINE): "past",
+        ("BiLSTM", Visibility.NEXT): "past+future",
     }
 
 

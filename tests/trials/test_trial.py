@@ -19,7 +19,7 @@ from seqbench.trials.trial import words_to_keep
 TASK = '''
 import torch
 from seqbench.api import (
-    Alignment, Example, InputSpec, MeanLoss, Metric, OutputSpec, Splits, Task,
+    Visibility, Example, InputSpec, MeanLoss, Metric, OutputSpec, Splits, Task,
 )
 
 
@@ -27,7 +27,7 @@ class Toy(Task):
     """Predict the next of a few random numbers."""
 
     version = "1"
-    alignment = Alignment.NEXT
+    visibility = Visibility.NEXT
     monitor = primary = Metric("error", "min", "$\\\\frac{1$")
     citation = licence = ""
     sizes = {}
@@ -103,7 +103,7 @@ def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
 def test_a_trial_of_plugins_runs(
     trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also with a unit that is no valid mathematics; what to try next can be typed as it is."""
+    """Also with a group that is no valid mathematics; what to try next can be typed as it is."""
     record = trial("task.source=here", "task.lead=0.5", "recipe.max_examples=4", model="    pass\n")
     shown = capsys.readouterr().out
     assert "first 4 sequences of each split" in shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqbench.api import Alignment, Task, TaskMetrics
+from seqbench.api import Task, TaskMetrics, Visibility
 
 BINS = 10
 
@@ -25,7 +25,7 @@ class Calibration(TaskMetrics):
     @classmethod
     def suits(cls, task: Task) -> bool:
         """Return whether a task labels sequences and ranks by accuracy, as this plugin's does."""
-        return task.alignment is Alignment.SEQUENCE and task.primary.name == "accuracy"
+        return task.visibility is Visibility.SEQUENCE and task.primary.name == "accuracy"
 
     def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
         """Take logits ``[N, 1]`` of the label 1, or ``[N, K]`` of K classes."""

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqbench.api import (
-    Alignment,
     Example,
     InputSpec,
     MeanLoss,
@@ -22,6 +21,7 @@ from seqbench.api import (
     Predictions,
     Splits,
     Task,
+    Visibility,
 )
 
 
@@ -41,7 +41,7 @@ class Latch(Task):
     """
 
     version = "1"
-    alignment = Alignment.SEQUENCE
+    visibility = Visibility.SEQUENCE
     monitor = Metric("nll", "min", "nats")
     primary = Metric("accuracy", "max")
     citation = (

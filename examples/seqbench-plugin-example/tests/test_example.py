@@ -12,7 +12,7 @@ from seqbench.testing import check_model, check_task
 
 
 def test_model_conforms():
-    """No prediction sees what its alignment hides, in one direction and in two."""
+    """No prediction sees what its visibility hides, in one direction and in two."""
     check_model(MGU)
     check_model(MGU, bidirectional=True, num_layers=2)
 

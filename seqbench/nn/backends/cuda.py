@@ -18,7 +18,7 @@ from torch.utils._triton import has_triton
 
 from seqbench.nn.backends import RAN
 from seqbench.nn.backends.equations import Equations, Unsupported
-from seqbench.nn.backends.structured import (
+from seqbench.nn.backends.lowering import (
     Source,
     Structure,
     check_tensors,

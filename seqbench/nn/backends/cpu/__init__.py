@@ -15,7 +15,7 @@ from torch import Tensor
 from seqbench.nn.backends import RAN
 from seqbench.nn.backends.cpu.kernel import Kernel, kernel
 from seqbench.nn.backends.equations import Unsupported
-from seqbench.nn.backends.structured import check_tensors, refuse_second_derivative
+from seqbench.nn.backends.lowering import check_tensors, refuse_second_derivative
 from seqbench.nn.cell import Cell, State
 
 

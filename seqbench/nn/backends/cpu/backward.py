@@ -9,7 +9,7 @@ from seqbench.nn.backends.cpu.build import Value, const
 from seqbench.nn.backends.cpu.loop import LOOP, Loop
 from seqbench.nn.backends.cpu.pointwise import emit_graph
 from seqbench.nn.backends.equations import Equations
-from seqbench.nn.backends.structured import Source
+from seqbench.nn.backends.lowering import Source
 
 BACKWARD = (
     *LOOP,

@@ -8,7 +8,7 @@ from seqbench.nn.backends.cpu.build import Value, const
 from seqbench.nn.backends.cpu.loop import LOOP, Loop
 from seqbench.nn.backends.cpu.pointwise import emit_graph
 from seqbench.nn.backends.equations import Equations
-from seqbench.nn.backends.structured import Source, Structure
+from seqbench.nn.backends.lowering import Source, Structure
 
 FORWARD = (*LOOP, "input_weight", "bias", "slots", "saved", "saved_step")
 """Then for each segment of a source its packed weights, the states, the vectors, inner values."""

@@ -27,7 +27,7 @@ from seqbench.nn.backends.cpu.machine import Library, define_team, register_shap
 from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
 from seqbench.nn.backends.cpu.workspace import WORKSPACE, Loan
 from seqbench.nn.backends.equations import Unsupported
-from seqbench.nn.backends.structured import Structure, structure
+from seqbench.nn.backends.lowering import Structure, structure
 from seqbench.nn.cell import Cell
 
 CACHE_NUMBERS = 1 << 16
@@ -115,7 +115,7 @@ class Kernel:
             values: ``[B, T, F]``, the last axis without gaps.
             lengths: ``[B]``, int64.
             weights: input weights, their bias and recurrent weights, see
-                :meth:`~seqbench.nn.backends.structured.Structure.weights`.
+                :meth:`~seqbench.nn.backends.lowering.Structure.weights`.
             vectors: each ``[H]``.
             start: each ``[B, H]``, the states before the first step.
             save: whether :meth:`backward` will follow.

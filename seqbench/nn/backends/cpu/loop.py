@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 
 from seqbench.nn.backends.cpu.build import POINTER, Code, Value, const
-from seqbench.nn.backends.structured import Structure
+from seqbench.nn.backends.lowering import Structure
 
 LOOP = (
     *("first", "last"),  # sequences

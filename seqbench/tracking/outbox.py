@@ -116,7 +116,7 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
             client.log_batch(run_id, **some)
 
 
-class Spool:
+class Outbox:
     """The operations of one run that wait, in order; each reaches the disk in one write.
 
     What the disk does not take stays in memory, and is tried again with the next operation. A lock

@@ -24,10 +24,10 @@ from seqbench.config import composition
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.tracking import address, spool
+from seqbench.tracking import address, outbox
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import first_line
-from seqbench.tracking.spool import deliver, waiting
+from seqbench.tracking.outbox import deliver, waiting
 from seqbench.tracking.store import Store, open_store
 from seqbench.tracking.tracked import TrackedRun
 from seqbench.trials import run as run_module
@@ -82,7 +82,7 @@ def content(store: Store, token: str = "") -> list[dict[str, Any]]:
             key: [(m.step, m.value) for m in store._client.get_metric_history(run_id, key)]
             for key in run.data.metrics
         }
-        own = ("mlflow.", spool.TOKEN)
+        own = ("mlflow.", outbox.TOKEN)
         tags = {k: v for k, v in run.data.tags.items() if not k.startswith(own) and k != "mark"}
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
@@ -135,7 +135,7 @@ def test_half_a_delivery_is_repeated_without_a_trace(
     sweep = offline(store)
     train(sweep, a_record(metrics={"test/nll": 8.7}), {"mark": mark})
     with monkeypatch.context() as patch:
-        patch.setattr(spool.mlflow_client, "connect", lambda _: Away(store._client, calls))
+        patch.setattr(outbox.mlflow_client, "connect", lambda _: Away(store._client, calls))
         assert ["nobody there"] == [text.split(": ")[1] for text in deliver().left.values()]
     assert 1 == len(deliver().runs)
     assert [twins] == content(store, mark)
@@ -166,10 +166,10 @@ def test_what_a_killed_process_left_is_delivered_as_killed(store: Store, a_recor
     sweep = offline(store)
     run = sweep.start(a_record(), {}, {"mark": mark})
     run.log_epoch(0, {"train/nll": 1.0})
-    assert run._spool is not None
-    with (run._spool.folder / "operations.jsonl").open("a") as stream:
+    assert run._outbox is not None
+    with (run._outbox.folder / "operations.jsonl").open("a") as stream:
         stream.write('{"op": "metrics", "val')
-    run._spool.release()
+    run._outbox.release()
     assert 1 == len(deliver().runs)
     (found,) = store._client.search_runs(store._experiments, f"tags.mark = '{mark}'")
     assert ("KILLED", {"train/nll": 1.0}) == (found.info.status, found.data.metrics)
@@ -236,7 +236,7 @@ def test_a_disk_that_is_full_for_a_while(
 
     run = offline(store).start(a_record(), {"recipe": {"lr": 0.1}}, {"mark": mark})
     with monkeypatch.context() as patch:
-        patch.setattr(spool.os, "write", half)
+        patch.setattr(outbox.os, "write", half)
         for epoch in range(2):
             run.log_epoch(epoch, {"train/nll": 3.0 - epoch, "valid/nll": 4.0 - epoch})
     assert 1 == caplog.text.count("cannot be kept in seqbench-runs/unlogged/")
@@ -261,7 +261,7 @@ def test_what_no_disk_takes_is_delivered_from_memory_or_named(
     mark = f"memory-{time.time_ns()}"
     record = a_record(metrics={"test/nll": 8.7})
     with monkeypatch.context() as patch:
-        patch.setattr(spool.os, "write", full)
+        patch.setattr(outbox.os, "write", full)
         train(offline(store), record)
         expected = (
             "lost: music lstm seed 3, parameters, config.json, metrics, best.ckpt, tags, record"
@@ -334,18 +334,18 @@ def test_an_embedded_store_that_is_locked(
 
 def test_a_store_that_is_gone_is_not_made(capsys: pytest.CaptureFixture[str]) -> None:
     """MLflow would make one with its files in the working directory."""
-    spooled = spool.Spool(locate("gone.db"), "", "token")
-    spooled.append({"op": "end"})
-    spooled.release()
+    kept = outbox.Outbox(locate("gone.db"), "", "token")
+    kept.append({"op": "end"})
+    kept.release()
     assert 1 == main(["sync"])
     assert "gone.db: it does not exist; the next trial makes it" in capsys.readouterr().out
     assert not Path("gone.db").exists()
 
 
 def test_passwords_are_kept_for_this_user_and_shown_to_none() -> None:
-    spooled = spool.Spool(locate("http://me:secret@tracker"), "run")
-    operations = spooled.folder / "operations.jsonl"
-    spooled.append({"op": "end"})
+    kept = outbox.Outbox(locate("http://me:secret@tracker"), "run")
+    operations = kept.folder / "operations.jsonl"
+    kept.append({"op": "end"})
     assert 0o600 == operations.stat().st_mode & 0o777
     assert "me:secret@" in operations.read_text()
     error = OSError("API request to http://me:secret@tracker/api failed")
