@@ -110,7 +110,7 @@ def put_legend(figure: Figure, rest: str) -> None:
     labels = [text for axes in figure.axes for text in axes.get_legend_handles_labels()[1]]
     figure.legend(
         loc="outside lower left", ncols=_columns(labels)[0], fontsize=8,
-        title=rest.removeprefix(" and ") or None, title_fontsize=8, visibility="left",
+        title=rest.removeprefix(" and ") or None, title_fontsize=8, alignment="left",
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from seqbench.tasks._rdatasets import read_frames
 from seqbench.tasks.health.base import HealthTask
 from seqbench.tasks.health.records import Records, opaque_groups, to_grid
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Changes whenever the same archive would give other records."""
 HORIZON = 1825
 """Days after the index date within which death is predicted."""

@@ -17,7 +17,7 @@ from seqbench.tasks.health.records import Records, opaque_groups
 
 Visits = Literal["all", "protocol"]
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Changes whenever the same archive would give other records."""
 HORIZON = 365
 """Days within which the event is predicted."""

@@ -146,7 +146,7 @@ def refusal(words: list[str]) -> str:
         ("piece=2", "piece=2 is not in the test split; give a number from 0 to 1 or a name such"),
         ("piece=-1", "piece=-1 is not in the test split"),
         ("piece=tst-1", "piece=tst-1 is not in the test split (did you mean 'test-1'?)"),
-        ("given=9", "given=9: test-0 has 8 steps; give at most these"),
+        ("given=9", "given=9: test-0 has 8 steps; give no more"),
         ("given=-1", "given must be a whole number from 0, not '-1'"),
         ("given=many", "given must be a whole number from 0, not 'many'"),
         ("steps=0", "steps must be a whole number from 1 to 10000, not '0'"),

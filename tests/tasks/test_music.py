@@ -544,7 +544,15 @@ def test_the_card_is_literal() -> None:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id not in ("visibility", "monitor", "primary"):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    expected = {"version", "citation", "licence", "sizes", "metric_help", "baseline_scores", "unit"}
+    expected = {
+        "version",
+        "citation",
+        "licence",
+        "sizes",
+        "metric_help",
+        "baseline_scores",
+        "group",
+    }
     assert expected == set(card)
     assert card["sizes"] == Music.sizes
     assert set(card["metric_help"]) == set(Music().metrics().compute())

@@ -351,7 +351,7 @@ def test_the_card_is_literal() -> None:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    expected = {"version", "citation", "licence", "sizes", "baseline_scores", "pooling", "unit"}
+    expected = {"version", "citation", "licence", "sizes", "baseline_scores", "pooling", "group"}
     assert expected == set(card)
     assert set(Speech.metric_help) == set(ClassificationMetrics(2).compute())
 

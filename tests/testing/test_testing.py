@@ -227,7 +227,7 @@ def test_honest_task_passes() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("splits", lambda self, fold: Splits(*[Ones().splits().train] * 3), "unit"),
+        ("splits", lambda self, fold: Splits(*[Ones().splits().train] * 3), "group"),
         ("loss", lambda self, p, t: (p - t).square().mean(), "one number per prediction"),
         ("baselines", lambda self, splits: {"zero": [e.values / 0 for e in splits.test]}, "finite"),
         ("folds", lambda self: (), "empty"),

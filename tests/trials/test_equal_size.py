@@ -20,8 +20,8 @@ from seqbench.errors import Refused
 from seqbench.identity import identity
 from seqbench.registry import source
 from seqbench.registry.plugins import PLUGIN_FILES, add_plugin_file, registry
-from seqbench.sweeps import match
 from seqbench.sweeps.plan import Planned, plan
+from seqbench.trials import equal_size
 from seqbench.trials.equal_size import Matched, matched, nearest_width
 from seqbench.trials.trial import load
 
@@ -65,14 +65,14 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(PLUGIN_FILES, "")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(searchpath, "_own_folders", [])
-    monkeypatch.setattr(match, "data_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(equal_size, "data_folder", lambda: tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for cached in (registry.cache_clear, source.read_module.cache_clear):
         cached()
     yield
     store.repo = before
-    match._default_width.cache_clear()
+    equal_size._default_width.cache_clear()
     for cached in (registry.cache_clear, source.read_module.cache_clear):
         cached()
 
@@ -130,7 +130,7 @@ def test_operations_agree() -> None:
     assert abs(found.deviation) < 0.02
     speech = matched(settings(compose(["task=speech", "model=lstm"])), "flops")
     assert 128 == speech.width
-    (inputs, outputs, _) = match._specs.__wrapped__('["speech", {}, 4]')
+    (inputs, outputs, _) = equal_size._specs.__wrapped__('["speech", {}, 4]')
     steps = 2 * 64 * 4 * 128 * (inputs.size + inputs.static_size + 128)
     assert speech.size == steps + 2 * outputs.size * 128, "a label of the sequence is made once"
 
@@ -216,23 +216,23 @@ def test_what_was_solved_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = matched(asked, "params")
     (file,) = (tmp_path / "cache" / "widths").iterdir()
     calls: list[str] = []
-    specs = match._specs
+    specs = equal_size._specs
 
     def watched(data: str) -> object:
         calls.append(data)
         return specs(data)
 
-    monkeypatch.setattr(match, "_specs", watched)
+    monkeypatch.setattr(equal_size, "_specs", watched)
     assert found == matched(asked, "params")
     assert [] == calls
     file.write_text('{"width": 3')
     assert found == matched(asked, "params")
     assert 1 == len(calls)
-    assert Matched(**match.json.loads(file.read_text())) == found
+    assert Matched(**equal_size.json.loads(file.read_text())) == found
     matched(settings(compose(["task=music", "model=rnn", "task.source=null"])), "params")
     matched(settings(compose(["task=music", "model=rnn", "recipe.max_examples=9"])), "params")
     assert 2 == len(calls)
-    monkeypatch.setattr(match, "data_folder", lambda: file)  # cannot be written
+    monkeypatch.setattr(equal_size, "data_folder", lambda: file)  # cannot be written
     assert found == matched(asked, "params")
 
 
@@ -241,8 +241,8 @@ def test_a_finished_sweep_is_planned_again_at_once(tmp_path: Path) -> None:
     words = ["model=lstm,gru,rnn,bilstm", f"seed={','.join(map(str, range(10)))}", "match=params"]
     expected = widths(*words)
     code = (
-        "import sys; from pathlib import Path; from seqbench.sweeps import match\n"
-        f"match.data_folder = lambda: Path({str(tmp_path / 'cache')!r})\n"
+        "import sys; from pathlib import Path; from seqbench.trials import equal_size\n"
+        f"equal_size.data_folder = lambda: Path({str(tmp_path / 'cache')!r})\n"
         "from seqbench.sweeps.plan import plan\n"
         f"found = plan({['task=music', *words]!r}).trials\n"
         "print([item.settings.model_parameters['hidden_size'] for item in found])\n"
