@@ -140,9 +140,9 @@ def _hydra(args: list[str]) -> int:
     import hydra
 
     from seqbench.config import composition, searchpath
+    from seqbench.config.overrides import CONFIG_NAME, sweep_members
     from seqbench.registry.plugins import CONFIGS
     from seqbench.sweeps import sweeper
-    from seqbench.sweeps.members import sweep_members
 
     sweeper.register()
     searchpath.enable(import_plugins=runs_trials)
@@ -152,7 +152,7 @@ def _hydra(args: list[str]) -> int:
     @hydra.main(
         version_base=composition.VERSION_BASE,
         config_path=f"pkg://{CONFIGS}",
-        config_name=composition.CONFIG_NAME,
+        config_name=CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
         try:

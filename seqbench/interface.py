@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from seqbench.config import composition
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.sweeps.members import override_text
+from seqbench.config.overrides import override_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def sweep(
     """
     import pandas as pd
 
-    from seqbench.sweeps.members import split_words
+    from seqbench.config.overrides import split_words
     from seqbench.sweeps.run import results as results_of
     from seqbench.sweeps.run import run_sweep
     from seqbench.sweeps.sweeper import make_launcher

@@ -27,7 +27,7 @@ def command(args: list[str]) -> int:
     from rich.console import Console
 
     from seqbench.config import composition, searchpath
-    from seqbench.sweeps.members import split_words
+    from seqbench.config.overrides import split_words
     from seqbench.sweeps.plan import plan, summary
 
     words, _ = split_words([word for word in args if word not in FLAGS])

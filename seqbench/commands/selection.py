@@ -251,7 +251,7 @@ def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
     from seqbench.config import composition
     from seqbench.reporting.trials import flat
-    from seqbench.sweeps.members import compose_each
+    from seqbench.config.composition import compose_each
 
     known = {kind: set(registry().names(kind)) for kind in ("task", "model")}
     pairs = [
@@ -281,7 +281,7 @@ def commands_for(defaults: Defaults) -> Callable[[ReportedTrial], list[str]]:
         defaults: of the trials' tasks and models.
     """
     from seqbench.reporting.trials import is_shared
-    from seqbench.sweeps.members import override_text
+    from seqbench.config.overrides import override_text
 
     def commands(trial: ReportedTrial) -> list[str]:
         normal = defaults.get((trial.task, trial.model), {})

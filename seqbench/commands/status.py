@@ -36,7 +36,7 @@ def command(args: list[str]) -> int:
     from rich.live import Live
 
     from seqbench.config import searchpath
-    from seqbench.sweeps.members import split_words
+    from seqbench.config.overrides import split_words
 
     words, _ = split_words([word for word in args if word not in FLAGS])
     for word in words:

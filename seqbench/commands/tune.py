@@ -29,7 +29,7 @@ def command(args: list[str]) -> int:
             raise Refused(f"seqbench tune: '{word}' is of no use here; see seqbench tune --help")
     from seqbench.reporting.sweep import print_sweep
     from seqbench.reporting.tuning import TunedModel, budget_curves, picture_name, print_tuning
-    from seqbench.sweeps.members import split_words
+    from seqbench.config.overrides import split_words
     from seqbench.sweeps.run import deliver_what_waits
     from seqbench.sweeps.sweeper import make_launcher
     from seqbench.tracking.address import readable_path

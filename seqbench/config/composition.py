@@ -1,11 +1,12 @@
 """The configuration: composed by Hydra, checked against code that is not imported.
 
-Hydra accepts ``+model.foo=3`` and answers a typo with several lines; here everything is checked
-again after composing, and every mistake becomes one line that names the nearest thing that exists.
+Hydra takes a key or a value that no code knows; here everything is checked again after composing,
+and every mistake becomes one line that names the nearest thing that exists.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,12 @@ from hydra import initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seqbench.config import searchpath, values
+from seqbench.config.overrides import CONFIG_NAME, NEEDED, Search, group_names, unknown_key
 from seqbench.config.settings import (
     Limits,
     Match,
@@ -34,15 +33,12 @@ from seqbench.config.settings import (
     TrackingSettings,
     TrainerSettings,
 )
-from seqbench.errors import Refused, SeqbenchError, did_you_mean, unknown
+from seqbench.errors import Refused, SeqbenchError, unknown
 from seqbench.registry import source
-from seqbench.registry.plugins import CONFIGS, left_out, registry
-from seqbench.registry.registration import KINDS, Kind
+from seqbench.registry.plugins import CONFIGS, registry
+from seqbench.registry.registration import Kind
 
-CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
-
-_NEEDED = ("task", "model", "recipe", "trainer", "tracking")
 
 _Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings, Limits)
 
@@ -57,7 +53,7 @@ def check_choices(overrides: Sequence[str]) -> None:
         Refused: a choice names several options or an unknown one.
     """
     with hydra() as loader:
-        _Search(loader, overrides).choices()
+        Search(loader, overrides).choices()
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
@@ -69,7 +65,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     searchpath.enable()
     try:
         with hydra() as loader:
-            _Search(loader, overrides).choices()
+            Search(loader, overrides).choices()
             return hydra_compose(CONFIG_NAME, list(overrides))
     except Exception as error:  # a plugin's YAML can be wrong in any way
         raise explain(error, overrides) from error
@@ -87,7 +83,7 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*_NEEDED, "limits", "seed", "rerun", "match"])
+    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match"])
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
     recipe = _section("recipe", Recipe, data)
@@ -152,144 +148,49 @@ def model_default(option: str, key: str) -> object:
     return found.config.get(key)
 
 
+def compose_each(members: Sequence[Sequence[str]]) -> list[DictConfig]:
+    """Compose the configuration of each trial.
+
+    What chooses an option of a group (``model=lstm``) is composed once for all trials that choose
+    alike; what changes a value is applied to copies, as Hydra itself does it.
+
+    Raises:
+        Refused: an override is wrong; one line that says how.
+    """
+    searchpath.enable()
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    found = []
+    with hydra() as loader:
+        groups = group_names(loader)
+        parser = OverridesParser.create()
+        for member in members:
+            try:
+                parsed = parser.parse_overrides(list(member))
+                choices = [item for item in parsed if item.key_or_group.split("/")[0] in groups]
+                words = tuple(str(item.input_line) for item in choices)
+                if words not in composed:
+                    composed[words] = hydra_compose(CONFIG_NAME, list(words))
+                changed = copy.deepcopy(composed[words])
+                changes = [item for item in parsed if item not in choices]
+                ConfigLoaderImpl._apply_overrides_to_config(changes, changed)
+            except Exception as error:  # a plugin's YAML can be wrong in any way
+                raise explain(error, member) from error
+            found.append(changed)
+    return found
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
     """Turn what Hydra or OmegaConf raised into one line with the nearest thing that exists."""
     if isinstance(error, SeqbenchError):
         return error
     with hydra() as loader:
         try:
-            _Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
+            Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
         except SeqbenchError as refusal:
             return refusal
         except Exception:
             pass  # what the overrides select is itself broken: `error` says how
     return Refused(_one_line(error))
-
-
-class _Search:
-    """Looks for the override that Hydra could not apply."""
-
-    def __init__(self, loader: ConfigLoader, overrides: Sequence[str]) -> None:
-        self._loader = loader
-        self._texts = list(overrides)
-        self._search_path = [text for text in overrides if text.startswith("hydra.searchpath=")]
-
-    def check(self, ambiguous: bool) -> None:
-        """Raise the refusal of the first override that is wrong; return if none is.
-
-        Args:
-            ambiguous: whether Hydra took several values for a sweep that was not asked for.
-        """
-        parsed = [parse(text) for text in self._texts]
-        sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
-        if ambiguous and sweeps:
-            raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
-        groups = self._options("", ObjectType.GROUP)
-        choices = self.choices()
-        for item in choices:
-            if item.is_add() and item.key_or_group in groups:
-                group = item.key_or_group
-                raise Refused(f"{item.input_line}: '{group}' is chosen already; leave out the +")
-        choosing = [str(item.input_line) for item in choices if not item.is_sweep_override()]
-        tree = OmegaConf.to_container(hydra_compose(CONFIG_NAME, self._search_path + choosing))
-        assert isinstance(tree, dict)
-        for item in parsed:
-            if item not in choices and not item.key_or_group.startswith("hydra"):
-                _check_key(item, tree, groups)
-
-    def choices(self) -> list[Override]:
-        """Return the overrides that choose an option of a group.
-
-        Raises:
-            Refused: one of them names none, several, or one that is unknown.
-        """
-        groups = self._options("", ObjectType.GROUP)
-        parsed = [parse(text) for text in self._texts]
-        found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
-        for item in found:
-            self._check_choice(item)
-        return found
-
-    def _check_choice(self, item: Override) -> None:
-        group = item.key_or_group
-        known = self._known(group)
-        if item.is_delete():
-            if group in _NEEDED:
-                listing = ", ".join(known)
-                raise Refused(f"{item.input_line}: a trial needs {group}; known: {listing}")
-            return
-        value = item.value()
-        if item.is_sweep_override() and not isinstance(value, ChoiceSweep):
-            return
-        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
-            if isinstance(choice, list) and group in _NEEDED:
-                listing = ",".join(str(name) for name in choice)
-                raise Refused(
-                    f"{item.input_line}: a trial takes one {group}; "
-                    f"for a trial with each use -m {group}={listing}"
-                )
-            for name in choice if isinstance(choice, list) else [choice]:
-                text = values.show(name) if name is None else str(name).strip("'\"")
-                if not text:
-                    raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
-                if text not in known:
-                    raise Refused(f"{unknown(group, text, known)}{left_out()}")
-
-    def _known(self, group: str) -> list[str]:
-        """Return a group's options, those of its subgroups as ``subgroup/option``."""
-        found = self._options(group, ObjectType.CONFIG)
-        for inner in self._options(group, ObjectType.GROUP):
-            found += [f"{inner}/{name}" for name in self._known(f"{group}/{inner}")]
-        return found
-
-    def _options(self, group: str, kind: ObjectType) -> list[str]:
-        found = self._loader.get_group_options(group, kind, CONFIG_NAME, self._search_path)
-        return sorted(name for name in found if name != "hydra")
-
-
-def group_names(loader: ConfigLoader) -> list[str]:
-    """Return the groups of which a trial chooses an option: ``task``, ``model``, ..."""
-    found = loader.get_group_options("", ObjectType.GROUP, CONFIG_NAME, [])
-    return sorted(name for name in found if name != "hydra")
-
-
-def parse(text: str) -> Override:
-    """Read an override.
-
-    Raises:
-        Refused: it is no ``key=value``, or its value cannot be read.
-    """
-    key, equals, value = text.partition("=")
-    if not equals and not text.startswith("~"):
-        for kind in KINDS:
-            if text in registry().names(kind):
-                raise Refused(f"'{text}' is not key=value (did you mean {kind}={text}?)")
-        raise Refused(f"'{text}' is not key=value; see seqbench --help")
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise Refused(
-            f"cannot read '{text}': a value that holds , = : ( ) [ ] {{ }} or quotes must itself "
-            f"be quoted, for example {key}='\"{value.replace(chr(34), '')}\"'"
-        ) from error
-
-
-def _check_key(item: Override, tree: Mapping[Any, Any], groups: Sequence[str]) -> None:
-    """Refuse an override of a key that is not in the composed configuration."""
-    parts = item.key_or_group.split(".")
-    node: Any = tree
-    for depth, part in enumerate(parts):
-        known = [str(key) for key in node] if isinstance(node, Mapping) else []
-        if part not in known:
-            if item.is_add():
-                return
-            prefix = "".join(f"{name}." for name in parts[:depth])
-            if not depth:
-                known = sorted({*known, *groups})
-            raise _unknown_key(prefix, part, known)
-        node = node[part]
-    if item.is_add():
-        raise Refused(f"{item.input_line}: '{item.key_or_group}' exists; leave out the +")
 
 
 def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -366,15 +267,7 @@ def _refuse_infinite(key: str, value: object) -> None:
 def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for key in given:
         if key not in known:
-            raise _unknown_key(prefix, key, known)
-
-
-def _unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
-    names = sorted(name for name in known if name != "name")
-    hint = did_you_mean(key, names).replace("mean '", f"mean '{prefix}")
-    listing = ", ".join(names) or "none"
-    where = f"{prefix.rstrip('.')} takes" if prefix else "known"
-    return Refused(f"unknown key '{prefix}{key}'{hint}; {where}: {listing}")
+            raise unknown_key(prefix, key, known)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from seqbench.config import composition, searchpath, values
+from seqbench.config.overrides import CONFIG_NAME
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
@@ -58,7 +59,7 @@ def make_launcher(words: Sequence[str]) -> TrialLauncher:
     searchpath.enable()
     try:
         with composition.hydra():
-            node = compose(composition.CONFIG_NAME, list(words), return_hydra_config=True)
+            node = compose(CONFIG_NAME, list(words), return_hydra_config=True)
             return _made(node)
     except Exception as error:
         raise composition.explain(error, words) from error

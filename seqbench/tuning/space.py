@@ -22,7 +22,8 @@ from seqbench.config import composition, searchpath, values
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
-from seqbench.sweeps.members import compose_each, override_text
+from seqbench.config.composition import compose_each
+from seqbench.config.overrides import override_text, parse
 
 _PREFIX = "tune."
 _DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question
@@ -107,7 +108,7 @@ def read_words(words: Sequence[str]) -> Tuning:
     others = [word for word in words if not word.startswith((_PREFIX, "trials="))]
     trials = _trials([word for word in words if word.startswith("trials=")])
     settings = _settings(own)
-    parsed = [composition.parse(word) for word in others]
+    parsed = [parse(word) for word in others]
     choices: dict[str, list[str]] = {"task": [], "model": []}
     fixed: list[str] = []
     space: dict[str, BaseDistribution] = {}
@@ -126,13 +127,13 @@ def read_words(words: Sequence[str]) -> Tuning:
         else:
             fixed.append(word)
     asked = frozenset(space)
-    given = {composition.parse(word).key_or_group for word in fixed}
+    given = {parse(word).key_or_group for word in fixed}
     if "match" in given:
         given.add("model.hidden_size")
     if "model.dropout" in given:
         given.add("recipe.dropout")  # which would change nothing
     for word in settings.space:
-        item = composition.parse(word)
+        item = parse(word)
         if item.key_or_group not in given | asked:
             space[item.key_or_group] = _distribution(item)
     composition.check_choices(others)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from seqbench.cli import main
 from seqbench.config import composition
+from seqbench.config.overrides import parse
 from seqbench.errors import Refused
 from seqbench.registry.plugins import PLUGIN_FILES
 
@@ -134,7 +135,7 @@ def has_effect(words: list[str], word: str) -> bool:
     composed = composition.compose([*words, word])
     composition.settings(composed)
     found = value_of(composed, key.strip().lstrip("+"))
-    wanted = str(composition.parse(word).value())
+    wanted = str(parse(word).value())
     return str(found).lower() in (value.strip().strip("'\"").lower(), wanted.lower())
 
 

@@ -86,7 +86,7 @@ with Path("executed").open("a") as file:
     file.write("once\\n")
 
 from seqbench.registry.plugins import add_plugin_file
-from seqbench.sweeps.members import split_words
+from seqbench.config.overrides import split_words
 from seqbench.sweeps.run import run_sweep
 from seqbench.sweeps.sweeper import make_launcher
 

@@ -18,7 +18,7 @@ from seqbench.config import composition
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Busy, Refused, TrialFailed
 from seqbench.records import MetricInfo, TrialRecord
-from seqbench.sweeps.members import override_text
+from seqbench.config.overrides import override_text
 from seqbench.tracking.store import open_store
 from seqbench.tracking.trials import latest_sweep
 from seqbench.trials import run as run_module

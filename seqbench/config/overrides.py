@@ -1,0 +1,199 @@
+"""Overrides, the words ``key=value`` of a command: reading them, and finding the one that is wrong.
+
+Hydra accepts ``+model.foo=3`` and answers a typo with several lines; here every mistake becomes one
+line that names the nearest thing that exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from seqbench.config import values
+from seqbench.errors import Refused, did_you_mean, unknown
+from seqbench.registry.plugins import left_out, registry
+from seqbench.registry.registration import KINDS
+
+CONFIG_NAME = "config"
+
+NEEDED = ("task", "model", "recipe", "trainer", "tracking")
+"""Groups of which every trial chooses an option."""
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+
+
+def parse(text: str) -> Override:
+    """Read an override.
+
+    Raises:
+        Refused: it is no ``key=value``, or its value cannot be read.
+    """
+    key, equals, value = text.partition("=")
+    if not equals and not text.startswith("~"):
+        for kind in KINDS:
+            if text in registry().names(kind):
+                raise Refused(f"'{text}' is not key=value (did you mean {kind}={text}?)")
+        raise Refused(f"'{text}' is not key=value; see seqbench --help")
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise Refused(
+            f"cannot read '{text}': a value that holds , = : ( ) [ ] {{ }} or quotes must itself "
+            f"be quoted, for example {key}='\"{value.replace(chr(34), '')}\"'"
+        ) from error
+
+
+def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of each trial of a sweep, for example of ``model=lstm,gru``.
+
+    Raises:
+        Refused: an override cannot be read.
+    """
+    parsed = [parse(text) for text in overrides]
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what of a sweep's command is of its trials, and what of Hydra, as its launcher."""
+    of_hydra = [word for word in words if word.lstrip("+~").startswith(("hydra/", "hydra."))]
+    return [word for word in words if word not in of_hydra], of_hydra
+
+
+def override_text(value: Any) -> str:
+    """Return a value as an override of Hydra says it."""
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(map(override_text, value))}]"
+    if hasattr(value, "item"):  # a number of NumPy or torch
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float):
+        return values.show(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
+    quoted = escaped.replace("'", "\\'")
+    return f"'{quoted}'"
+
+
+class Search:
+    """Looks for the override that Hydra could not apply."""
+
+    def __init__(self, loader: ConfigLoader, overrides: Sequence[str]) -> None:
+        self._loader = loader
+        self._texts = list(overrides)
+        self._search_path = [text for text in overrides if text.startswith("hydra.searchpath=")]
+
+    def check(self, ambiguous: bool) -> None:
+        """Raise the refusal of the first override that is wrong; return if none is.
+
+        Args:
+            ambiguous: whether Hydra took several values for a sweep that was not asked for.
+        """
+        parsed = [parse(text) for text in self._texts]
+        sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
+        if ambiguous and sweeps:
+            raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
+        groups = self._options("", ObjectType.GROUP)
+        choices = self.choices()
+        for item in choices:
+            if item.is_add() and item.key_or_group in groups:
+                group = item.key_or_group
+                raise Refused(f"{item.input_line}: '{group}' is chosen already; leave out the +")
+        choosing = [str(item.input_line) for item in choices if not item.is_sweep_override()]
+        tree = OmegaConf.to_container(hydra_compose(CONFIG_NAME, self._search_path + choosing))
+        assert isinstance(tree, dict)
+        for item in parsed:
+            if item not in choices and not item.key_or_group.startswith("hydra"):
+                _check_key(item, tree, groups)
+
+    def choices(self) -> list[Override]:
+        """Return the overrides that choose an option of a group.
+
+        Raises:
+            Refused: one of them names none, several, or one that is unknown.
+        """
+        groups = self._options("", ObjectType.GROUP)
+        parsed = [parse(text) for text in self._texts]
+        found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
+        for item in found:
+            self._check_choice(item)
+        return found
+
+    def _check_choice(self, item: Override) -> None:
+        group = item.key_or_group
+        known = self._known(group)
+        if item.is_delete():
+            if group in NEEDED:
+                listing = ", ".join(known)
+                raise Refused(f"{item.input_line}: a trial needs {group}; known: {listing}")
+            return
+        value = item.value()
+        if item.is_sweep_override() and not isinstance(value, ChoiceSweep):
+            return
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            if isinstance(choice, list) and group in NEEDED:
+                listing = ",".join(str(name) for name in choice)
+                raise Refused(
+                    f"{item.input_line}: a trial takes one {group}; "
+                    f"for a trial with each use -m {group}={listing}"
+                )
+            for name in choice if isinstance(choice, list) else [choice]:
+                text = values.show(name) if name is None else str(name).strip("'\"")
+                if not text:
+                    raise Refused(f"{item.input_line} names no {group}; known: {', '.join(known)}")
+                if text not in known:
+                    raise Refused(f"{unknown(group, text, known)}{left_out()}")
+
+    def _known(self, group: str) -> list[str]:
+        """Return a group's options, those of its subgroups as ``subgroup/option``."""
+        found = self._options(group, ObjectType.CONFIG)
+        for inner in self._options(group, ObjectType.GROUP):
+            found += [f"{inner}/{name}" for name in self._known(f"{group}/{inner}")]
+        return found
+
+    def _options(self, group: str, kind: ObjectType) -> list[str]:
+        found = self._loader.get_group_options(group, kind, CONFIG_NAME, self._search_path)
+        return sorted(name for name in found if name != "hydra")
+
+
+def group_names(loader: ConfigLoader) -> list[str]:
+    """Return the groups of which a trial chooses an option: ``task``, ``model``, ..."""
+    found = loader.get_group_options("", ObjectType.GROUP, CONFIG_NAME, [])
+    return sorted(name for name in found if name != "hydra")
+
+
+def _check_key(item: Override, tree: Mapping[Any, Any], groups: Sequence[str]) -> None:
+    """Refuse an override of a key that is not in the composed configuration."""
+    parts = item.key_or_group.split(".")
+    node: Any = tree
+    for depth, part in enumerate(parts):
+        known = [str(key) for key in node] if isinstance(node, Mapping) else []
+        if part not in known:
+            if item.is_add():
+                return
+            prefix = "".join(f"{name}." for name in parts[:depth])
+            if not depth:
+                known = sorted({*known, *groups})
+            raise unknown_key(prefix, part, known)
+        node = node[part]
+    if item.is_add():
+        raise Refused(f"{item.input_line}: '{item.key_or_group}' exists; leave out the +")
+
+
+def unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
+    """Return the refusal of a key: what it is like, and what there is."""
+    names = sorted(name for name in known if name != "name")
+    hint = did_you_mean(key, names).replace("mean '", f"mean '{prefix}")
+    listing = ", ".join(names) or "none"
+    where = f"{prefix.rstrip('.')} takes" if prefix else "known"
+    return Refused(f"unknown key '{prefix}{key}'{hint}; {where}: {listing}")
