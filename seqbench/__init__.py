@@ -7,13 +7,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from seqbench.interface import Result, results, run, sweep
+    from seqbench.interface import Result, compare, evaluate, load, report, results, run, sweep
+    from seqbench.registry.hookspecs import Entry, hookimpl
 
-__all__ = ["Result", "__version__", "results", "run", "sweep"]
+__all__ = [
+    "Entry",
+    "Result",
+    "__version__",
+    "compare",
+    "evaluate",
+    "hookimpl",
+    "load",
+    "report",
+    "results",
+    "run",
+    "sweep",
+]
+
+_OF_PLUGINS = ("Entry", "hookimpl")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the Python API when it is used: the command line starts without it."""
+    """Import what is asked for when it is used: the command line starts without it."""
+    if name in _OF_PLUGINS:
+        from seqbench.registry import hookspecs
+
+        return getattr(hookspecs, name)
     if name in __all__:
         from seqbench import interface
 

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from seqbench import __version__
-from seqbench.commands import SUBCOMMANDS
+from seqbench.commands import SUBCOMMANDS, help_text
 from seqbench.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -115,8 +115,7 @@ def _dispatch(args: list[str]) -> int:
     if first in SUBCOMMANDS:
         subcommand = SUBCOMMANDS[first]
         if {"--help", "-h"} & set(rest):
-            usage = f"usage: seqbench {first} {subcommand.usage}".rstrip()
-            sys.stdout.write(f"{usage}\n\n{subcommand.summary}\n")
+            sys.stdout.write(help_text(first))
             return EXIT_DONE
         module = importlib.import_module(f"seqbench.commands.{subcommand.module}")
         command: Callable[[list[str]], int] = module.command
@@ -131,28 +130,29 @@ def _hydra(args: list[str]) -> int:
     """Run the Hydra application: trials, or Hydra's own answers such as ``--cfg job``."""
     flags = _parse_flags(args)
     runs_trials = not (flags.help or flags.shell_completion)
-    if any(word.startswith("query=") for word in flags.overrides):
-        _complete_subcommands()
+    if any(word.startswith("query=") for word in flags.overrides) and not _complete():
+        return EXIT_DONE
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and we print them
     import tempfile
 
     import hydra
 
-    from seqbench.config import composition, searchpath
-    from seqbench.config.overrides import CONFIG_NAME, sweep_members
+    from seqbench.config import searchpath
     from seqbench.registry.plugins import CONFIGS
-    from seqbench.sweeps import sweeper
 
-    sweeper.register()
+    if runs_trials:  # help and TAB need no sweeper, and it takes as long to import as Hydra
+        from seqbench.sweeps import sweeper
+
+        sweeper.register()
     searchpath.enable(import_plugins=runs_trials)
 
     failures: list[Exception] = []
 
     @hydra.main(
-        version_base=composition.VERSION_BASE,
+        version_base=searchpath.VERSION_BASE,
         config_path=f"pkg://{CONFIGS}",
-        config_name=CONFIG_NAME,
+        config_name=searchpath.CONFIG_NAME,
     )
     def application(cfg: DictConfig) -> None:
         try:
@@ -169,12 +169,16 @@ def _hydra(args: list[str]) -> int:
     options = [word for word in args if word not in flags.overrides]
     commands = [[*options, *flags.overrides]]
     if flags.multirun and flags.cfg:  # Hydra refuses the two together
+        from seqbench.config.overrides import sweep_members
+
         options = [word for word in options if word not in ("-m", "--multirun")]
         commands = [[*options, *words] for words in sweep_members(flags.overrides)]
     before = sys.argv
     try:
         if runs_trials and not flags.config_path:
-            composition.check_choices(overrides)
+            from seqbench.config.composition import check_choices
+
+            check_choices(overrides)
             sweeper.check_launcher(overrides)
         # A sweep wants a folder for its own bookkeeping; it is not worth keeping.
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
@@ -190,7 +194,9 @@ def _hydra(args: list[str]) -> int:
     except Exception as error:
         if _is_of_stdout(error):
             raise
-        raise composition.explain(error, overrides) from error
+        from seqbench.config.composition import explain
+
+        raise explain(error, overrides) from error
     finally:
         sys.argv = before
         os.environ.pop("SEQBENCH_SCRATCH", None)
@@ -254,20 +260,19 @@ def _parse_flags(args: list[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(args)
 
 
-def _complete_subcommands() -> None:
-    """Answer TAB where a subcommand can stand, and let Hydra see the words that follow one."""
-    line = os.environ.get("COMP_LINE", "")
-    command, *words = line.split() or [""]
-    words = [word for word in words if not word.startswith(_PLUGIN)]
-    typing = words[-1] if words and not line.endswith(" ") else ""
-    if len(words) == bool(typing):
-        matches = [name for name in SUBCOMMANDS if name.startswith(typing)]
-        sys.stdout.write("".join(f"{name}\n" for name in matches))
-    elif words[0] in SUBCOMMANDS:
-        words = words[1:]
-    options = [word for word in words[:-1] if word.startswith("-")]
-    words = options + [word for word in words if word not in options]
-    os.environ["COMP_LINE"] = " ".join([command, *words]) + ("" if typing else " ")
+def _complete() -> bool:
+    """Answer TAB where a subcommand or one of its words can stand.
+
+    Returns:
+        Whether Hydra has something to add; it then sees the words that follow the subcommand.
+    """
+    from seqbench.commands.completion import complete
+
+    found, line = complete(os.environ.get("COMP_LINE", ""), _PLUGIN)
+    sys.stdout.write("".join(f"{text}\n" for text in found))
+    if line is not None:
+        os.environ["COMP_LINE"] = line
+    return line is not None
 
 
 def _warn_of_problems() -> None:

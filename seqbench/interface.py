@@ -2,33 +2,45 @@
 
 ``seqbench.run``, ``seqbench.sweep`` and ``seqbench.results`` take the command line's overrides as
 keyword arguments: ``model="gru"``, ``recipe={"lr": 1e-3}`` or ``**{"recipe.lr": 1e-3}``.
+``seqbench.compare`` and ``seqbench.report`` say what finished trials say, ``seqbench.evaluate`` and
+``seqbench.load`` take a trained model up again.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqbench.config import composition
-from seqbench.errors import Refused
+from seqbench.config.overrides import override_text, split_words
+from seqbench.errors import Refused, unknown
 from seqbench.records import TrialRecord
-from seqbench.config.overrides import override_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from seqbench.reporting.models import Comparison
+    from seqbench.reporting.report import Report
+    from seqbench.reporting.selection import Wanted
+    from seqbench.reporting.terminal import Evaluation
+    from seqbench.trials.loaded import SequenceModel, StreamingModel
+
 
 @dataclass(frozen=True)
 class Result:
-    """A finished trial.
+    """A finished trial, or its model scored again.
 
     Args:
         record: all that is known of it.
+        evaluation: on what it was scored, if it was scored again; None for a trial.
     """
 
     record: TrialRecord
+    evaluation: Evaluation | None = None
 
     @property
     def score(self) -> float:
@@ -54,7 +66,7 @@ class Result:
         from seqbench.reporting.terminal import print_result
 
         text = io.StringIO()
-        print_result(self.record, Console(file=text, width=100))
+        print_result(self.record, Console(file=text, width=100), self.evaluation)
         return text.getvalue().strip("\n")
 
 
@@ -98,7 +110,6 @@ def sweep(
     """
     import pandas as pd
 
-    from seqbench.config.overrides import split_words
     from seqbench.sweeps.run import results as results_of
     from seqbench.sweeps.run import run_sweep
     from seqbench.sweeps.sweeper import make_launcher
@@ -153,6 +164,131 @@ def results(*, all_runs: bool = False, **tracking: object) -> pd.DataFrame:
 
     words = [f"tracking.{key}={override_text(value)}" for key, value in _flat(tracking)]
     return trials_frame(composition.settings(composition.compose(words)).tracking, all_runs)
+
+
+def compare(
+    *models: str, control: str = "", practical: float | str | None = None, **filters: object
+) -> Comparison:
+    """Compare models by their finished trials: ``seqbench compare lstm gru task=music``.
+
+    Args:
+        models: two registered names or more; the first is the control.
+        control: another one of them that the others are compared with.
+        practical: when a difference does not matter: an amount in the metric's unit, or a share of
+            the control's score such as ``"1%"``.
+        filters: ``task``, ``sweep`` and ``conditions``, each a name or a list; ``uri`` and
+            ``experiment`` of the tracking store.
+
+    Returns:
+        An object that prints as the command's tables, with their rows as a ``frame``.
+
+    Raises:
+        Refused: a filter is unknown or finds nothing, or nothing can be compared.
+    """
+    from seqbench.reporting.models import compare_models
+
+    return compare_models(models, _wanted(filters, ("model",), control, practical))
+
+
+def report(
+    out: str | Path = "seqbench-report",
+    *,
+    control: str = "",
+    practical: float | str | None = None,
+    **filters: object,
+) -> Report:
+    """Write what the finished trials of a store say: ``seqbench report``.
+
+    Args:
+        out: the folder, made if it is not there; the page is ``report.html`` in it.
+        control: the model that others are compared with.
+        practical: as :func:`compare` takes it.
+        filters: ``model`` and those of :func:`compare`.
+
+    Returns:
+        The folder, the files in it and the verdict of each table.
+
+    Raises:
+        Refused: a filter is unknown or finds nothing, or the store or the folder cannot be used.
+    """
+    from seqbench.reporting.report import report as write
+
+    return write(Path(out).expanduser(), _wanted(filters, (), control, practical))
+
+
+def evaluate(run: str, *, uri: str | None = None, **parameters: object) -> Result:
+    """Score a finished run's model again: ``seqbench evaluate run=ID``; nothing is logged.
+
+    What has changed since the run was trained is warned of.
+
+    Args:
+        run: its identifier, or the first digits.
+        uri: of the tracking store.
+        parameters: of the task to change, for example ``source="my_rolls.pkl"``: the model is then
+            scored on those data.
+
+    Raises:
+        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data.
+    """
+    from seqbench.trials.evaluate import evaluate as score
+
+    found = score(run, uri, parameters=parameters, note=_warn)
+    return Result(found.record, found.evaluation)
+
+
+def load(
+    run: str, fold: int | None = None, uri: str | None = None
+) -> SequenceModel | StreamingModel:
+    """Load a finished run's model: it predicts, and is scored.
+
+    What has changed since the run was trained is warned of.
+
+    Args:
+        run: its identifier, or the first digits.
+        fold: whose model, where a task has several; None: the only one.
+        uri: of the tracking store.
+
+    Returns:
+        An object with ``predict`` and ``score``; a :class:`~seqbench.trials.loaded.StreamingModel`,
+        which has ``step`` too, where the model reads forwards and remembers its states alone.
+
+    Raises:
+        Refused: the run is unknown, unfinished or damaged, or has several folds or not this one.
+    """
+    from seqbench.trials.loaded import load_model
+
+    return load_model(run, fold, uri, note=_warn)
+
+
+def _wanted(
+    filters: Mapping[str, object],
+    without: Sequence[str],
+    control: str,
+    practical: float | str | None,
+) -> Wanted:
+    from seqbench.reporting.selection import FILTERS, Wanted, read_practical
+
+    known = [key for key in FILTERS if key not in without]
+    of_store = ("uri", "experiment")
+    chosen, tracking = {}, []
+    for key, value in filters.items():
+        if key in of_store:
+            tracking.append(f"tracking.{key}={override_text(value)}")
+        elif key in known:
+            items = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            chosen[key] = [str(item) for item in items]
+        else:
+            raise unknown("filter", key, [*known, *of_store])
+    return Wanted(
+        filters=chosen,
+        control=control,
+        practical=None if practical is None else read_practical(str(practical)),
+        tracking=tracking,
+    )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
 
 
 def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,8 +1,25 @@
-"""The subcommands of ``seqbench``: a module each, imported when it is called."""
+"""The subcommands of ``seqbench``: what each takes, in one table; its module is imported on call.
+
+From the table come parsing, ``seqbench COMMAND --help``, TAB, the help page and the README's list.
+"""
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from seqbench.commands.words import (
+    ANY,
+    Choice,
+    Given,
+    Names,
+    Positive,
+    Whole,
+    Word,
+    read_words,
+)
 
 
 @dataclass(frozen=True)
@@ -11,105 +28,344 @@ class Subcommand:
 
     Args:
         module: in ``seqbench.commands``, with a function ``command(args) -> exit code``.
-        usage: its arguments.
-        summary: what it does.
+        example: words after its name, for the help page and the README.
+        short: what it does, in a line of the help page and the README.
+        summary: what it does, for its own help.
+        words: that it takes.
+        otherwise: what is said of a bare word that it does not take.
     """
 
     module: str
-    usage: str
+    example: str
+    short: str
     summary: str
+    words: tuple[Word, ...] = ()
+    otherwise: str = "see --help"
 
+
+_URI = Word(
+    "tracking.uri",
+    "the tracking store: a folder, a file or a server; otherwise $MLFLOW_TRACKING_URI, or "
+    "seqbench-runs/ here",
+    "URI",
+)
+_TRACKING = Word(
+    "tracking.",
+    "another store or experiment: tracking.uri=URI, tracking.experiment=NAME",
+    "VALUE",
+    below=("tracking.uri", "tracking.experiment"),
+)
+_RUN = Word(
+    "run",
+    "a finished run: its identifier or the first digits, as its table and the report show them",
+    "ID",
+    least=1,
+    missing="run=ID is missing; `seqbench ui` shows the runs",
+)
+_JSON = Word("--json", "print JSON instead of text")
+_MULTIRUN = Word("-m", "as a sweep's command has it; changes nothing", former=("--multirun",))
+_MODEL_KEYS = Word("model.", "a parameter of the model", "VALUE")
+_TASK_KEYS = Word("task.", "a parameter of the task, for example task.source=PATH", "VALUE")
+_FILTERS = (
+    Word("task", "trials of these tasks only", "NAME,...", form=Names(), kind="task"),
+    Word(
+        "sweep",
+        "trials of this sweep only: the beginning of its run's identifier, or latest",
+        "RUN|latest",
+        form=Names(),
+    ),
+    Word(
+        "conditions",
+        "trials of the same conditions only: the beginning of the hash that a table names",
+        "HASH",
+        form=Names(),
+        former=("protocol",),
+    ),
+)
+_PRACTICAL = Word(
+    "practical",
+    "a difference this small does not matter: in the metric's unit, or a share of the control's "
+    "score",
+    "0.05|1%",
+)
+_OUT = "where to write"
 
 SUBCOMMANDS = {
     "list": Subcommand(
         "listing",
-        "[tasks|models]",
+        "",
+        "models and tasks, and whether they work here",
         "List models and tasks: name, what it is, origin, and whether it can be used here.",
+        (Word("KIND", "only these", form=Choice(("models", "tasks"))),),
     ),
     "describe": Subcommand(
         "describe",
-        "model=NAME | task=NAME [picture=FILE]",
+        "model=peephole task=health/pbc",
+        "equations, citation, parameters; a task's data card",
         "Describe a model or task: equations, citation, parameters, data, metrics, baselines; or "
         "draw an example of a task's data.",
+        (
+            Word("model", "a model", "NAME", repeats=True, kind="model"),
+            Word("task", "a task", "NAME", repeats=True, kind="task"),
+            Word("NAME", "a model or a task by its name alone", repeats=True, kind="model task"),
+            Word("picture", "draw an example of the task's data into this file", "FILE"),
+        ),
     ),
     "new": Subcommand(
         "new",
-        "model NAME | task NAME [--package] [out=FOLDER]",
+        "model my_cell",
+        "a file of your own to begin with",
         "Write a file that runs as it is, or a whole distribution, to begin a model or a task of "
         "your own with.",
+        (
+            Word(
+                "KIND",
+                "what to begin",
+                form=Choice(("model", "task")),
+                least=1,
+                missing="write `model NAME` or `task NAME`",
+            ),
+            Word(
+                "NAME",
+                "of the file, and by which it is selected",
+                least=1,
+                missing="write `model NAME` or `task NAME`",
+            ),
+            Word("out", f"the folder {_OUT}", "FOLDER", "."),
+            Word("--package", "write a distribution, with configuration, tests and entry points"),
+        ),
     ),
     "check": Subcommand(
         "check",
-        "model=NAME | task=NAME | FILE.py | --installed [--json] [model.KEY=VALUE ...]",
+        "my_cell.py",
+        "does it keep the contract of a fair comparison?",
         "Run the conformance suite: does a model or task keep its contract? Says what was seen, "
         "what was expected, and where to read.",
+        (
+            Word("model", "models", "NAME,...", form=Names(), repeats=True, kind="model"),
+            Word("task", "tasks", "NAME,...", form=Names(), repeats=True, kind="task"),
+            Word("FILE", "a Python file with a model or a task", repeats=True),
+            Word("--installed", "every plugin that is installed"),
+            _JSON,
+            _MODEL_KEYS,
+            _TASK_KEYS,
+        ),
     ),
     "prepare": Subcommand(
         "prepare",
-        "task=NAME [task.PARAMETER=VALUE ...]",
+        "task=music",
+        "fetch and check data, to work offline later",
         "Fetch, check and cache a task's data, so that trials work offline.",
+        (
+            Word("task", "the task", "NAME", "music", kind="task"),
+            Word("task.", _TASK_KEYS.meaning, "VALUE", former=("+task.",)),
+        ),
     ),
     "evaluate": Subcommand(
         "evaluate",
-        "run=ID [task.source=PATH] [tracking.uri=URI]",
+        "run=ID task.source=PATH",
+        "a finished run's model, on other data",
         "Score the model of a finished run again, on its own test data or on yours.",
+        (_RUN, _TASK_KEYS, _URI),
     ),
     "sample": Subcommand(
         "sample",
-        "run=ID [piece=0] [given=16] [steps=64] [seed=0] [temperature=1] [out=STEM] "
-        "[tracking.uri=URI]",
+        "run=ID",
+        "a chorale continued by a trained model: MIDI and a picture",
         "Continue a piece of the test split with a trained model of context=past: MIDI and a "
         "picture.",
+        (
+            _RUN,
+            Word("piece", "number or name of a piece of the test split", "NUMBER|NAME", "0"),
+            Word("given", "steps of it that the model is given", "NUMBER", "16", Whole(0)),
+            Word("steps", "steps to draw", "NUMBER", "64", Whole(1, 10_000)),
+            Word("seed", "of the draws", "NUMBER", "0", Whole(0)),
+            Word(
+                "temperature",
+                "1 draws what the model says, less its most probable steps, more nearer to chance",
+                "NUMBER",
+                "1",
+                Positive(),
+            ),
+            Word("out", "path of the files without their suffixes; otherwise sample-ID", "STEM"),
+            _URI,
+        ),
     ),
     "plan": Subcommand(
         "plan",
-        "[-m] key=value,value ...",
+        "-m model=lstm,gru seed=0,1,2",
+        "what it would run, and how long that may take",
         "Say what a sweep has finished, what it would run, and how long that may take.",
+        (_MULTIRUN, Word(ANY, "the sweep's own overrides", "VALUE,VALUE", repeats=True)),
     ),
     "status": Subcommand(
         "status",
-        "[tracking.uri=URI] [tracking.experiment=NAME] [key=value,value ...]",
+        "",
+        "how the latest sweep goes, from another terminal",
         "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
         "and why.",
+        (
+            _TRACKING,
+            _MULTIRUN,
+            Word(ANY, "the overrides of another sweep", "VALUE,VALUE", repeats=True),
+        ),
     ),
     "tune": Subcommand(
         "tune",
-        "trials=N model=NAME,NAME [task=NAME] [key=value ...] [key=interval(a,b) ...] "
-        "[tune.seeds=0,1] [tune.final_seeds=100,101,102] [hydra/launcher=local]",
+        "task=music model=lstm,gru trials=20",
+        "the same tuning budget for each model",
         "Tune each model with the same number of candidates, on validation; then train its best "
         "on fresh seeds.",
+        (
+            Word("trials", "candidates of each model", "NUMBER"),
+            Word("model", "the models", "NAME,...", kind="model"),
+            Word("task", "the tasks", "NAME,...", kind="task"),
+            Word("tune.seeds", "a candidate's score is the mean over these", "[SEED,...]"),
+            Word("tune.final_seeds", "on which the best is trained again", "[SEED,...]"),
+            Word("tune.sampler", "how candidates are drawn: tpe or random", "NAME"),
+            Word("tune.sampler_seed", "of the draws", "NUMBER"),
+            Word("hydra/launcher", "where trials run: basic, local, slurm or ray", "NAME"),
+            Word(
+                ANY,
+                "any override; an interval such as recipe.lr=interval(1e-4,1e-2) is searched",
+                "VALUE",
+                repeats=True,
+            ),
+        ),
     ),
     "report": Subcommand(
         "report",
-        "[task=NAME] [model=NAME] [sweep=RUN|latest] [conditions=HASH] [--control lstm] "
-        "[practical=0.05|1%] [out=FOLDER] [--json] [tracking.uri=URI]",
+        "",
+        "which differences are real, and what they cost: a page",
         "Say which differences between finished trials are real and what they cost: a page, "
         "Markdown, LaTeX, CSV and Parquet.",
+        (
+            _FILTERS[0],
+            Word("model", "trials of these models only", "NAME,...", form=Names(), kind="model"),
+            *_FILTERS[1:],
+            Word("control", "what others are compared with", "MODEL", kind="model"),
+            _PRACTICAL,
+            Word("out", f"the folder {_OUT}", "FOLDER", "seqbench-report"),
+            _JSON,
+            _TRACKING,
+        ),
+        otherwise="to compare models, write seqbench compare",
     ),
     "compare": Subcommand(
         "compare",
-        "MODEL MODEL [...] [task=NAME] [sweep=RUN|latest] [conditions=HASH] [practical=0.05|1%] "
-        "[--json] [tracking.uri=URI]",
+        "lstm gru task=music",
+        "is that difference real? here in the terminal",
         "Compare models by their finished trials, each with the first one, here in the terminal.",
+        (
+            Word(
+                "MODEL",
+                "two or more, the first of which others are compared with",
+                least=2,
+                missing="name two models, for example: seqbench compare lstm gru",
+                repeats=True,
+                kind="model",
+            ),
+            *_FILTERS,
+            Word("control", "another one that others are compared with", "MODEL", kind="model"),
+            _PRACTICAL,
+            _JSON,
+            _TRACKING,
+        ),
     ),
     "repro": Subcommand(
         "repro",
-        "RUN [tracking.uri=URI]",
+        "ID",
+        "train a finished run again: do the bits agree?",
         "Train a finished run's trial again, and say whether the bits agree.",
+        (
+            Word(
+                "run",
+                _RUN.meaning,
+                "ID",
+                least=1,
+                missing="which RUN? `seqbench report` and `seqbench ui` show them",
+                bare=True,
+            ),
+            _URI,
+        ),
     ),
     "sync": Subcommand(
         "sync",
-        "[tracking.uri=URI]",
+        "",
+        "deliver what a dead tracking server did not take",
         "Deliver what a tracking store did not take when it failed: it waits in seqbench-runs/.",
+        (Word("tracking.uri", "only what is for this store", "URI"),),
     ),
     "doctor": Subcommand(
         "doctor",
         "",
+        "what is ok here, and what to do about the rest",
         "Check versions, devices, data, plugins and tracking: each is ok, or says what to do.",
     ),
     "ui": Subcommand(
         "ui",
-        "[port=5000] [tracking.uri=URI]",
+        "",
+        "browse the runs in MLflow's page",
         "Browse the runs in MLflow's own page, on this machine only.",
+        (
+            Word("port", "of the page", "NUMBER", "5000", Whole(1, 65535)),
+            _URI,
+        ),
     ),
 }
+
+
+def read(command: str, args: Sequence[str]) -> Given:
+    """Return what a subcommand's arguments say.
+
+    Raises:
+        Refused: an argument is unknown or its value is wrong, or one is missing.
+    """
+    known = SUBCOMMANDS[command]
+    return read_words(command, known.words, args, known.otherwise)
+
+
+def help_text(command: str) -> str:
+    """Return what ``seqbench COMMAND --help`` prints."""
+    known = SUBCOMMANDS[command]
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    usage = " ".join([f"seqbench {command}", *map(_usage, known.words)])
+    indent = " " * len("usage: seqbench ")
+    lines = [textwrap.fill(f"usage: {usage}", width, subsequent_indent=indent,
+                           break_long_words=False, break_on_hyphens=False)]  # fmt: skip
+    lines += ["", textwrap.fill(known.summary, width)]
+    column = max((len(word.shown) for word in known.words), default=0) + 4
+    if known.words:
+        lines.append("")
+    for word in known.words:
+        first = f"  {word.shown}".ljust(column)
+        rest = " " * column
+        text = textwrap.wrap(_meaning(word), max(20, width - column), break_on_hyphens=False)
+        lines += [(first if number == 0 else rest) + line for number, line in enumerate(text)]
+    if known.example:
+        lines += ["", f"for example: seqbench {command} {known.example}"]
+    return "\n".join(lines) + "\n"
+
+
+def _usage(word: Word) -> str:
+    text = word.shown
+    if word.bare:
+        text = word.value
+    elif isinstance(word.form, Choice):
+        text = "|".join(word.form.options)
+    if word.repeats:
+        text += " ..."
+    return text if word.least else f"[{text}]"
+
+
+def _meaning(word: Word) -> str:
+    facts = []
+    if word.form.allowed and not isinstance(word.form, Names):
+        facts.append(word.form.allowed)
+    if word.default:
+        facts.append(f"default {word.default}")
+    if word.least:
+        facts.append("needed")
+    if word.former and word.is_flag:
+        facts.append(f"or {word.former[0]}")
+    return word.meaning + (f" ({'; '.join(facts)})" if facts else "")

@@ -10,26 +10,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqbench.commands import read
 from seqbench.config import machine
-from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, did_you_mean
+from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused
 from seqbench.registry.plugins import add_plugin_file, registry
 from seqbench.registry.registration import BUILT_IN, KINDS, Registration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from seqbench.commands.words import Given
     from seqbench.testing import Outcome
 
 _MARKS = {"kept": ("✓", "green"), "broken": ("✗", "bold red"), "skipped": ("-", "dim")}
-_INSTALLED, _JSON = "--installed", "--json"
 
 
 def command(args: list[str]) -> int:
     """Run the conformance suite and print a list for each model and task.
 
     Args:
-        args: ``model=NAME``, ``task=NAME`` (with values of its parameters: ``model.KEY=VALUE``),
-            ``path/to/file.py``, ``--installed`` for every plugin, ``--json``.
+        args: see ``seqbench check --help``.
 
     Returns:
         0 if every promise is kept, otherwise 1.
@@ -39,54 +39,46 @@ def command(args: list[str]) -> int:
     """
     from rich.console import Console
 
-    words = [word for word in args if word != _JSON]
-    items = _named(words)
-    changes = [word for word in words if _is_change(word)]
-    console = Console(highlight=False, emoji=False, stderr=_JSON in args)
+    given = read("check", args)
+    as_json = given.flag("--json")
+    items = _named(given)
+    console = Console(highlight=False, emoji=False, stderr=as_json)
     found: list[dict[str, Any]] = []
     broken = 0
     for item in items:
-        outcomes = _checked(item, changes, console)
+        outcomes = _checked(item, given.overrides, console)
         broken += sum(outcome.status == "broken" for outcome in outcomes)
         found.append(
             {"kind": item.kind, "name": item.name, "origin": item.origin,
              "checks": [asdict(outcome) for outcome in outcomes]}
         )  # fmt: skip
-    if _JSON in args:
+    if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return EXIT_FAILED if broken else EXIT_DONE
 
 
-def _is_change(word: str) -> bool:
-    return word.partition("=")[0].startswith(tuple(f"{kind}." for kind in KINDS))
-
-
-def _named(words: Sequence[str]) -> list[Registration]:
+def _named(given: Given) -> list[Registration]:
     """Return what the words name; files are registered first, wherever they stand."""
-    files = [word for word in words if word.endswith(".py") and "=" not in word]
-    for file in files:
+    for file in given.list("FILE"):
+        if not file.endswith(".py"):
+            raise Refused(
+                f"seqbench check: '{file}' cannot be checked; write model=NAME, task=NAME, a "
+                "Python file or --installed"
+            )
         add_plugin_file(file)
     known = registry()
     everything = [item for kind in KINDS for item in known.all(kind)]
     found: list[Registration] = []
-    for word in words:
-        kind_name, equals, name = word.partition("=")
-        if word in files:
-            path = str(Path(word).expanduser().resolve())
+    for word, text in given.pairs:
+        if word == "FILE":
+            path = str(Path(text).expanduser().resolve())
             found += [item for item in everything if item.origin == path]
-        elif word == _INSTALLED:
-            found += [item for item in everything if item.origin != BUILT_IN]
-        elif equals and kind_name in KINDS:
-            found += [known.get(kind, one) for kind in KINDS if kind == kind_name
-                      for one in name.split(",")]  # fmt: skip
-        elif not _is_change(word):
-            hint = did_you_mean(word, ["model=", "task=", _INSTALLED, _JSON])
-            raise Refused(
-                f"seqbench check: '{word}' cannot be checked{hint}; write model=NAME, task=NAME, "
-                "a Python file or --installed"
-            )
-    if not found and _INSTALLED in words:
-        raise Refused("no plugin is installed; seqbench list shows where models come from")
+        names = [name.strip() for name in text.split(",")]
+        found += [known.get(kind, name) for kind in KINDS if kind == word for name in names]
+    if given.flag("--installed"):
+        found += [item for item in everything if item.origin != BUILT_IN]
+        if not found:
+            raise Refused("no plugin is installed; seqbench list shows where models come from")
     if not found:
         raise Refused("nothing to check: write model=NAME, task=NAME, a file or --installed")
     return found

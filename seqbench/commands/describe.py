@@ -10,8 +10,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from seqbench.commands import read
 from seqbench.config import values
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.errors import EXIT_DONE, Refused, did_you_mean
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS, Registration
 from seqbench.registry.source import UNSET, Call, ClassSource, Parameter
@@ -23,15 +24,15 @@ def command(args: list[str]) -> int:
     """Print the description of each model or task named.
 
     Args:
-        args: words such as ``model=lstm`` and ``task=music``, or bare names; ``picture=FILE`` draws
-            an example of a task's data.
+        args: see ``seqbench describe --help``.
     """
-    pictures = [word.removeprefix("picture=") for word in args if word.startswith("picture=")]
-    items = [item for word in args if not word.startswith("picture=") for item in _find(word)]
+    given = read("describe", args)
+    picture = given.optional("picture")
+    items = [item for word, name in given.pairs if word != "picture" for item in _find(word, name)]
     if not items:
         raise Refused("nothing to describe: name a model=NAME or a task=NAME; see seqbench list")
-    if pictures:
-        _draw(items, Path(pictures[-1]))
+    if picture is not None:
+        _draw(items, Path(picture))
         return EXIT_DONE
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     sys.stdout.write("\n\n".join(_chapter(item, width) for item in items) + "\n")
@@ -60,16 +61,19 @@ def _draw(items: list[Registration], path: Path) -> None:
     sys.stdout.write(f"{path}: {caption}\n")
 
 
-def _find(word: str) -> list[Registration]:
+def _find(word: str, name: str) -> list[Registration]:
+    """Return the model or task of a name; both, where it is given alone and both have it."""
     known = registry()
-    kind_name, equals, name = word.partition("=")
     for kind in KINDS:
-        if equals and kind == kind_name:
+        if word == kind:
             return [known.get(kind, name)]
-    named = [kind for kind in KINDS if word in known.names(kind)]
+    named = [kind for kind in KINDS if name in known.names(kind)]
     if named:
-        return [known.get(kind, word) for kind in named]
-    raise Refused(f"'{word}' cannot be described: write model=NAME or task=NAME; see seqbench list")
+        return [known.get(kind, name) for kind in named]
+    hint = did_you_mean(name, [one for kind in KINDS for one in known.names(kind)])
+    raise Refused(
+        f"'{name}' cannot be described{hint}: write model=NAME or task=NAME; see seqbench list"
+    )
 
 
 def _chapter(item: Registration, width: int) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqbench import __version__
+from seqbench.commands import read
 from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus
 from seqbench.config.settings import TrackingSettings
-from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, SeqbenchError
+from seqbench.errors import EXIT_DONE, EXIT_FAILED, SeqbenchError
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
 
@@ -44,8 +45,7 @@ def command(args: list[str]) -> int:
     Raises:
         Refused: there are arguments.
     """
-    if args:
-        raise Refused(f"seqbench doctor takes no arguments, not '{args[0]}'")
+    read("doctor", args)
     checks: list[Callable[[], Iterator[Finding]]] = [
         check_versions,
         check_devices,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 
-from seqbench.errors import EXIT_DONE, Refused, did_you_mean
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE, Refused
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import EXTRAS, KINDS, Kind, Registration
 
@@ -18,12 +19,10 @@ def command(args: list[str]) -> int:
     Args:
         args: nothing, ``models`` or ``tasks``.
     """
-    if len(args) > 1 or (args and args[0] not in _CHOICES):
-        word = args[-1]
-        raise Refused(f"'{word}' cannot be listed{did_you_mean(word, _CHOICES)}: models or tasks")
-    for kind in _CHOICES[args[0]] if args else KINDS:
+    chosen = read("list", args).optional("KIND")
+    for kind in KINDS if chosen is None else _CHOICES[chosen]:
         sys.stdout.write(_table(kind) + "\n")
-    if not args:
+    if chosen is None:
         sys.stdout.write(_extras())
     problems = registry().problems
     if problems:

@@ -13,12 +13,12 @@ from string import Template
 from typing import Any, NamedTuple
 
 from seqbench import __version__
-from seqbench.errors import EXIT_DONE, Refused, did_you_mean
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE, Refused
 from seqbench.registry.plugins import registry
-from seqbench.registry.registration import KINDS, Kind
+from seqbench.registry.registration import Kind
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_PACKAGE = "--package"
 
 
 class _Asked(NamedTuple):
@@ -32,7 +32,7 @@ def command(args: list[str]) -> int:
     """Write what is asked for, and say what to type next.
 
     Args:
-        args: ``model NAME`` or ``task NAME``, ``--package``, ``out=FOLDER``.
+        args: see ``seqbench new --help``.
 
     Raises:
         Refused: the name is impossible or taken, or something is there already.
@@ -55,25 +55,9 @@ def command(args: list[str]) -> int:
 
 
 def _read(args: list[str]) -> _Asked:
-    folder, as_package = Path(), False
-    names = []
-    for word in args:
-        key, equals, value = word.partition("=")
-        if word == _PACKAGE:
-            as_package = True
-        elif key == "out" and value:
-            folder = Path(value).expanduser()
-        elif equals or word.startswith("-"):
-            hint = did_you_mean(word, [_PACKAGE, "out="])
-            raise Refused(f"seqbench new: unknown word '{word}'{hint}; known: {_PACKAGE}, out=")
-        else:
-            names.append(word)
-    if len(names) != 2 or names[0] not in KINDS:
-        hint = did_you_mean(names[0], KINDS) if names else ""
-        seen = f"'{' '.join(names)}'{hint}: " if names else ""
-        raise Refused(f"seqbench new: {seen}write `model NAME` or `task NAME`")
-    kind: Kind = "model" if names[0] == "model" else "task"
-    name = names[1]
+    given = read("new", args)
+    kind: Kind = "model" if given.text("KIND") == "model" else "task"
+    name = given.text("NAME")
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name in sys.stdlib_module_names:
         raise Refused(
             f"'{name}' cannot be a name: lower-case letters, digits and _, and no word of Python"
@@ -81,7 +65,8 @@ def _read(args: list[str]) -> _Asked:
     taken = {item.name: item.origin for item in registry().all(kind)}
     if name in taken:
         raise Refused(f"{kind} '{name}' is there already ({taken[name]}); choose another name")
-    return _Asked(kind, name, folder, as_package)
+    folder = Path(given.text("out")).expanduser()
+    return _Asked(kind, name, folder, given.flag("--package"))
 
 
 def _class_name(name: str) -> str:

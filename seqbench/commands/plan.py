@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from seqbench.sweeps.plan import Plan, Planned, State
-
-FLAGS = ("-m", "--multirun")
-"""Words of a sweep's command that may stay when it becomes a plan."""
 
 
 def command(args: list[str]) -> int:
@@ -30,12 +28,7 @@ def command(args: list[str]) -> int:
     from seqbench.config.overrides import split_words
     from seqbench.sweeps.plan import plan, summary
 
-    words, _ = split_words([word for word in args if word not in FLAGS])
-    for word in words:
-        if word.startswith("-"):
-            raise Refused(
-                f"seqbench plan: '{word}' is of no use here; it takes a sweep's overrides"
-            )
+    words, _ = split_words(read("plan", args).overrides)
     searchpath.enable()
     composition.check_choices(words)
     found = plan(words)

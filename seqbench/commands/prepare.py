@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE
 
 
 def command(args: list[str]) -> int:
     """Prepare a task; returns the exit code."""
-    for arg in args:
-        if not arg.startswith(("task=", "task.", "+task.")):
-            raise Refused(f"seqbench prepare: '{arg}' is not task=NAME or task.<parameter>=VALUE")
+    given = read("prepare", args)
     from seqbench.config.composition import compose, settings
     from seqbench.trials.trial import load
 
-    trial = load(settings(compose(args)))
+    trial = load(settings(compose([f"task={given.text('task')}", *given.overrides])))
     folds = trial.data()
     write = sys.stdout.write
     write(f"task={trial.settings.task}, data {trial.task.fingerprint()}\n")

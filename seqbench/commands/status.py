@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqbench.commands.plan import FLAGS, plan_table, reasons, time_left
-from seqbench.commands.tune import TUNE, known_members
+from seqbench.commands import read
+from seqbench.commands.plan import plan_table, reasons, time_left
+from seqbench.commands.tune import known_members
 from seqbench.errors import EXIT_DONE, Refused
 
 if TYPE_CHECKING:
@@ -38,10 +39,7 @@ def command(args: list[str]) -> int:
     from seqbench.config import searchpath
     from seqbench.config.overrides import split_words
 
-    words, _ = split_words([word for word in args if word not in FLAGS])
-    for word in words:
-        if word.startswith("-"):
-            raise Refused(f"seqbench status: '{word}' is of no use here; it takes tracking.uri=URI")
+    words, _ = split_words(read("status", args).overrides)
     searchpath.enable()
     console = Console(highlight=False, emoji=False)
     view, is_running = _look(words)
@@ -60,7 +58,7 @@ def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
     """Return what a sweep looks like now, and whether it runs."""
     from seqbench.config import composition
     from seqbench.sweeps.plan import plan, plan_members
-    from seqbench.tracking.trials import latest_sweep
+    from seqbench.tracking.trials import TUNE, latest_sweep
 
     of_tracking = [word for word in words if word.startswith(_OF_TRACKING)]
     tracking = composition.settings(composition.compose(of_tracking)).tracking

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused, did_you_mean
-
-_URI = "tracking.uri"
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE, EXIT_FAILED
 
 
 def command(args: list[str]) -> int:
     """Deliver what waits in the working directory.
 
     Args:
-        args: ``tracking.uri=URI``: only what is for that store.
+        args: see ``seqbench sync --help``.
 
     Raises:
         Refused: an argument is wrong.
     """
+    given = read("sync", args)
     from seqbench.tracking.address import locate, readable_path
     from seqbench.tracking.outbox import deliver, waiting
 
-    uri: str | None = None
-    for arg in args:
-        key, equals, value = arg.partition("=")
-        if not equals or key != _URI:
-            hint = did_you_mean(key, [_URI])
-            raise Refused(f"seqbench sync takes {_URI}=URI, not '{arg}'{hint}")
-        uri = value
+    uri = given.optional("tracking.uri")
     only = None if uri is None else locate(uri)
     if not waiting():
         sys.stdout.write("nothing waits here: every run is in its store\n")

@@ -6,10 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from seqbench.commands import read
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused
-
-TUNE = "tune"
-"""First of the words that name a tuning in the tracking store; those of a sweep lack it."""
 
 
 def command(args: list[str]) -> int:
@@ -24,20 +22,19 @@ def command(args: list[str]) -> int:
         KeyboardInterrupt: the user stopped it.
     """
     _need_optuna()
-    for word in args:
-        if word.startswith("-"):
-            raise Refused(f"seqbench tune: '{word}' is of no use here; see seqbench tune --help")
+    given = read("tune", args)
+    from seqbench.config.overrides import split_words
     from seqbench.reporting.sweep import print_sweep
     from seqbench.reporting.tuning import TunedModel, budget_curves, picture_name, print_tuning
-    from seqbench.config.overrides import split_words
     from seqbench.sweeps.run import deliver_what_waits
     from seqbench.sweeps.sweeper import make_launcher
     from seqbench.tracking.address import readable_path
+    from seqbench.tracking.trials import TUNE
     from seqbench.tuning.run import tune
     from seqbench.tuning.space import read_words
     from seqbench.tuning.study import FOLDER
 
-    words, of_hydra = split_words(args)
+    words, of_hydra = split_words(given.overrides)
     tuning = read_words(words)
     deliver_what_waits()
     with make_launcher(of_hydra) as launcher:
@@ -84,6 +81,7 @@ def known_members(words: Sequence[str]) -> list[list[str]]:
         Refused: a word is wrong, or Optuna is not installed.
     """
     _need_optuna()
+    from seqbench.tracking.trials import TUNE
     from seqbench.tuning.run import known_members as members_of
     from seqbench.tuning.space import read_words
 

@@ -13,13 +13,13 @@ import urllib.error
 import urllib.request
 from typing import IO
 
-from seqbench.errors import EXIT_DONE, Refused, SeqbenchError, did_you_mean
+from seqbench.commands import read
+from seqbench.errors import EXIT_DONE, Refused, SeqbenchError
 from seqbench.tracking.address import Address, is_ready, locate
 from seqbench.tracking.mlflow_client import set_environment
 from seqbench.tracking.store import no_store_yet
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 5000
 
 _START_SECONDS = 180
 _STOP_SECONDS = 10
@@ -29,14 +29,15 @@ def command(args: list[str]) -> int:
     """Serve the page until Ctrl-C or SIGTERM, which is how it ends well.
 
     Args:
-        args: ``port=NUMBER`` and ``tracking.uri=URI``, both optional.
+        args: see ``seqbench ui --help``.
 
     Raises:
         Refused: an argument is wrong, there is no store yet, or the port is in use.
         SeqbenchError: MLflow's server did not start, or ended by itself.
     """
-    port, uri = _parse(args)
-    address = locate(uri)
+    given = read("ui", args)
+    port = given.whole("port")
+    address = locate(given.optional("tracking.uri"))
     if address.is_server:
         sys.stdout.write(f"The runs are on a server: open {address.shown}\n")
         return EXIT_DONE
@@ -52,20 +53,6 @@ def command(args: list[str]) -> int:
         finally:
             _stop(server)
     return EXIT_DONE
-
-
-def _parse(args: list[str]) -> tuple[int, str | None]:
-    values: dict[str, str] = {}
-    for arg in args:
-        key, equals, value = arg.partition("=")
-        if key not in ("port", "tracking.uri") or not equals:
-            hint = did_you_mean(key, ("port", "tracking.uri"))
-            raise Refused(f"seqbench ui takes port=NUMBER and tracking.uri=URI, not '{arg}'{hint}")
-        values[key] = value
-    text = values.get("port", str(DEFAULT_PORT))
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise Refused(f"port must be a number from 1 to 65535, not '{text}'")
-    return int(text), values.get("tracking.uri")
 
 
 def _check_port(port: int) -> None:

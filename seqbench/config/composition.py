@@ -23,7 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seqbench.config import searchpath, values
-from seqbench.config.overrides import CONFIG_NAME, NEEDED, Search, group_names, unknown_key
+from seqbench.config.overrides import NEEDED, Search, group_names, unknown_key
+from seqbench.config.searchpath import CONFIG_NAME, VERSION_BASE
 from seqbench.config.settings import (
     Limits,
     Match,
@@ -37,8 +38,6 @@ from seqbench.errors import Refused, SeqbenchError, unknown
 from seqbench.registry import source
 from seqbench.registry.plugins import CONFIGS, registry
 from seqbench.registry.registration import Kind
-
-VERSION_BASE = "1.3"
 
 _Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings, Limits)
 

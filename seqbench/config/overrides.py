@@ -20,11 +20,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from seqbench.config import values
+from seqbench.config.searchpath import CONFIG_NAME
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.registry.plugins import left_out, registry
 from seqbench.registry.registration import KINDS
-
-CONFIG_NAME = "config"
 
 NEEDED = ("task", "model", "recipe", "trainer", "tracking")
 """Groups of which every trial chooses an option."""

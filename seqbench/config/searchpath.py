@@ -16,6 +16,11 @@ from seqbench.registry.modules import package_folders
 from seqbench.registry.plugins import CONFIGS, installed, readable, registry
 from seqbench.registry.registration import KINDS, Registration
 
+CONFIG_NAME = "config"
+"""Of the file from which a trial is composed."""
+VERSION_BASE = "1.3"
+"""Of Hydra's behaviour."""
+
 _own_folders: list[Path] = []
 """The user's own folders of configurations (``--config-dir``)."""
 

@@ -160,7 +160,7 @@ def import_module(module: str) -> ModuleType:
 def fault_of(entry: object) -> str:
     """Return what is wrong with something that a hook returned, or an empty string."""
     if not isinstance(entry, Entry):
-        return f"{entry!r}, which is not a seqbench.registry.hookspecs.Entry"
+        return f"{entry!r}, which is not a seqbench.Entry"
     if not isinstance(entry.name, str) or not _NAME.fullmatch(entry.name):
         return f"the name {entry.name!r}; a name is lower-case letters, digits and _"
     if not isinstance(entry.target, str) or not _TARGET.fullmatch(entry.target):

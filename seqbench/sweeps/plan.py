@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from seqbench.config import composition
+from seqbench.config.composition import compose_each
+from seqbench.config.overrides import sweep_members
 from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import MetricInfo
-from seqbench.config.composition import compose_each
-from seqbench.config.overrides import sweep_members
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
 

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from seqbench.config import composition, searchpath, values
-from seqbench.config.overrides import CONFIG_NAME
+from seqbench.config.searchpath import CONFIG_NAME
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher

@@ -70,6 +70,10 @@ class StoredTrial:
     epochs: int = 0
 
 
+TUNE = "tune"
+"""First of the words that name a tuning; those of another sweep lack it."""
+
+
 @dataclass(frozen=True)
 class StoredSweep:
     """What the run of a sweep tells of it.
@@ -85,6 +89,11 @@ class StoredSweep:
     status: str
     words: Mapping[str, Any]
     began: float
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether it tries the candidates of a tuning."""
+        return TUNE in self.words.get("overrides", ())
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Predictor(nn.Module):
             ``[B, K]`` for ``sequence`` tasks, ``[B, T, K]`` for the others; what stands at padded
             steps has no meaning.
         """
-        inputs = self._scaled(inputs)
+        inputs = self.scaled(inputs)
         if self.visibility is Visibility.ONLINE and self._from_final:
             return self._on_each_prefix(inputs)
         encoding: Encoding = self.model(inputs)
@@ -118,7 +118,8 @@ class Predictor(nn.Module):
         predictions = self.head(steps)
         return predictions
 
-    def _scaled(self, inputs: SequenceInput) -> SequenceInput:
+    def scaled(self, inputs: SequenceInput) -> SequenceInput:
+        """Return what the model reads: scaled values, missingness and static features."""
         values = (inputs.values - self.input_mean) / self.input_std
         observed, delta = inputs.observed, inputs.delta
         parts = [values]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.overrides import override_text
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.trials.trial import Trial, load, provenance
@@ -25,6 +27,10 @@ _CHANGES = {
 """What of a run's provenance can have changed since, by tag."""
 
 
+Note = Callable[[str], None]
+"""Hears, in a line, why a result may not be what was expected."""
+
+
 @dataclass(frozen=True)
 class Reloaded:
     """A finished run whose task and model are at hand.
@@ -34,15 +40,20 @@ class Reloaded:
         name: what a person calls it, for example ``run 1a2b3c4d``.
         trial: with the run's settings, changed to use all data.
         overrides: what else was changed.
+        uri: of the tracking store, as it was given.
     """
 
     stored: StoredRun
     name: str
     trial: Trial
     overrides: list[str]
+    uri: str | None
 
-    def data(self) -> list[TrialData]:
-        """Return the data of each fold, and say on stderr what has changed since the run.
+    def data(self, note: Note) -> list[TrialData]:
+        """Return the data of each fold.
+
+        Args:
+            note: hears what has changed since the run, a line for each thing.
 
         Raises:
             Refused: the data cannot be had, or the run has no model for a fold.
@@ -61,10 +72,10 @@ class Reloaded:
             and not (self.overrides and tag == "seqbench.data")
         ]
         if changed:
-            _note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
+            note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
         trained_on = (self.stored.config.get("trainer") or {}).get("accelerator")
         if trained_on == "gpu" and self.trial.device == "cpu":
-            _note(f"{self.name} was trained on a GPU; torch finds none here, so a CPU runs it")
+            note(f"{self.name} was trained on a GPU; torch finds none here, so a CPU runs it")
         return folds
 
     def predictor(self, data: TrialData) -> Predictor:
@@ -91,13 +102,19 @@ class Reloaded:
         return predictor
 
 
-def reload(run: str, uri: str | None, overrides: list[str]) -> Reloaded:
+def reload(
+    run: str,
+    uri: str | None = None,
+    overrides: Sequence[str] = (),
+    parameters: Mapping[str, object] | None = None,
+) -> Reloaded:
     """Find a finished run and load its task and model.
 
     Args:
         run: its identifier, or the first digits.
         uri: of the tracking store, see :func:`seqbench.tracking.address.locate`.
         overrides: ``task.<parameter>=VALUE`` to change.
+        parameters: of the task to change, by name.
 
     Raises:
         Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used.
@@ -107,14 +124,23 @@ def reload(run: str, uri: str | None, overrides: list[str]) -> Reloaded:
 
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
+    given = {key: _plain(value) for key, value in (parameters or {}).items()}
     try:
-        trial = load(_settings(stored, overrides))
+        trial = load(_settings(stored, overrides, given))
     except Refused as refusal:
         raise Refused(f"{name}: {refusal}") from refusal
-    return Reloaded(stored, name, trial, overrides)
+    changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
+    return Reloaded(stored, name, trial, [*overrides, *changed], uri)
 
 
-def _settings(stored: StoredRun, overrides: list[str]) -> Settings:
+def _plain(value: object) -> object:
+    """Return a value as a configuration can hold it."""
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def _settings(
+    stored: StoredRun, overrides: Sequence[str], parameters: Mapping[str, object]
+) -> Settings:
     """Return a run's settings, changed to score all data in float32 on a device that exists."""
     import torch
     from omegaconf import DictConfig, OmegaConf
@@ -131,6 +157,12 @@ def _settings(stored: StoredRun, overrides: list[str]) -> Settings:
         config = OmegaConf.merge(OmegaConf.create(stored.config), OmegaConf.create(changes))
     except Exception as error:  # YAML's and OmegaConf's errors have no common base
         raise Refused("its configuration is damaged") from error
+    if parameters:
+        try:
+            config = OmegaConf.merge(config, OmegaConf.create({"task": dict(parameters)}))
+        except Exception as error:
+            names = ", ".join(parameters)
+            raise Refused(f"a value of {names} is of no type that a configuration holds") from error
     for override in overrides:
         try:
             config = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
@@ -140,7 +172,3 @@ def _settings(stored: StoredRun, overrides: list[str]) -> Settings:
             ) from error
     assert isinstance(config, DictConfig)
     return settings(config)
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"seqbench: {text}\n")

@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from seqbench.config.overrides import override_text
 from seqbench.errors import Refused
 from seqbench.registry.plugins import registry
 from seqbench.reporting.sweep import TrialResult
 from seqbench.sweeps.launchers import TrialLauncher
-from seqbench.config.overrides import override_text
 from seqbench.sweeps.plan import plan_members
 from seqbench.sweeps.run import Ran, results, run_plan, status
 from seqbench.tracking.notes import note_tuning

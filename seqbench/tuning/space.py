@@ -19,11 +19,11 @@ from optuna.distributions import (
 )
 
 from seqbench.config import composition, searchpath, values
+from seqbench.config.composition import compose_each
+from seqbench.config.overrides import override_text, parse
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
-from seqbench.config.composition import compose_each
-from seqbench.config.overrides import override_text, parse
 
 _PREFIX = "tune."
 _DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question

@@ -91,7 +91,7 @@ def test_plugin_that_exits_at_import(plugin: Plugin, hooks: str) -> None:
     [
         ("None", "failed: TypeError"),
         ("1 / 0", "failed: ZeroDivisionError: division by zero"),
-        ("['lstm']", "returned 'lstm', which is not a seqbench.registry.hookspecs.Entry"),
+        ("['lstm']", "returned 'lstm', which is not a seqbench.Entry"),
         ("[Entry('Big Cell', 'a:B')]", "returned the name 'Big Cell'"),
         ("[Entry('cell', 'a.b')]", "returned the target 'a.b' of 'cell'"),
         ("[Entry(3, 'a:B')]", "returned the name 3"),

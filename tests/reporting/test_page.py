@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqbench.commands.report import write_report
-from seqbench.commands.selection import Selection
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.page import MOST_ROWS
+from seqbench.reporting.report import write_report
+from seqbench.reporting.selection import Selection
 from seqbench.reporting.trials import make_trials
 from seqbench.tracking.logged import LoggedTrial
 

@@ -10,13 +10,12 @@ from typing import get_args
 import pytest
 from omegaconf import OmegaConf
 
-from seqbench.config.composition import compose, settings
+from seqbench.config.composition import compose, compose_each, settings
+from seqbench.config.overrides import sweep_members
 from seqbench.config.settings import Rerun, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import TrialRecord
-from seqbench.config.composition import compose_each
-from seqbench.config.overrides import sweep_members
 from seqbench.sweeps.plan import Planned, State, plan, summary
 from seqbench.tracking import trials
 from seqbench.tracking.store import CONFIGURATION, PARTS, Store, open_store

@@ -15,10 +15,10 @@ import seqbench
 from seqbench import interface
 from seqbench.cli import main
 from seqbench.config import composition
+from seqbench.config.overrides import override_text
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Busy, Refused, TrialFailed
 from seqbench.records import MetricInfo, TrialRecord
-from seqbench.config.overrides import override_text
 from seqbench.tracking.store import open_store
 from seqbench.tracking.trials import latest_sweep
 from seqbench.trials import run as run_module

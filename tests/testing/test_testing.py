@@ -94,7 +94,7 @@ class ShiftedBy(Predictor):
     steps = 0
 
     def forward(self, inputs: SequenceInput) -> Tensor:
-        forward = self.model(self._scaled(inputs)).forward_steps
+        forward = self.model(self.scaled(inputs)).forward_steps
         shifted = torch.zeros_like(forward)
         if self.steps:
             shifted[:, self.steps :] = forward[:, : -self.steps]

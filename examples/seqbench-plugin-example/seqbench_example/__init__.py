@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqbench.registry.hookspecs import Entry, hookimpl
+from seqbench import Entry, hookimpl
 
 
 @hookimpl

@@ -1,54 +1,48 @@
-"""Which trials `seqbench report` and `seqbench compare` look at, and what their words mean."""
+"""Which trials a report or a comparison looks at: read from a store, filtered, compared."""
 
 from __future__ import annotations
 
 import math
 import shlex
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from seqbench.config import composition, searchpath
+from seqbench.config.composition import compose_each
+from seqbench.config.overrides import override_text
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused, did_you_mean
 from seqbench.registry.plugins import registry
+from seqbench.reporting.comparison import Practical, compare
+from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.table import Table
+from seqbench.reporting.trials import Defaults, ReportedTrial, flat, is_shared, make_trials
 from seqbench.tracking.address import locate
-
-if TYPE_CHECKING:
-    from seqbench.reporting.comparison import Practical
-    from seqbench.reporting.table import Table
-    from seqbench.reporting.trials import Defaults, ReportedTrial
-    from seqbench.tracking.logged import LoggedTrial
-    from seqbench.tracking.trials import StoredSweep
+from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
+from seqbench.tracking.trials import StoredSweep, stored_sweeps
 
 FILTERS = ("task", "model", "sweep", "conditions")
-_OPTIONS = ("control", "practical")
-_FLAGS = ("json",)
+
 _BAR_FROM = 500  # trials from which reading shows a bar
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a command was asked for.
+class Wanted:
+    """Which trials are looked at, and how they are compared.
 
     Args:
-        names: words without ``=``.
-        filters: values by filter, each a list of choices.
-        control: that others are compared with; empty if it was not said.
-        practical: when a difference does not matter.
-        json: whether to print JSON.
-        others: what the command knows by itself, by key.
-        tracking: overrides.
+        filters: values by one of :data:`FILTERS`, each a list of choices; ``sweep`` and
+            ``conditions`` take the beginning of a hash, ``sweep`` also ``latest``.
+        control: label or model that others are compared with; empty takes each table's own.
+        practical: when a difference does not matter; None leaves it open.
+        tracking: overrides ``tracking.KEY=VALUE`` that say which store.
     """
 
-    names: list[str] = field(default_factory=list)
-    filters: dict[str, list[str]] = field(default_factory=dict)
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     control: str = ""
     practical: Practical | None = None
-    json: bool = False
-    others: dict[str, str] = field(default_factory=dict)
-    tracking: list[str] = field(default_factory=list)
+    tracking: Sequence[str] = ()
 
     @property
     def chosen(self) -> str:
@@ -56,64 +50,15 @@ class Words:
         return " ".join(f"{key}={','.join(values)}" for key, values in self.filters.items())
 
 
-def read_words(command: str, args: Sequence[str], others: Sequence[str] = ()) -> Words:
-    """Return what a command's words mean.
+def read_practical(text: str) -> Practical:
+    """Return when a difference does not matter.
 
     Args:
-        command: its name.
-        args: its words: ``key=value``, ``--control lstm``, ``--json``, names.
-        others: keys that it knows by itself.
+        text: an amount in the metric's unit, ``0.05``, or a share of the control's score, ``1%``.
 
     Raises:
-        Refused: a word is unknown or wrong.
+        Refused: it is neither.
     """
-    known = (*FILTERS, *_OPTIONS, *others)
-    names: list[str] = []
-    values: dict[str, str] = {}
-    tracking: list[str] = []
-    as_json = False
-    words = list(args)
-    while words:
-        word = words.pop(0)
-        key, equals, value = word.removeprefix("--").partition("=")
-        if word.startswith("-") and key in _FLAGS and not equals:
-            as_json = True
-            continue
-        if word.startswith("--") and key in known and not equals:
-            if not words:
-                raise Refused(f"seqbench {command}: {word} needs a value")
-            value = words.pop(0)
-        elif not equals and not word.startswith("-"):
-            names.append(word)
-            continue
-        elif key.startswith("tracking.") and equals:
-            tracking.append(word)
-            continue
-        elif key not in known or not equals:
-            hint = did_you_mean(key, [*known, *_FLAGS, "tracking.uri"])
-            listing = ", ".join((*known, "tracking.uri", "--json"))
-            raise Refused(f"seqbench {command}: unknown word '{word}'{hint}; known: {listing}")
-        if not all(part.strip() for part in (value.split(",") if key in FILTERS else [value])):
-            raise Refused(f"seqbench {command}: {key}={value} lacks a value")
-        values[key] = value.strip()
-    return Words(
-        names=names,
-        filters={
-            key: [part.strip() for part in values[key].split(",")]
-            for key in FILTERS
-            if key in values
-        },
-        control=values.get("control", ""),
-        practical=_practical(values["practical"]) if "practical" in values else None,
-        json=as_json,
-        others={key: values[key] for key in others if key in values},
-        tracking=tracking,
-    )
-
-
-def _practical(text: str) -> Practical:
-    from seqbench.reporting.comparison import Practical
-
     is_share = text.endswith("%")
     try:
         amount = float(text.removesuffix("%"))
@@ -146,31 +91,29 @@ class Selection:
     notes: list[str]
 
 
-def select(words: Words) -> Selection:
+def select(wanted: Wanted, watch: Watch = unwatched) -> Selection:
     """Read a store's trials, filter them, and compare them.
+
+    Args:
+        wanted: which trials.
+        watch: sees each run that is read.
 
     Raises:
         Refused: the store cannot be used, or a filter finds nothing.
     """
-    from seqbench.config import composition, searchpath
-    from seqbench.reporting.comparison import compare
-    from seqbench.reporting.trials import make_trials
-    from seqbench.tracking.trials import stored_sweeps
-
     searchpath.enable()
-    settings = composition.settings(composition.compose(words.tracking)).tracking
+    settings = composition.settings(composition.compose(wanted.tracking)).tracking
     if not settings.enabled:
         raise Refused("tracking=none keeps no runs; name a store with tracking.uri")
-    address = locate(settings.uri)
-    store = f"{address.shown}, experiment {settings.experiment}"
+    store = f"{locate(settings.uri).shown}, experiment {settings.experiment}"
     sweeps = stored_sweeps(settings)
-    tunings = [sweep.run_id for sweep in sweeps if _is_tuning(sweep)]
-    trials = make_trials(_logged(settings), tunings)
-    trials = _filtered(trials, words, sweeps, store)
+    tunings = [sweep.run_id for sweep in sweeps if sweep.is_tuning]
+    trials = make_trials(_logged(settings, watch), tunings)
+    trials = _filtered(trials, wanted, sweeps, store)
     defaults = _defaults(trials)
-    tables = compare(trials, words.control, words.practical, defaults)
-    if words.control and trials:
-        _check_control(words.control, tables)
+    tables = compare(trials, wanted.control, wanted.practical, defaults)
+    if wanted.control and trials:
+        _check_control(wanted.control, tables)
     notes = []
     old = sum(table.is_old for table in tables)
     if old:
@@ -181,33 +124,18 @@ def select(words: Words) -> Selection:
     return Selection(store, trials, tables, defaults, notes)
 
 
-def _is_tuning(sweep: StoredSweep) -> bool:
-    from seqbench.commands.tune import TUNE
-
-    return TUNE in sweep.words.get("overrides", ())
-
-
-def _logged(settings: TrackingSettings) -> Iterable[LoggedTrial]:
-    from seqbench.tracking.logged import logged_trials, trial_runs
-
+def _logged(settings: TrackingSettings, watch: Watch) -> Iterable[LoggedTrial]:
     runs = trial_runs(settings)
     logged = logged_trials(settings, runs)
-    if len(runs) < _BAR_FROM or not sys.stderr.isatty():
-        return logged
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(
-        logged, "reading trials", total=len(runs), console=Console(stderr=True), transient=True
-    )
+    return logged if len(runs) < _BAR_FROM else watch(logged, "reading trials", len(runs))
 
 
 def _filtered(
-    trials: list[ReportedTrial], words: Words, sweeps: Sequence[StoredSweep], store: str
+    trials: list[ReportedTrial], wanted: Wanted, sweeps: Sequence[StoredSweep], store: str
 ) -> list[ReportedTrial]:
-    for key, wanted in words.filters.items():
+    for key, names in wanted.filters.items():
         if key == "sweep":
-            wanted = _sweep_runs(wanted, sweeps, store)
+            names = _sweep_runs(names, sweeps, store)
         of: Callable[[ReportedTrial], str] = {
             "task": lambda trial: trial.task,
             "model": lambda trial: trial.model,
@@ -216,7 +144,7 @@ def _filtered(
         }[key]
         known = dict.fromkeys(map(of, trials))
         chosen: set[str] = set()
-        for name in wanted:
+        for name in names:
             found = {item for item in known if _names(key, name, item)}
             if not found and trials:
                 listing = ", ".join(sorted(filter(None, known))) or "none"
@@ -249,10 +177,6 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
 
 def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
-    from seqbench.config import composition
-    from seqbench.reporting.trials import flat
-    from seqbench.config.composition import compose_each
-
     known = {kind: set(registry().names(kind)) for kind in ("task", "model")}
     pairs = [
         (task, model)
@@ -280,8 +204,6 @@ def commands_for(defaults: Defaults) -> Callable[[ReportedTrial], list[str]]:
     Args:
         defaults: of the trials' tasks and models.
     """
-    from seqbench.reporting.trials import is_shared
-    from seqbench.config.overrides import override_text
 
     def commands(trial: ReportedTrial) -> list[str]:
         normal = defaults.get((trial.task, trial.model), {})

@@ -1,0 +1,146 @@
+"""Named models compared by their finished trials: is the difference real?"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from seqbench.errors import Refused, did_you_mean
+from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.selection import Wanted, select
+from seqbench.reporting.summary import print_tables, summary
+from seqbench.reporting.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models compared on the seeds that they share.
+
+    Args:
+        tables: one of each conditions, on ``next`` tasks of each context; the control is the model
+            that was named first, unless another one was asked for.
+        alone: tables in which only one of the models has a score, so that nothing is compared.
+    """
+
+    tables: list[Table]
+    alone: list[Table]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row for each variant of each table.
+
+        ``task``, ``conditions``, ``label``, ``model``, ``seeds`` (how many), ``mean`` and
+        ``standard_deviation`` of the scores, ``low`` and ``high`` of the mean's 95% interval,
+        ``metric``, ``direction``; and the difference from the control, NaN for the control itself:
+        ``difference``, ``p`` (adjusted), ``better`` (of which of the two is better; empty where
+        they cannot be told apart).
+        """
+        import pandas as pd
+
+        return pd.DataFrame([row for table in self.tables for row in _rows(table)])
+
+    @property
+    def summary(self) -> list[dict[str, Any]]:
+        """The tables as JSON types; what is not finite is None."""
+        return summary(self.tables)
+
+    def __str__(self) -> str:
+        """Return the tables that the command line prints."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        print_tables(self.tables, Console(file=text, highlight=False, emoji=False))
+        return "\n".join([text.getvalue().strip("\n"), *self.not_compared])
+
+    @property
+    def not_compared(self) -> list[str]:
+        """A line for each table in which nothing is compared, with what it has."""
+        return [f"not compared: {_has(table)}" for table in self.alone]
+
+
+def compare_models(
+    models: Sequence[str], wanted: Wanted | None = None, watch: Watch = unwatched
+) -> Comparison:
+    """Compare models by their finished trials; older conditions are left out.
+
+    Args:
+        models: at least two registered names; the first is the control unless ``wanted`` names
+            another.
+        wanted: further filters, and which store.
+        watch: sees each run that is read.
+
+    Raises:
+        Refused: a model was never run, nothing can be compared, or the store cannot be used.
+    """
+    wanted = wanted or Wanted()
+    names = list(dict.fromkeys(models))
+    if len(names) < 2:
+        raise Refused("name two models, for example lstm and gru")
+    if wanted.control and wanted.control not in names:
+        hint = did_you_mean(wanted.control, names)
+        raise Refused(
+            f"control={wanted.control} is none of the models that are compared{hint}: "
+            f"{', '.join(names)}"
+        )
+    control = wanted.control or names[0]
+    filters = {**wanted.filters, "model": names}
+    chosen = select(replace(wanted, filters=filters, control=control), watch)
+    task = [*wanted.filters.get("task", ()), "music"][0]
+    example = f"seqbench -m task={task} model={','.join(names)} seed=range(10)"
+    if not chosen.trials:
+        raise Refused(f"there is no trial in {chosen.store}; run some first: {example}")
+    tables = [table for table in chosen.tables if not table.is_old]
+    alone = [table for table in tables if not _compares(table)]
+    tables = [table for table in tables if _compares(table)]
+    if not tables:
+        has = "; ".join(map(_has, alone))
+        raise Refused(
+            f"{' and '.join(names)} have no finished trials of the same conditions ({has}); "
+            f"run them together: {example}"
+        )
+    return Comparison(tables, alone)
+
+
+def _compares(table: Table) -> bool:
+    return table.is_paired and len({item.model for item in table.able}) > 1
+
+
+def _has(table: Table) -> str:
+    """Return what trials a table has, where they are too few to compare."""
+    models = ", ".join(
+        f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.variants
+    )
+    return f"{models} on {table.name}, conditions {table.conditions}"
+
+
+def _rows(table: Table) -> list[dict[str, Any]]:
+    rows = []
+    for item in table.variants:
+        pair = item.control
+        better = ""
+        if pair is not None and pair.is_real:
+            better = item.label if table.favours_first(pair) else table.control
+        rows.append(
+            {
+                "task": table.name,
+                "conditions": table.conditions,
+                "label": item.label,
+                "model": item.model,
+                "seeds": len(item.scored),
+                "mean": item.mean,
+                "standard_deviation": item.deviation,
+                "low": item.interval[0],
+                "high": item.interval[1],
+                "metric": table.metric.name,
+                "direction": table.metric.direction,
+                "difference": float("nan") if pair is None else pair.mean,
+                "p": float("nan") if pair is None else pair.p_holm,
+                "better": better,
+            }
+        )
+    return rows

@@ -1,0 +1,63 @@
+"""A finished run's model scored again: on its task's test split, or on other data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from seqbench.records import TrialRecord
+from seqbench.reporting.terminal import Evaluation
+from seqbench.training.scoring import FoldScores, model_rows
+from seqbench.trials.reload import Note, reload
+from seqbench.trials.run import compare, fold_metrics
+from seqbench.trials.trial import new_record
+
+
+class Evaluated(NamedTuple):
+    """The scores of a stored model, as a trial's record has them, and what it was scored on."""
+
+    record: TrialRecord
+    evaluation: Evaluation
+
+
+def evaluate(
+    run: str,
+    uri: str | None = None,
+    overrides: Sequence[str] = (),
+    parameters: Mapping[str, object] | None = None,
+    *,
+    note: Note,
+) -> Evaluated:
+    """Score a run's models, one of each fold, beside the task's baselines; nothing is logged.
+
+    Args:
+        run: its identifier, or the first digits.
+        uri: of the tracking store.
+        overrides: ``task.<parameter>=VALUE`` to change, for example the source of the data.
+        parameters: the same by name and value.
+        note: hears what has changed since the run was trained.
+
+    Raises:
+        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data.
+    """
+    reloaded = reload(run, uri, overrides, parameters)
+    stored, trial = reloaded.stored, reloaded.trial
+    folds = reloaded.data(note)
+    test = FoldScores(trial.task, trial.task.pooling)
+    for data in folds:
+        predictor = reloaded.predictor(data)
+        data.unseal()
+        test.add(model_rows(predictor, data.test()), len(data.splits.test))
+    record = replace(
+        new_record(trial, predictor),
+        status="FINISHED",
+        reason="",
+        metrics=fold_metrics(trial.task.folds(), test),
+        best_epochs=stored.record.best_epochs,
+        epochs=stored.record.epochs,
+        backend=stored.record.backend,
+    )
+    compare(record, test, trial.baselines(folds))
+    fingerprint = trial.task.fingerprint()
+    return Evaluated(record, Evaluation(reloaded.name, reloaded.overrides, fingerprint))
