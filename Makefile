@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-all golden coverage lint bench results clean
+.PHONY: demo test test-all golden coverage lint docs bench results clean
 
 demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 	$(BIN)/seqbench task=music model=bilstm
@@ -28,6 +28,9 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/ready  ## the parts of the documentation that are made from the code
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/startup.py

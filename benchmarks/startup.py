@@ -69,7 +69,7 @@ def measure(repeats: int) -> list[tuple[str, float, str, float, float]]:
         seconds = medians(commands, repeats)
     bare, imported = "bare Hydra application --help", "python -c 'import hydra'"
     pairs = [
-        ("seqbench --help", bare, 1.3),
+        ("seqbench --help", bare, 1.2),
         ("seqbench list", imported, 1.5),
         ("seqbench describe model=lstm", imported, 1.5),
         ("seqbench --version", imported, 1.0),

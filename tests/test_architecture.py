@@ -27,7 +27,7 @@ FOLDERS = {
 
 EVERYWHERE = {"errors", ""}  # "" is seqbench itself: its version
 MAY_IMPORT = {
-    "__init__": {"interface"},
+    "__init__": {"interface", "registry"},
     "__main__": {"cli"},
     "errors": set(),
     "records": set(),
@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "nn": {"nn", "api"},
     "training": {"training", "api", "nn", "config", "registry"},
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "records", "tracking", "config"},
+    "reporting": {"reporting", "records", "tracking", "config", "registry"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}

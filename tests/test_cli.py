@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,6 @@ import seqbench
 from seqbench import cli
 from seqbench.commands import SUBCOMMANDS
 from seqbench.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
-
-HEAVY = ("torch", "lightning", "mlflow", "numpy", "matplotlib", "sklearn", "scipy")
 
 # The command with a trial that trains nothing and does what its seed says.
 STAND_IN = """
@@ -158,7 +155,10 @@ def test_configurations_of_a_sweep() -> None:
     [
         (["lst"], "'lst' is neither a subcommand nor key=value (did you mean 'list'?)"),
         ([""], "'' is neither"),
-        (["list", "modles"], "'modles' cannot be listed (did you mean 'models'?)"),
+        (
+            ["list", "modles"],
+            "seqbench list: KIND must be one of models, tasks, not 'modles' (did you mean",
+        ),
         (["describe"], "nothing to describe"),
         (["describe", "model=lstn"], "unknown model 'lstn' (did you mean 'lstm'?)"),
         (["describe", "lstn"], "'lstn' cannot be described"),
@@ -363,166 +363,3 @@ def test_closed_stderr() -> None:
     """A refusal that nobody hears is still one."""
     command = f"{shlex.quote(sys.executable)} -m seqbench lst 2>&-"
     assert subprocess.run(command, shell=True).returncode == EXIT_REFUSED
-
-
-@pytest.mark.parametrize(
-    "args",
-    [["--version"], ["list"], ["describe", "task=music"], ["describe", "model=peephole"], []],
-    ids=" ".join,
-)
-def test_nothing_heavy_is_imported(args: list[str]) -> None:
-    """Version, list and describe import neither Hydra nor rich, nor anything that computes."""
-    assert imported(args, (*HEAVY, "hydra", "rich", "seqbench.api", "seqbench.plugins")) == []
-
-
-@pytest.mark.parametrize(
-    ("args", "env"),
-    [
-        (["--help"], {}),
-        (["--cfg", "job"], {}),
-        (["-sc", "query=bash"], {"COMP_LINE": "seqbench model=ls"}),
-        (["-sc", "install=bash"], {}),
-    ],
-    ids=lambda value: " ".join(value),
-)
-def test_nothing_that_computes_is_imported(args: list[str], env: dict[str, str]) -> None:
-    """Help, TAB and showing a configuration import Hydra and nothing that computes."""
-    unwanted = (*HEAVY, "seqbench.api", "seqbench.plugins", "seqbench.tasks")
-    assert imported(args, unwanted, env) == []
-
-
-def imported(
-    args: list[str], unwanted: tuple[str, ...], env: dict[str, str] | None = None
-) -> list[str]:
-    """Return the unwanted modules that a command imports."""
-    code = (
-        "import atexit, sys\n"
-        "from seqbench.cli import main\n"
-        "sys.argv = ['seqbench', *sys.argv[1:]]\n"
-        "code = main()\n"
-        "sys.stderr.write(' '.join(['MODULES', *sys.modules]))\n"
-        "sys.exit(code)\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, *args],
-        capture_output=True,
-        text=True,
-        env=os.environ | (env or {}),
-    )
-    assert result.returncode == 0, result.stderr
-    modules = result.stderr.rpartition("MODULES")[2].split()
-    return [
-        name
-        for name in modules
-        if any(name == item or name.startswith(f"{item}.") for item in unwanted)
-    ]
-
-
-def test_help_and_completion_do_not_import_plugins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A plugin whose package fails at import is in help and TAB, hooks and configurations alike."""
-    package = tmp_path / "loud"
-    info = tmp_path / "loud-1.0.dist-info"
-    for folder in (package / "conf" / "model", info):
-        folder.mkdir(parents=True)
-    hooks = (
-        "raise RuntimeError('imported')\n\n\n"
-        "def seqbench_models():\n    return [Entry('loud_cell', 'loud.cell:LoudCell')]\n"
-    )
-    (package / "__init__.py").write_text(hooks)
-    (package / "conf" / "__init__.py").write_text("")
-    (package / "conf" / "model" / "loud_yaml.yaml").write_text("name: loud_cell\n")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
-    points = "[seqbench]\nloud = loud\n\n[seqbench.conf]\nloud = loud.conf\n"
-    (info / "entry_points.txt").write_text(points)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    helped = seqbench_command("--help")
-    assert re.search(r"\nmodel: .*loud_cell, loud_yaml", helped.stdout), helped.stderr
-    typed = seqbench_command("-sc", "query=bash", COMP_LINE="seqbench model=loud")
-    assert typed.stdout.split() == ["model=loud_cell", "model=loud_yaml"]
-    assert helped.stderr == typed.stderr == ""
-    selected = seqbench_command("model=loud_yaml")
-    assert selected.returncode == EXIT_REFUSED
-    assert "plugin 'loud' (loud 1.0): import failed: RuntimeError: imported" in selected.stderr
-    assert selected.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("seqbench li", {"list", "limits."}),
-        ("seqbench describe model=pee", {"model=peephole"}),
-        ("seqbench model=bil", {"model=bilstm"}),
-        ("seqbench task=music -m model=bil", {"model=bilstm"}),
-        ("seqbench model.hid", {"model.hidden_size="}),
-        ("seqbench model=attention_lstm model.att", {"model.attention_size="}),
-        ("seqbench experiment=", {"experiment=none", "experiment=smoke"}),
-        ("seqbench recipe.l", {"recipe.lr="}),
-        ("seqbench d", {"describe", "doctor"}),
-    ],
-)
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_completion_in_bash(line: str, expected: set[str]) -> None:
-    """TAB in a real bash, with the completion that the command itself installs."""
-    scripts = Path(sys.executable).parent
-    if not (scripts / "seqbench").exists():
-        pytest.skip("the console script is not installed")
-    code = f"""
-        set -e
-        PATH="{scripts}:$PATH"
-        eval "$(seqbench -sc install=bash)"
-        COMP_LINE='{line}'
-        COMP_POINT=${{#COMP_LINE}}
-        COMP_WORDS=($COMP_LINE)
-        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-        hydra_bash_completion
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-        """
-    result = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
-    assert result.stderr == ""
-    assert expected == set(result.stdout.split())
-
-
-def test_list() -> None:
-    """One line for each model and task: name, what it is, origin, and whether it is usable."""
-    result = seqbench_command("list")
-    assert (result.returncode, result.stderr) == (0, "")
-    row = next(line for line in result.stdout.splitlines() if line.startswith("  peephole "))
-    assert re.fullmatch(r"  peephole +LSTM with peepholes.* +built-in +usable", row)
-    assert "tasks\n" not in seqbench_command("list", "models").stdout
-
-
-def test_describe_a_model() -> None:
-    """Equations, paper, and each parameter with its type, default and meaning."""
-    result = seqbench_command("describe", "model=peephole")
-    for text in (
-        "model peephole  (built-in)",
-        "Citation\n  F. A. Gers",
-        "  model.hidden_size=128  (a whole number)\n      H, units of one direction",
-        "(one of auto, reference, cpu, cuda, native)",
-        "Try\n  seqbench task=music model=peephole experiment=smoke",
-    ):
-        assert text in result.stdout
-    assert re.search(r"\n +f_t = ", result.stdout)
-    assert "``" not in result.stdout
-
-
-def test_describe_a_task() -> None:
-    """What it predicts, its data and licence, and its metrics with their direction."""
-    result = seqbench_command("describe", "music")
-    for text in (
-        "task music  (built-in)",
-        "Licence\n  ",
-        "Visibility: next",
-        "Data\n  train",
-        "Ranks (test)\n  nll, nats per frame, smaller is better",
-        "  task.grid=quarter  (one of quarter, sixteenth)",
-    ):
-        assert text in result.stdout
-
-
-def test_descriptions_fit_the_terminal() -> None:
-    """Nothing but equations is wider than the terminal."""
-    narrow = seqbench_command("describe", "task=music", COLUMNS="60").stdout.splitlines()
-    assert max(len(line) for line in narrow if not line.startswith("  task.")) <= 60

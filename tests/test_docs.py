@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from seqbench import __version__
 from seqbench.cli import main
-from seqbench.commands import SUBCOMMANDS
+from seqbench.commands import SUBCOMMANDS, read
 from seqbench.config import composition
 from seqbench.registry import hookspecs, plugins
 from seqbench.tuning.space import read_words
@@ -90,9 +93,44 @@ def test_readme_has_the_two_commands() -> None:
     assert "make test-all" in (ROOT / ".ci/run").read_text()
 
 
-def test_every_subcommand_is_in_readme() -> None:
+def generate() -> ModuleType:
+    """Return `docs/generate.py`, which writes what is made from the code."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module  # for its dataclass
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    """`make docs` would change nothing: the README's commands, the help page."""
+    assert [] == generate().stale()
+
+
+def test_a_stale_part_is_found_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = generate()
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "page.md").write_text("before\n<!-- x -->\nold\n<!-- y -->\nafter\n")
+    block = module.Block("page.md", "<!-- x -->", "<!-- y -->", lambda: "new\n")
+    assert block.stale()
+    block.write()
+    assert not block.stale()
+    assert "before\n<!-- x -->\nnew\n<!-- y -->\nafter\n" == (tmp_path / "page.md").read_text()
+    (tmp_path / "page.md").write_text("no marker\n")
+    with pytest.raises(SystemExit, match=r"page\.md must have the line '<!-- x -->' once"):
+        block.stale()
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_is_in_readme(name: str) -> None:
+    """With an example whose words it takes."""
+    command = SUBCOMMANDS[name]
+    line = f"seqbench {name} {command.example}".rstrip()
     readme = (ROOT / "README.md").read_text()
-    assert [] == [name for name in SUBCOMMANDS if f"seqbench {name}" not in readme]
+    assert re.search(rf"^{re.escape(line)} +# {re.escape(command.short)}$", readme, re.MULTILINE)
+    read(name, shlex.split(command.example) or [])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -100,8 +100,8 @@ SUBCOMMANDS = {
     ),
     "describe": Subcommand(
         "describe",
-        "model=peephole task=health/pbc",
-        "equations, citation, parameters; a task's data card",
+        "model=peephole",
+        "equations, parameters; a task's data card",
         "Describe a model or task: equations, citation, parameters, data, metrics, baselines; or "
         "draw an example of a task's data.",
         (
@@ -138,7 +138,7 @@ SUBCOMMANDS = {
     "check": Subcommand(
         "check",
         "my_cell.py",
-        "does it keep the contract of a fair comparison?",
+        "does it keep a fair comparison's contract?",
         "Run the conformance suite: does a model or task keep its contract? Says what was seen, "
         "what was expected, and where to read.",
         (
@@ -171,7 +171,7 @@ SUBCOMMANDS = {
     "sample": Subcommand(
         "sample",
         "run=ID",
-        "a chorale continued by a trained model: MIDI and a picture",
+        "a chorale continued by a trained model",
         "Continue a piece of the test split with a trained model of context=past: MIDI and a "
         "picture.",
         (
@@ -201,7 +201,7 @@ SUBCOMMANDS = {
     "status": Subcommand(
         "status",
         "",
-        "how the latest sweep goes, from another terminal",
+        "how the latest sweep goes",
         "Show how the latest sweep goes, or another one: what has finished, runs, failed, is stale "
         "and why.",
         (
@@ -236,7 +236,7 @@ SUBCOMMANDS = {
     "report": Subcommand(
         "report",
         "",
-        "which differences are real, and what they cost: a page",
+        "which differences are real, what they cost",
         "Say which differences between finished trials are real and what they cost: a page, "
         "Markdown, LaTeX, CSV and Parquet.",
         (
@@ -275,7 +275,7 @@ SUBCOMMANDS = {
     "repro": Subcommand(
         "repro",
         "ID",
-        "train a finished run again: do the bits agree?",
+        "train a run again: do the bits agree?",
         "Train a finished run's trial again, and say whether the bits agree.",
         (
             Word(
@@ -292,14 +292,14 @@ SUBCOMMANDS = {
     "sync": Subcommand(
         "sync",
         "",
-        "deliver what a dead tracking server did not take",
+        "deliver what a tracking store did not take",
         "Deliver what a tracking store did not take when it failed: it waits in seqbench-runs/.",
         (Word("tracking.uri", "only what is for this store", "URI"),),
     ),
     "doctor": Subcommand(
         "doctor",
         "",
-        "what is ok here, and what to do about the rest",
+        "what is ok here, what to do about the rest",
         "Check versions, devices, data, plugins and tracking: each is ok, or says what to do.",
     ),
     "ui": Subcommand(

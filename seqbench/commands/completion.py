@@ -28,12 +28,13 @@ def complete(line: str, skipped: str) -> tuple[list[str], str | None]:
     elif words[0] in SUBCOMMANDS:
         known = SUBCOMMANDS[words[0]].words
         words = words[1:]
-        found = [text for word in known for text in _texts(word, typing) if text not in words[:-1]]
+        before = words[:-1] if typing else words
+        found = [text for word in known for text in _texts(word, typing) if text not in before]
         found = list(dict.fromkeys(text for text in found if text.startswith(typing)))
         takes_overrides = any(_is_of_hydra(word, typing) for word in known)
     if not takes_overrides:
         return found, None
-    options = [word for word in words[:-1] if word.startswith("-")]
+    options = [word for word in (words[:-1] if typing else words) if word.startswith("-")]
     words = options + [word for word in words if word not in options]
     return found, " ".join([command, *words]) + ("" if typing else " ")
 

@@ -21,6 +21,7 @@ from seqbench.records import Status
 from seqbench.tasks.music.pianoroll import to_roll
 from seqbench.tasks.music.sources import read_midi
 from seqbench.tracking.store import open_store
+from seqbench.trials.continuation import continue_sequence
 from seqbench.trials.trial import load, new_record, provenance
 
 CHORD = [60, 64, 67, 72]
@@ -114,7 +115,7 @@ def test_a_sample_follows_its_words(stored: Stored) -> None:
 def test_every_step_is_drawn_from_its_prediction(stored: Stored, given: int) -> None:
     """The predictions that the whole sequence gets at once, each draw in its turn."""
     start = stored.test[0].values[:given]
-    values = sample.continue_sequence(
+    values = continue_sequence(
         stored.predictor, stored.task, start, steps=7, seed=3, temperature=0.7
     )
     assert (given + 7, 88) == values.shape
@@ -161,9 +162,12 @@ def refusal(words: list[str]) -> str:
         ("out=missing/a", "out=missing/a: there is no folder 'missing'"),
         (f"out={__file__}/a", "test_sample.py'"),
         ("out=.", "out=. is a folder; name the files in it"),
-        ("tempreature=1", "unknown key 'tempreature' (did you mean 'temperature'?); known: run,"),
+        (
+            "tempreature=1",
+            "unknown word 'tempreature=1' (did you mean 'temperature'?); known:",
+        ),
         ("steps", "'steps' is not KEY=VALUE"),
-        ("steps=", "'steps=' is not KEY=VALUE"),
+        ("steps=", "steps= lacks a value"),
     ],
 )
 def test_wrong_words(stored: Stored, word: str, message: str) -> None:

@@ -27,8 +27,11 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["prot=1"], "not 'prot=1' (did you mean 'port'?)"),
-        (["port"], "not 'port'"),
+        (
+            ["prot=1"],
+            "seqbench ui: unknown word 'prot=1' (did you mean 'port'?); known: ",
+        ),
+        (["port"], "seqbench ui: 'port' is not KEY=VALUE: write port=NUMBER"),
         (["port=0"], "from 1 to 65535, not '0'"),
         (["port=65536"], "from 1 to 65535"),
         (["port=http"], "not 'http'"),

@@ -84,6 +84,7 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["compare", "model=lstm,rnn"], "seqbench compare: name the models without model="),
         (["report", "task=musik"], "no trial of task=musik in seqbench-runs/mlflow.db"),
         (["report", "sweep=zz"], "no trial of sweep=zz in seqbench-runs/mlflow.db"),
+        (["report", "protocol=zz"], "no trial of conditions=zz in seqbench-runs/mlflow.db"),
         (["report", "conditions=zz"], "no trial of conditions=zz in seqbench-runs/mlflow.db"),
         (
             ["report", "control=bilstm"],
@@ -100,7 +101,7 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "tracking.uri=ftp://x"], "tracking.uri=ftp://x: unknown scheme 'ftp'"),
         (["repro"], "seqbench repro: which RUN?"),
         (["repro", "zz"], "unknown run 'zz' in seqbench-runs/mlflow.db"),
-        (["repro", "a=b"], "seqbench repro: 'a=b' is of no use here"),
+        (["repro", "a=b"], "seqbench repro: unknown word 'a=b'; known: run=ID, tracking.uri=URI"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -364,7 +364,7 @@ def test_sync(store: Store, a_record: Make, capsys: pytest.CaptureFixture[str]) 
     assert "1 run delivered\n" in out
     assert f"{damaged} still waits: line 1 of operations.jsonl is damaged\n" in out
     assert 2 == main(["sync", "tracking.url=x"])
-    assert "not 'tracking.url=x' (did you mean 'tracking.uri'?)" in capsys.readouterr().err
+    assert "unknown word 'tracking.url=x' (did you mean 'tracking.uri'?)" in capsys.readouterr().err
 
 
 @pytest.fixture
