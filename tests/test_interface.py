@@ -121,7 +121,7 @@ def test_evaluate(runs: pd.DataFrame) -> None:
     assert {"unigram"} <= set(found.record.baselines) or found.record.baselines
     assert f"gru of run {run[:8]}, scored again" in str(found)
     assert len(runs) == len(seqbench.results())
-    with pytest.raises(Refused, match="did you mean 'task.source'"):
+    with pytest.raises(Refused, match=r"did you mean 'task\.source'"):
         seqbench.evaluate(run, sourc="x")
 
 
