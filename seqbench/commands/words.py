@@ -316,9 +316,9 @@ class _Reader:
                 return
         if self._bare:
             raise Refused(f"{self._who}: '{text}' is a word too many")
-        word = self._by_name.get(text)
-        if word is not None and word.is_key:
-            raise Refused(f"{self._who}: '{text}' is not KEY=VALUE: write {word.shown}")
+        keyed = self._by_name.get(text)
+        if keyed is not None and keyed.is_key:
+            raise Refused(f"{self._who}: '{text}' is not KEY=VALUE: write {keyed.shown}")
         if not self._words:
             raise Refused(f"{self._who} takes no arguments, not '{text}'")
         raise Refused(
