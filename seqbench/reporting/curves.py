@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqbench.records import TrialRecord
+from seqbench.reporting.text import with_unit
 
 _TRAIN = "#8a8f98"
 _VALID = "#1f5fbf"
@@ -88,8 +89,7 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
         loc="left", weight="bold", parse_math=False,
     )  # fmt: skip
     axes.set_xlabel("epoch")
-    heading = f"{monitor.name} [{monitor.unit}]" if monitor.unit else monitor.name
-    axes.set_ylabel(heading, parse_math=False)
+    axes.set_ylabel(with_unit(monitor), parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if longest == 1:
         axes.set_xlim(0.5, 1.5)

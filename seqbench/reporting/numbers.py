@@ -8,6 +8,11 @@ NONE = "-"
 """What stands where nothing is known."""
 
 
+def finite(value: float) -> float | None:
+    """Return a number; None if it is not finite."""
+    return value if math.isfinite(value) else None
+
+
 def score(value: float, level: float) -> str:
     """Return a score with four significant digits; three decimals at most from 0.1 on.
 

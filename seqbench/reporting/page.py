@@ -9,30 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqbench.reporting.cells import (
-    COST_COLUMNS,
-    LABEL,
-    OVERVIEW_COLUMNS,
-    PAIR_COLUMNS,
-    Cell,
-    Column,
-    Row,
-    badge,
-    baseline_rows,
-    columns_of,
-    cost_rows,
-    finite,
-    overview_explanation,
-    overview_rows,
-    overview_title,
-    pair_rows,
-    rows_of,
-    score_cell,
-    table_notes,
+from seqbench.reporting.columns import (
+    COSTS,
+    PAIRS,
+    SCORES,
+    TRIALS,
+    cost_grid,
+    overview_grid,
+    pair_grid,
+    score_grid,
 )
 from seqbench.reporting.drawing import Picture
-from seqbench.reporting.numbers import quantity
+from seqbench.reporting.forms import Form, Grid, Head, grid, heads
+from seqbench.reporting.notes import badge, overview_explanation, overview_title, table_notes
 from seqbench.reporting.overview import Overview
+from seqbench.reporting.rows import TrialRow, places_of, variant_rows
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.verdict import overview_verdict, verdict
@@ -88,18 +79,6 @@ class Content:
         return "There is no trial to report."
 
 
-_TRIAL_COLUMNS = (
-    Column("run", "opens what is known of it"),
-    Column("task", "and what was changed of it"),
-    LABEL,
-    Column("seed", "of the trial"),
-    Column("test", "primary metric"),
-    Column("valid", "metric that selected the epoch"),
-    Column("training", "wall time"),
-    Column("status", "how it ended"),
-)
-
-
 def page(content: Content) -> str:
     """Return the report as HTML; every name in it is escaped."""
     import jinja2
@@ -127,16 +106,17 @@ def page(content: Content) -> str:
     pictures, left_out = _fitting(content.pictures)
     if left_out:
         notes.append(f"{left_out} pictures are left out, so that the page stays small.")
-    labels = labels_of(content.tables)
+    places = places_of(content.tables)
+    trials = [TrialRow(trial, places.get(trial.run_id)) for trial in listed_trials]
     sections = []
     room = MOST_PAIRS
     for table in full:
-        pairs = pair_rows(table)
-        if len(pairs) > room:
-            what = f"{len(pairs):,} pairs of {table.name}"
+        pairs = pair_grid(table, Form.PAGE)
+        if len(pairs.lines) > room:
+            what = f"{len(pairs.lines):,} pairs of {table.name}"
             notes.append(f"{what} are left out; `seqbench report --json` has them.")
-            pairs = []
-        room -= len(pairs)
+            pairs.lines.clear()
+        room -= len(pairs.lines)
         sections.append(_section(table, pictures.get(table.identifier, []), pairs))
     return environment.get_template("page.html.jinja").render(
         title="seqbench report",
@@ -169,9 +149,8 @@ def page(content: Content) -> str:
             for title, picture in content.tunings
         ],
         legend=_legend(content.tables) if content.tables else [],
-        trials=[_trial(trial, labels) for trial in listed_trials],
-        trial_columns=_TRIAL_COLUMNS,
-        data=_data(listed_trials, labels, content.commands),
+        trials=grid(TRIALS, trials, Form.PAGE, _mark),
+        data=_data(trials, content.commands),
         footer=FOOTER,
     )
 
@@ -192,10 +171,11 @@ def _fitting(pictures: Mapping[str, Sequence[Picture]]) -> tuple[dict[str, list[
     return chosen, left_out
 
 
-def _legend(tables: Sequence[Table]) -> list[Column]:
-    """Return every column of the page once, with what it means."""
-    of_scores = [column for table in tables for column in columns_of(table)]
-    return list(dict.fromkeys([*of_scores, *PAIR_COLUMNS, *COST_COLUMNS]))
+def _legend(tables: Sequence[Table]) -> list[Head]:
+    """Return every column of the page's tables once, with what it means."""
+    found = [head for table in tables for head in heads(SCORES, variant_rows(table), Form.PAGE)]
+    found += [*heads(PAIRS, [], Form.PAGE), *heads(COSTS, [], Form.PAGE)]
+    return list(dict.fromkeys(found))
 
 
 FOOTER = (
@@ -211,17 +191,7 @@ TUNING = (
 )
 
 
-def labels_of(tables: Sequence[Table]) -> dict[str, tuple[str, str]]:
-    """Return by run what a trial's table and variant are called."""
-    return {
-        trial.run_id: (table.name, item.label)
-        for table in tables
-        for item in table.variants
-        for trial in item.trials
-    }
-
-
-def _section(table: Table, pictures: Sequence[str], pairs: Sequence[Row]) -> dict[str, Any]:
+def _section(table: Table, pictures: Sequence[str], pairs: Grid) -> dict[str, Any]:
     unit = f", {table.metric.unit}" if table.metric.unit else ""
     better = "smaller is better" if table.metric.direction == "min" else "larger is better"
     control = f"; control {table.control}" if table.control else ""
@@ -234,14 +204,10 @@ def _section(table: Table, pictures: Sequence[str], pairs: Sequence[Row]) -> dic
         "verdict": verdict(table),
         "caption": f"Test {table.metric.name}{unit}: {better}; "
         f"conditions {table.conditions}{control}",
-        "columns": columns_of(table),
-        "rows": rows_of(table),
-        "baselines": baseline_rows(table),
+        "scores": score_grid(table, Form.PAGE),
         "notes": table_notes(table),
-        "pair_columns": PAIR_COLUMNS,
         "pairs": pairs,
-        "cost_columns": COST_COLUMNS,
-        "costs": cost_rows(table),
+        "costs": cost_grid(table, Form.PAGE),
         "pictures": pictures,
     }
 
@@ -252,34 +218,16 @@ def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:
         "title": overview_title(item),
         "verdict": overview_verdict(item),
         "explanation": overview_explanation(item),
-        "columns": OVERVIEW_COLUMNS,
-        "rows": overview_rows(item),
+        "scores": overview_grid(item, Form.PAGE),
         "pictures": pictures,
     }
 
 
-def _trial(trial: ReportedTrial, labels: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    task, label = labels.get(trial.run_id, (trial.task, f"{trial.model} (candidate)"))
-    return {
-        "run": trial.short,
-        "task": task,
-        "label": label,
-        "cells": [
-            Cell(str(trial.seed), trial.seed),
-            score_cell(trial.score, trial.score),
-            score_cell(trial.valid, trial.valid),
-            Cell(quantity(trial.costs["seconds"], "s"), finite(trial.costs["seconds"])),
-        ],
-        "status": trial.status,
-        "failed": not trial.is_scored,
-    }
+def _mark(row: TrialRow) -> str:
+    return "" if row.trial.is_scored else "failed"
 
 
-def _data(
-    trials: Sequence[ReportedTrial],
-    labels: Mapping[str, tuple[str, str]],
-    commands: Callable[[ReportedTrial], list[str]],
-) -> str:
+def _data(rows: Sequence[TrialRow], commands: Callable[[ReportedTrial], list[str]]) -> str:
     """Return what the page tells of a run when it is opened, as JSON; what is shared is once."""
     pools: dict[str, dict[str, int]] = {"configs": {}, "environments": {}, "origins": {}}
 
@@ -288,18 +236,16 @@ def _data(
         return pools[pool].setdefault(text, len(pools[pool]))
 
     found = {}
-    for trial in trials:
-        task, label = labels.get(trial.run_id, (trial.task, trial.model))
+    dialog = grid(TRIALS, rows, Form.DIALOG)
+    for row, line in zip(rows, dialog.lines, strict=True):
+        trial = row.trial
+        task = row.place.table.name if row.place else trial.task
+        label = row.place.variant.label if row.place else trial.model
         about = {
-            "run": trial.run_id,
-            "status": trial.status,
-            "reason": trial.reason,
-            "cannot be read": trial.gap,
-            "conditions": trial.conditions,
-            "back end": trial.backend,
-            "context": trial.context,
-            "tuning": trial.tuning,
-            "began": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(trial.began)),
+            **{
+                head.text: entry.text
+                for head, entry in zip(dialog.heads, line.entries, strict=True)
+            },
             **{f"test {name}": f"{value:.6g}" for name, value in trial.scores.items()},
         }
         found[trial.short] = {

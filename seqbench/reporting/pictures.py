@@ -24,6 +24,7 @@ from seqbench.reporting.drawing import (
 from seqbench.reporting.numbers import quantity, score
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import Table, Variant
+from seqbench.reporting.text import with_direction, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
         axes.set_yticks(range(len(able)), [item.label for item in reversed(able)])
         axes.set_ylim(-0.6, len(able) - 0.4)
         axes.grid(visible=False, axis="y")
-        _label(axes.set_xlabel, table)
+        axes.set_xlabel(f"test {with_direction(table.metric)}")
         if levels:
             put_legend(figure, "")
 
@@ -112,8 +113,7 @@ def curves_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
                 heights += finite[len(finite) // 10 :].tolist()
         panels[0].set_xlabel("optimiser steps")
         panels[1].set_xlabel("seconds of training")
-        unit = f" [{monitor.unit}]" if monitor.unit else ""
-        panels[0].set_ylabel(f"validation {monitor.name}{unit}")
+        panels[0].set_ylabel(f"validation {with_unit(monitor)}")
         if heights:  # the first steps would press the rest flat
             margin = 0.05 * (max(heights) - min(heights)) or 0.1
             panels[0].set_ylim(min(heights) - margin, max(heights) + margin)
@@ -160,7 +160,7 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
                 axes.set_xticks(sorted({min(values), max(values)}))
                 axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
             axes.tick_params(axis="x", labelsize=8)
-        _label(panels[0].set_ylabel, table)
+        panels[0].set_ylabel(f"test {with_direction(table.metric)}")
         put_legend(figure, _rest(table))
 
     text = f"Score on {table.name} against {', '.join(_COSTS[name][0] for name in costs)}."
@@ -256,9 +256,8 @@ def budget_picture(
             axes.plot(numbers, mean, color=look.colour, linestyle=look.dash, marker=look.mark,
                       markersize=3, linewidth=1.6, label=model)  # fmt: skip
             axes.fill_between(numbers, low, high, color=look.colour, alpha=0.13, linewidth=0)
-        unit = f" [{monitor.unit}]" if monitor.unit else ""
         axes.set_xlabel("candidates tried")
-        axes.set_ylabel(f"best validation {monitor.name}{unit}")
+        axes.set_ylabel(f"best validation {with_unit(monitor)}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         put_legend(figure, "")
 
@@ -334,9 +333,3 @@ def _rest(table: Table) -> str:
     """Return how many variants a picture leaves out, in words; empty if none."""
     left = len(table.able) - MOST_DRAWN
     return f" and {left} more, which are not drawn" if left > 0 else ""
-
-
-def _label(put: Callable[..., object], table: Table) -> None:
-    unit = f" [{table.metric.unit}]" if table.metric.unit else ""
-    better = "smaller" if table.metric.direction == "min" else "larger"
-    put(f"test {table.metric.name}{unit}, {better} is better")

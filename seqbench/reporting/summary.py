@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
-from seqbench.reporting.cells import (
-    badge,
-    baseline_rows,
-    columns_of,
-    pair_rows,
-    rows_of,
-    table_notes,
-)
-from seqbench.reporting.table import Difference, Table, Variant
+from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_grid, score_grid
+from seqbench.reporting.forms import Form, values
+from seqbench.reporting.markup import terminal_table
+from seqbench.reporting.notes import badge, table_notes
+from seqbench.reporting.numbers import finite
+from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
+from seqbench.reporting.table import FUTURE, Difference, Table
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200
@@ -27,60 +22,67 @@ _WIDTH = 200
 
 def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Return tables as JSON types; what is not finite is null."""
-    return [
-        {
-            "task": table.task,
-            "changes": table.changes,
-            "conditions": table.conditions,
-            "is_old": table.is_old,
-            "context": "past+future" if table.two_sided else "",
-            "metric": vars(table.metric),
-            "verdict": verdict(table),
-            "badge": badge(table),
-            "control": table.control,
-            "baselines": {name: _finite(value) for name, value in table.baselines.items()},
-            "variants": [_variant(table, item) for item in table.variants],
-            "pairs": [
-                {"one": one, "other": other, **_difference(pair)}
-                for (one, other), pair in table.pairs.items()
-            ],
-            "notes": table_notes(table),
-        }
-        for table in tables
+    return [_table(table) for table in tables]
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = {row.variant.label: row for row in variant_rows(table)}
+    pairs = [
+        PairRow(rows[one].variant, rows[other].variant, pair)
+        for (one, other), pair in table.pairs.items()
     ]
+    return {
+        "task": table.task,
+        "changes": table.changes,
+        "conditions": table.conditions,
+        "is_old": table.is_old,
+        "context": FUTURE if table.two_sided else "",
+        "metric": vars(table.metric),
+        "verdict": verdict(table),
+        "badge": badge(table),
+        "control": table.control,
+        "baselines": {name: finite(value) for name, value in table.baselines.items()},
+        "variants": [_variant(row) for row in rows.values()],
+        "pairs": [_pair(row) for row in pairs],
+        "notes": table_notes(table),
+    }
 
 
-def _variant(table: Table, item: Variant) -> dict[str, Any]:
+def _variant(row: VariantRow) -> dict[str, Any]:
+    item = row.variant
     names = dict.fromkeys(name for trial in item.trials for name in trial.costs)
     return {
-        "label": item.label,
         "model": item.model,
         "changes": item.changes,
         "seeds": list(item.scored),
         "tried": len(item.trials),
-        "scores": [_finite(value) for value in item.scores],
-        "mean": _finite(item.mean),
-        "standard_deviation": _finite(item.deviation),
-        "interval": [_finite(value) for value in item.interval],
-        "interval_over_test_data": item.groups and [_finite(value) for value in item.groups],
-        "rank": list(item.rank) if item.scored else None,
-        "costs": {name: _finite(item.cost(name)) for name in names},
-        "backend": item.backend,
+        "scores": [finite(value) for value in item.scores],
+        "costs": {name: finite(item.cost(name)) for name in names},
         "difference_to_control": item.control and _difference(item.control),
+        **_plain(values([*SCORES, *COSTS], row, Form.JSON)),
     }
+
+
+def _pair(row: PairRow) -> dict[str, Any]:
+    of_columns = _plain(values(PAIRS, row, Form.JSON))
+    names = {"one": row.one.label, "other": row.other.label}
+    return {**names, **_difference(row.difference), **of_columns}
 
 
 def _difference(pair: Difference) -> dict[str, Any]:
-    found = dict(vars(pair))
-    for name in ("interval", "groups"):
-        found[name] = found[name] and [_finite(value) for value in found[name]]
+    return _plain(vars(pair))
+
+
+def _plain(found: Mapping[str, object]) -> dict[str, Any]:
+    """Return values as JSON types."""
     return {
-        name: _finite(value) if isinstance(value, float) else value for name, value in found.items()
+        key: [finite(end) for end in value]
+        if isinstance(value, tuple)
+        else finite(value)
+        if isinstance(value, float)
+        else value
+        for key, value in found.items()
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
@@ -91,41 +93,13 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
         console: where to write; None takes standard output.
     """
     target = console or Console(highlight=False, emoji=False)
-    target.width = max(target.width, _WIDTH)  # a narrow terminal breaks lines, not cells
+    target.width = max(target.width, _WIDTH)  # a narrow terminal breaks lines, not columns
     for table in tables:
         target.print()
         target.print(Text(verdict(table), style="bold"), soft_wrap=True)
-        target.print(_grid(table), crop=False)
-        able = [item for item in table.variants if item.scored]
-        if len(able) > 2:
+        target.print(terminal_table(score_grid(table, Form.TERMINAL)), crop=False)
+        if len(table.able) > 2:
             target.print("every pair, adjusted for all of them:")
-            for pair in pair_rows(table):
-                mean, interval, p = (cell.text for cell in pair.cells[:3])
-                target.print(Text(f"  {pair.label}: {mean} ({interval}), p = {p}"), soft_wrap=True)
+            target.print(terminal_table(pair_grid(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
             target.print(Text(note, style="yellow"), soft_wrap=True)
-
-
-def _grid(table: Table) -> Grid:
-    """Return a table's variants, narrower than the page has them."""
-    unit = f" [{table.metric.unit}]" if table.metric.unit else ""
-    practical = any(pair.equivalent is not None for pair in table.pairs.values())
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("model", overflow="fold")
-    titles = ["rank", f"test {table.metric.name}{unit}", "seeds", "difference (95%)", "p", "better"]
-    for title in [*titles, *(["matters"] if practical else [])]:
-        grid.add_column(Text(title), justify="right", no_wrap=True)
-    for item, row in zip(table.variants, rows_of(table), strict=True):
-        found = dict(
-            zip((column.title for column in columns_of(table)[1:]), row.cells, strict=True)
-        )
-        text = {title: cell.text for title, cell in found.items()}
-        difference = text["difference"]
-        if item.control is not None:
-            difference += f" ({text['its 95% interval']})"
-        cells = [text["rank"], f"{text['test']} ± {text['sd']}", text["seeds"], difference]
-        cells += [text["p"], text["better"], *([text["matters"]] if practical else [])]
-        grid.add_row(Text(row.label), *map(Text, cells), style="bold" if row.best else "")
-    for row in baseline_rows(table):
-        grid.add_row(Text(row.label), "", Text(row.cells[1].text), style="italic dim")
-    return grid

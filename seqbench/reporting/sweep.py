@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from seqbench.records import MetricInfo
+from seqbench.reporting.forms import Column, Form, Grid, grid
+from seqbench.reporting.markup import terminal_table
+from seqbench.reporting.text import with_unit
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,49 @@ class TrialResult:
     score: float
 
 
+@dataclass(frozen=True)
+class SeedGroup:
+    """The trials of a sweep that differ in nothing but the seed; a row of its table."""
+
+    task: str
+    model: str
+    changes: str
+    trials: Sequence[TrialResult]
+
+    @property
+    def scores(self) -> list[float]:
+        """Of the trials that have finished."""
+        return [trial.score for trial in self.trials if trial.status == "FINISHED"]
+
+    @property
+    def metric(self) -> MetricInfo | None:
+        """The primary one; None if no trial has a result."""
+        return next((trial.metric for trial in self.trials if trial.metric), None)
+
+    @property
+    def order(self) -> float:
+        """What groups of a task are sorted by: their mean, the best first."""
+        finite = [score for score in self.scores if math.isfinite(score)]
+        sign = -1 if self.metric and self.metric.direction == "max" else 1
+        return sign * statistics.fmean(finite) if finite else math.inf
+
+
+COLUMNS: list[Column[SeedGroup]] = [
+    Column("task", "task", "registered name", lambda row: row.task, align="left"),
+    Column("model", "model", "registered name", lambda row: row.model, align="left"),
+    Column("changes", "changes", "what else tells it from other rows", lambda row: row.changes,
+           lambda value, _: value, align="left",
+           shown=lambda rows: any(row.changes for row in rows)),
+    Column("finished", "finished", "of the trials of this sweep", lambda row: len(row.scores),
+           lambda number, row: f"{number} of {len(row.trials)}"),
+    Column("metric", "test", "the primary metric",
+           lambda row: with_unit(row.metric) if row.metric else "", lambda value, _: value,
+           align="left"),
+    Column("mean", "mean ± sd", "over seeds", lambda row: row.scores,
+           lambda scores, _: _mean(scores)),
+]  # fmt: skip
+
+
 def print_sweep(results: Sequence[TrialResult], console: Console | None = None) -> None:
     """Print a sweep's result: a mean over seeds never hides how many of them it is of.
 
@@ -50,7 +94,7 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
     """
     target = console or Console(highlight=False, emoji=False)
     target.print()
-    target.print(sweep_table(results), crop=False)
+    target.print(terminal_table(sweep_grid(results)), crop=False)
     reasons = Counter(
         (item.task, item.model, item.status, item.reason)
         for item in results
@@ -62,47 +106,22 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
         target.print(Text(text, style="red"), soft_wrap=True)
 
 
-def sweep_table(results: Sequence[TrialResult]) -> Table:
+def sweep_grid(results: Sequence[TrialResult]) -> Grid:
     """Return how many trials of each group have finished, and their mean and standard deviation.
 
     Groups of a task stand by their mean, the best first; no difference is judged here.
     """
-    groups: dict[tuple[str, str, str], list[TrialResult]] = {}
+    found: dict[tuple[str, str, str], list[TrialResult]] = {}
     for item in results:
-        groups.setdefault((item.task, item.model, item.changes), []).append(item)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("task", "model", *(["changes"] if any(key[2] for key in groups) else [])):
-        table.add_column(name, overflow="fold")
-    table.add_column("finished", no_wrap=True)
-    table.add_column("test", overflow="fold")
-    table.add_column("mean ± sd", justify="right", no_wrap=True)
-    tasks = list(dict.fromkeys(key[0] for key in groups))
-    for key in sorted(groups, key=lambda key: (tasks.index(key[0]), _order(groups[key]))):
-        items = groups[key]
-        scores = _scores(items)
-        metric = next((item.metric for item in items if item.metric), None)
-        partial = len(scores) < len(items)
-        table.add_row(
-            *(Text(text) for text in (key if len(table.columns) == 6 else key[:2])),
-            Text(f"{len(scores)} of {len(items)}", style="red" if partial else ""),
-            Text(f"{metric.name} [{metric.unit}]" if metric and metric.unit else _name(metric)),
-            Text(_mean(scores), style="yellow" if partial else ""),
-        )
-    return table
+        found.setdefault((item.task, item.model, item.changes), []).append(item)
+    groups = [SeedGroup(*key, items) for key, items in found.items()]
+    tasks = list(dict.fromkeys(group.task for group in groups))
+    groups.sort(key=lambda group: (tasks.index(group.task), group.order))
+    return grid(COLUMNS, groups, Form.TERMINAL, _mark)
 
 
-def _name(metric: MetricInfo | None) -> str:
-    return metric.name if metric else ""
-
-
-def _scores(items: Sequence[TrialResult]) -> list[float]:
-    return [item.score for item in items if item.status == "FINISHED"]
-
-
-def _order(items: Sequence[TrialResult]) -> float:
-    scores = [score for score in _scores(items) if math.isfinite(score)]
-    sign = next((-1 for item in items if item.metric and item.metric.direction == "max"), 1)
-    return sign * statistics.fmean(scores) if scores else math.inf
+def _mark(group: SeedGroup) -> str:
+    return "partial" if len(group.scores) < len(group.trials) else ""
 
 
 def _mean(scores: Sequence[float]) -> str:

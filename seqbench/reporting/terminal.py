@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seqbench.records import MetricInfo, TrialRecord
-from seqbench.reporting.text import duration
+from seqbench.reporting.text import duration, with_unit
 
 _COMPARED_WITH = "lstm"
 _COMPARED_WITH_OTHERWISE = "gru"
@@ -140,12 +140,11 @@ def score_table(
     largest = max(finite, default=1.0)
     sign = 1 if primary.direction == "min" else -1
     order = sorted(values, key=lambda name: (not math.isfinite(values[name]), sign * values[name]))
-    heading = f"test {primary.name}" + (f" [{primary.unit}]" if primary.unit else "")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     # In a narrow terminal the heading and the verdicts fold; names and scores stay whole.
     table.add_column("predictor", no_wrap=True, min_width=max(map(len, scores)))
     table.add_column(
-        Text(heading),
+        Text(f"test {with_unit(primary)}"),
         justify="right",
         overflow="fold",
         min_width=max(len(_number(value, largest)) for value in values.values()),

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from seqbench.reporting.comparison import Practical, compare
-from seqbench.reporting.page import table_notes
+from seqbench.reporting.notes import table_notes
 from seqbench.reporting.pictures import pareto
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import make_trials

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from seqbench.records import MetricInfo
-from seqbench.reporting.cells import rows_of
+from seqbench.reporting.columns import score_grid
 from seqbench.reporting.comparison import Practical, compare
-from seqbench.reporting.page import table_notes
+from seqbench.reporting.forms import Form
+from seqbench.reporting.notes import table_notes
 from seqbench.reporting.table import MOST_PAIRED, Difference, Table
 from seqbench.reporting.trials import make_trials
 from seqbench.reporting.verdict import verdict
@@ -123,7 +124,7 @@ def test_few_seeds_are_never_equivalent(family: Family) -> None:
 def test_few_seeds_never_matter(family: Family, seeds: int, text: str) -> None:
     """Their interval assumes what they cannot show."""
     table = only(family(range(seeds), lstm=8.5, gru=8.0), practical=Practical(0.01, False))
-    assert text == rows_of(table)[0].cells[-1].text
+    assert text == score_grid(table, Form.PAGE).lines[0].entries[-1].text
 
 
 def test_models_without_a_common_seed(logged: Make) -> None:

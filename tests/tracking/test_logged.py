@@ -16,7 +16,7 @@ import pytest
 from seqbench.config.settings import TrackingSettings
 from seqbench.records import TrialRecord
 from seqbench.reporting.comparison import compare
-from seqbench.reporting.page import labels_of
+from seqbench.reporting.rows import places_of
 from seqbench.reporting.trials import make_trials
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.store import CONFIGURATION, Store
@@ -75,7 +75,7 @@ def test_a_record_of_wrong_types_is_told_from_the_database(
         logged.record.seed,
         logged.record.metrics["test/loss"],
     )
-    assert [run.run_id] == list(labels_of(compare(make_trials([logged]))))
+    assert [run.run_id] == list(places_of(compare(make_trials([logged]))))
 
 
 @pytest.mark.parametrize("field", ["extra", "metrics"])

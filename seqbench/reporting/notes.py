@@ -1,0 +1,96 @@
+"""What a report says beside its tables: warnings, what a reader must know, titles."""
+
+from __future__ import annotations
+
+from seqbench.reporting.overview import Overview
+from seqbench.reporting.table import MOST_PAIRED, Table
+from seqbench.reporting.verdict import listed, seeds
+
+_MOST_FAILURES = 20  # lines below a table
+
+
+def badge(table: Table) -> str:
+    """Return a word of warning; empty if none is due."""
+    if table.is_smoke:
+        return "smoke run"
+    if table.is_lost:
+        return "not compared"
+    if sum(bool(item.scored) for item in table.variants) < 2:
+        return "one model"
+    return "exploratory" if table.is_exploratory else ""
+
+
+def table_notes(table: Table) -> list[str]:
+    """Return what a reader must know of a table."""
+    notes = []
+    skewed = [item for item in table.variants if item.is_skewed]
+    if skewed:
+        notes.append(
+            f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
+            "than 95%."
+        )
+    if table.wanted and table.control:
+        control = next(item for item in table.variants if item.label == table.control)
+        if table.wanted not in (control.label, control.model):
+            notes.append(
+                f"control={table.wanted} has no score here: compared with {control.label}."
+            )
+    if table.is_large:
+        notes.append(
+            f"Of more than {MOST_PAIRED} variants each is compared with the control alone."
+        )
+    incomplete = [item for item in table.variants if len(item.scored) < len(item.trials)]
+    failures = []
+    for item in incomplete:
+        reasons: dict[str, list[int]] = {}
+        for trial in item.trials:
+            if not trial.is_scored:
+                why = f"{trial.status}: {trial.reason}" if trial.reason else trial.status
+                reasons.setdefault(why, []).append(trial.seed)
+        for why, of_seeds in reasons.items():
+            numbers = ", ".join(map(str, of_seeds))
+            failures.append(f"{item.label}, seed {numbers}: {why}")
+    notes += failures[:_MOST_FAILURES]
+    if failures[_MOST_FAILURES:]:
+        left = len(failures) - _MOST_FAILURES
+        notes.append(f"{left} more lines of failures; results.csv has the reason of each trial.")
+    complete = table.complete_seeds
+    able = table.able if table.is_paired else []
+    if any(len(item.scored) != len(complete) for item in able):
+        numbers = ", ".join(map(str, complete)) or "none"
+        notes.append(
+            "Means are over each model's own seeds, differences over the seeds that both have "
+            f"finished; seeds that all have finished: {numbers}."
+        )
+    gaps = [trial for trial in table.trials if trial.gap]
+    if gaps:
+        notes.append(
+            f"{len(gaps)} runs cannot be read in full, for example {gaps[0].short}: {gaps[0].gap}"
+        )
+    tuned = dict.fromkeys(trial.tuning for trial in table.trials if trial.tuning)
+    if tuned and len({trial.tuning for trial in table.trials}) > 1:
+        notes.append("Not all were tuned with the same budget: each run says how it was.")
+    return notes
+
+
+def overview_title(item: Overview) -> str:
+    """Return the heading of an overview."""
+    extra = ", predictions that see what comes after" if item.two_sided else ""
+    return f"Across {len(item.tables)} tasks{extra}"
+
+
+def overview_explanation(item: Overview) -> str:
+    """Return what an overview's numbers are of."""
+    names = "; ".join(
+        f"{table.name}, {seeds(len(shared))}, 0 is {table.trivial_baseline[0]}"
+        for table, shared in zip(item.tables, item.seeds, strict=True)
+        if table.trivial_baseline is not None
+    )
+    text = (
+        "Scores are normalised for each task: its weakest simple predictor is 0, the best score "
+        f"seen is 1. Complete blocks: {names}."
+    )
+    if item.left_out:
+        missing = "; ".join(f"{model} ({why})" for model, why in item.left_out.items())
+        text += f" Left out, as incomplete: {missing}."
+    return text

@@ -1,0 +1,120 @@
+"""What the rows of a report's tables are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from seqbench.reporting.overview import Overview
+from seqbench.reporting.statistics import Interval
+from seqbench.reporting.table import Difference, Table, Variant
+from seqbench.reporting.trials import ReportedTrial
+
+
+class Compared(Protocol):
+    """A row about something that is compared with something else."""
+
+    @property
+    def difference(self) -> Difference | None:
+        """From what it is compared with; None if there is none."""
+
+    @property
+    def level(self) -> float:
+        """A score of the row, which decides how many digits a difference has."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is what the other rows are compared with."""
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A row about a variant: of a table's scores, or of its costs."""
+
+    table: Table
+    variant: Variant
+
+    @property
+    def difference(self) -> Difference | None:
+        """From the control."""
+        return self.variant.control
+
+    @property
+    def level(self) -> float:
+        """Its mean score."""
+        return self.variant.mean
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the others are compared with it."""
+        return self.variant.label == self.table.control
+
+    @property
+    def is_best(self) -> bool:
+        """Whether it is separated from every other variant, and better."""
+        is_first = bool(self.variant.scored) and self.variant.rank == (1, 1)
+        return is_first and len(self.table.able) > 1
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A row about two variants, the better one first."""
+
+    one: Variant
+    other: Variant
+    difference: Difference
+    is_control: bool = False
+
+    @property
+    def level(self) -> float:
+        """Mean score of the first."""
+        return self.one.mean
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A row about a model across tasks, with the interquartile mean and its interval."""
+
+    model: str
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A row about a trial; ``place`` is None for one that no table holds, as it is a candidate."""
+
+    trial: ReportedTrial
+    place: VariantRow | None
+
+
+def variant_rows(table: Table) -> list[VariantRow]:
+    """Return a row for each variant of a table."""
+    return [VariantRow(table, item) for item in table.variants]
+
+
+def pair_rows(table: Table) -> list[PairRow]:
+    """Return a row for each pair that was compared, once."""
+    able = table.able
+    found = [
+        (one, other, table.pair(one.label, other.label))
+        for number, one in enumerate(able)
+        for other in able[number + 1 :]
+    ]
+    return [PairRow(one, other, pair) for one, other, pair in found if pair is not None]
+
+
+def places_of(tables: Sequence[Table]) -> dict[str, VariantRow]:
+    """Return by run in which table, and of which variant, a trial is."""
+    return {
+        trial.run_id: row
+        for table in tables
+        for row in variant_rows(table)
+        for trial in row.variant.trials
+    }
+
+
+def model_rows(overview: Overview) -> list[ModelRow]:
+    """Return a row for each model of an overview."""
+    return [ModelRow(model, *found) for model, found in overview.iqm.items()]
