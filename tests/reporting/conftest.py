@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from seqbench.records import MetricInfo, TrialRecord
+from seqbench.reporting.overview import overviews
+from seqbench.reporting.page import Content
+from seqbench.reporting.table import Table
+from seqbench.reporting.trials import ReportedTrial
 from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
@@ -112,5 +116,19 @@ def family(logged: Make) -> Callable[..., list[LoggedTrial]]:
                 for at, seed in enumerate(seeds)
             ]
         return runs
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def content_of() -> Callable[[list[ReportedTrial], list[Table]], Content]:
+    """Make a report without pictures, which cost most of its time."""
+
+    def make(trials: list[ReportedTrial], tables: list[Table]) -> Content:
+        return Content(
+            store="store.db", chosen="", trials=trials, tables=tables,
+            overviews=overviews(tables)[0], pictures={}, tunings=[], commands=lambda _: [],
+            notes=[],
+        )  # fmt: skip
 
     return make

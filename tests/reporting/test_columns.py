@@ -22,15 +22,14 @@ from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.exports import latex, markdown, write_csv, write_parquet
 from seqbench.reporting.forms import Column, Form, Grid
 from seqbench.reporting.markup import latex_table
-from seqbench.reporting.overview import overviews
 from seqbench.reporting.page import Content, page
 from seqbench.reporting.summary import print_tables, summary
-from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial, make_trials
 from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
 Family = Callable[..., list[LoggedTrial]]
+Unpictured = Callable[..., Content]
 LISTS: dict[str, list[Column[Any]]] = {
     "scores": SCORES, "pairs": PAIRS, "costs": COSTS, "overview": OVERVIEW, "trials": TRIALS
 }  # fmt: skip
@@ -63,14 +62,6 @@ def trials(family: Family) -> list[ReportedTrial]:
     return make_trials(runs)
 
 
-def content_of(trials: list[ReportedTrial], tables: list[Table]) -> Content:
-    """A report without pictures."""
-    return Content(
-        store="store.db", chosen="", trials=trials, tables=tables,
-        overviews=overviews(tables)[0], pictures={}, tunings=[], commands=lambda _: [], notes=[],
-    )  # fmt: skip
-
-
 def tables_in(page_text: str) -> list[pd.DataFrame]:
     """Every table of a page, as text."""
     found = []
@@ -100,7 +91,9 @@ def markdown_tables(text: str) -> list[pd.DataFrame]:
 
 
 @pytest.mark.usefixtures("entries")
-def test_a_new_column_is_one_entry(trials: list[ReportedTrial], tmp_path: Path) -> None:
+def test_a_new_column_is_one_entry(
+    trials: list[ReportedTrial], content_of: Unpictured, tmp_path: Path
+) -> None:
     """It stands on the page, in Markdown, LaTeX, the terminal, JSON, CSV and Parquet."""
     tables = compare(trials)
     content = content_of(trials, tables)
@@ -146,7 +139,9 @@ def test_a_new_column_is_one_entry(trials: list[ReportedTrial], tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("entries")
-def test_a_new_column_of_the_other_tables(trials: list[ReportedTrial], tmp_path: Path) -> None:
+def test_a_new_column_of_the_other_tables(
+    trials: list[ReportedTrial], content_of: Unpictured, tmp_path: Path
+) -> None:
     """Of pairs, costs, models across tasks and trials, in the forms that have these tables."""
     tables = compare(trials)
     content = content_of(trials, tables)
@@ -244,7 +239,9 @@ def test_numbers_in_latex(family: Family) -> None:
     assert re.search(r"^my-gru-2 & 1-2 & [\d.]+ \$\\pm\$ [\d.]+ & 3 of 3 & \$-\$0\.\d+ & ", line)
 
 
-def test_what_a_trial_was_called_where_no_table_has_it(family: Family, logged: Make) -> None:
+def test_what_a_trial_was_called_where_no_table_has_it(
+    family: Family, logged: Make, content_of: Unpictured
+) -> None:
     """A candidate of a tuning is named by its task and model."""
     runs = [*family(range(2), lstm=8.5, gru=8.4), logged("rnn", parent="tuning")]
     trials = make_trials(runs, ["tuning"])

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from seqbench.reporting.comparison import Practical, compare
-from seqbench.reporting.page import MOST_ROWS
+from seqbench.reporting.page import MOST_ROWS, Content, page
 from seqbench.reporting.report import write_report
 from seqbench.reporting.selection import Selection
 from seqbench.reporting.trials import make_trials
@@ -25,6 +25,7 @@ from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
 Family = Callable[..., list[LoggedTrial]]
+Unpictured = Callable[..., Content]
 
 EVIL = "<script>alert(1)</script>&\"'`$\\frac{}$ | ünïcødé 雪"
 
@@ -71,27 +72,27 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+@pytest.fixture(scope="module", params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
 def shown(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page, opened without a network; nothing may be asked for and nothing may go wrong."""
     width, scheme = request.param
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
     )
-    page = context.new_page()
+    opened = context.new_page()
     problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda request: problems.append(request.url))
-    page.goto((report / "report.html").as_uri())
-    yield page
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.append(request.url))
+    opened.goto((report / "report.html").as_uri())
+    yield opened
     asked = [problem for problem in problems if not problem.startswith("file:")]
     assert [] == [problem for problem in asked if not problem.startswith("data:,")]
     context.close()
 
 
-def column(page: Any, table: str, number: int) -> list[str]:
-    found: list[str] = page.eval_on_selector_all(
+def column(shown: Any, table: str, number: int) -> list[str]:
+    found: list[str] = shown.eval_on_selector_all(
         f"{table} tbody tr", f"rows => rows.map(row => row.cells[{number}].textContent.trim())"
     )
     return found
@@ -282,14 +283,14 @@ def test_more_variants_than_a_page_compares(tmp_path: Path, logged: Make) -> Non
     assert "120 more, which are not drawn" in html
 
 
-def test_more_pairs_than_a_page_lists(tmp_path: Path, logged: Make) -> None:
+def test_more_pairs_than_a_page_lists(logged: Make, content_of: Unpictured) -> None:
     runs = [
         logged("gru", 0, 8 + at / 50, task=task, config={"recipe": {"lr": at}})
         for task in ("music", "speech")
         for at in range(40)
     ]
-    write_report(tmp_path, selection(runs), "")
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    trials = make_trials(runs)
+    html = page(content_of(trials, compare(trials)))
     assert "780 pairs of speech are left out; `seqbench report --json` has them." in html
     assert 1 == html.count("<summary>Every pair")
 
