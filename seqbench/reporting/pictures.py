@@ -160,7 +160,8 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
                 axes.set_xticks(sorted({min(values), max(values)}))
                 axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
             axes.tick_params(axis="x", labelsize=8)
-        panels[0].set_ylabel(f"test {with_direction(table.metric)}")
+        # On one line it would be longer than the axis.
+        panels[0].set_ylabel(f"test {with_direction(table.metric)}".replace(", ", ",\n"))
         put_legend(figure, _rest(table))
 
     text = f"Score on {table.name} against {', '.join(_COSTS[name][0] for name in costs)}."
