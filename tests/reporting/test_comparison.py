@@ -119,7 +119,7 @@ def test_failed_trials_stand_and_are_left_out(family: Family, logged: Make) -> N
         {"config": {"trainer": {"accelerator": "gpu"}}},
     ],
 )
-def test_protocols_are_never_mixed(family: Family, logged: Make, change: dict) -> None:
+def test_conditions_are_never_mixed(family: Family, logged: Make, change: dict) -> None:
     """What a fair comparison must share splits tables; each is told apart."""
     runs = [
         *family(lstm=8.5),
@@ -196,7 +196,7 @@ def test_contexts_stand_apart_only_where_the_answer_could_be_seen(family: Family
     assert 2 == len(only(runs).variants)
 
 
-def test_a_protocol_that_has_only_begun_replaces_none(family: Family, logged: Make) -> None:
+def test_conditions_that_have_only_begun_replace_none(family: Family, logged: Make) -> None:
     """Until it has a score the one before is the current one."""
     new = {"parts": {"harness": "new"}, "began": 2000.0}
     running = logged("lstm", 0, status="RUNNING", metrics={}, environment={}, **new)
@@ -206,7 +206,7 @@ def test_a_protocol_that_has_only_begun_replaces_none(family: Family, logged: Ma
     assert [False, True] == [table.is_old for table in tables]
 
 
-def test_a_run_without_a_record_belongs_to_its_protocol(family: Family, logged: Make) -> None:
+def test_a_run_without_a_record_belongs_to_its_conditions(family: Family, logged: Make) -> None:
     """What was killed tells nothing of its machine; its configuration and code are known."""
     runs = family(lstm=8.5)
     runs.append(logged("lstm", 10, status="KILLED", metrics={}, environment={}))
@@ -223,8 +223,8 @@ def test_candidates_of_a_tuning_are_not_compared(family: Family, logged: Make) -
     assert 3 == next(len(item.trials) for item in table.variants if item.label == "gru")
 
 
-def test_units_of_the_test_data(logged: Make) -> None:
-    """Replicates are averaged over seeds, and subtracted draw by draw."""
+def test_groups_of_the_test_data(logged: Make) -> None:
+    """Bootstrap scores are averaged over seeds, and subtracted draw by draw."""
     draws = np.random.default_rng(0).normal(0, 0.5, 1000)
     runs = [
         logged(model, seed, mean, group="piece", bootstrap_scores=(mean + draws).tolist())

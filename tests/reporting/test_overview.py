@@ -110,7 +110,7 @@ def test_a_task_that_nothing_beats_is_said(family: Family) -> None:
     assert [why] == notes
 
 
-def test_an_older_protocol_does_not_count(family: Family, logged: Make) -> None:
+def test_older_conditions_do_not_count(family: Family, logged: Make) -> None:
     """Though it has more trials."""
     old = {"parts": {"harness": "old"}, "began": 1.0}
     runs = [

@@ -213,7 +213,7 @@ def test_numbers_in_pictures_are_whole(report: Path, rich_runs: list[LoggedTrial
     assert not re.search(r' d="[^"]*\.\d{3}', svg)
 
 
-def test_old_protocols_are_shown_apart(report: Path) -> None:
+def test_older_conditions_are_shown_apart(report: Path) -> None:
     html = (report / "report.html").read_text(encoding="utf-8")
     assert 1 == html.count(">older conditions")
     assert 2 == html.count('<li><a href="#table-')

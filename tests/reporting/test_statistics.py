@@ -307,7 +307,7 @@ def test_a_difference_is_too_small_to_matter_if_its_whole_interval_is() -> None:
     assert not is_equivalent(NONE, 0.3)
 
 
-# Across tasks, and over units
+# Across tasks, and over groups
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 10, 23])
@@ -354,7 +354,7 @@ def test_group_interval_leaves_nan_out() -> None:
     assert same(NONE, group_interval([math.nan]))
     assert same(NONE, group_interval([]))
     low, high = group_interval([1.0, *[math.inf] * 9])
-    assert not low < high  # an infinite replicate is not left out
+    assert not low < high  # an infinite score is not left out
 
 
 # Simulations

@@ -198,7 +198,7 @@ def test_runs_whose_configuration_is_lost(family: Family, logged: Make) -> None:
     assert tables[1].is_smoke
 
 
-def test_what_failed_does_not_renew_an_old_protocol(family: Family, logged: Make) -> None:
+def test_what_failed_does_not_renew_older_conditions(family: Family, logged: Make) -> None:
     old = {"parts": {"harness": "old"}}
     runs = [
         *family(lstm=8.5, gru=8.4),
@@ -209,7 +209,7 @@ def test_what_failed_does_not_renew_an_old_protocol(family: Family, logged: Make
     assert [(False, 20), (True, 2)] == [(table.is_old, len(table.trials)) for table in tables]
 
 
-def test_another_budget_is_not_an_older_protocol(family: Family, logged: Make) -> None:
+def test_another_budget_is_no_older_conditions(family: Family, logged: Make) -> None:
     """Where models have budgets of their own by default, tables are named by them."""
     own = {"recipe": {"max_epochs": 30}}
     defaults = {
