@@ -96,13 +96,13 @@ def write_parquet(path: Path, trials: Sequence[ReportedTrial], tables: Sequence[
     rows = flat_rows(trials, tables)
     columns = {}
     for key in _keys(rows):
-        values = [row.get(key) for row in rows]
-        kinds = {_kind(value) for value in values if value is not None}
+        found = [row.get(key) for row in rows]
+        kinds = {_kind(value) for value in found if value is not None}
         if kinds == {int, float}:
-            values = [None if value is None else float(value) for value in values]
+            found = [None if value is None else float(value) for value in found]
         elif len(kinds) != 1 or not kinds <= {bool, int, float, str}:
-            values = [None if value is None else str(value) for value in values]
-        columns[key] = pyarrow.array(values, pyarrow.string() if not kinds else None)
+            found = [None if value is None else str(value) for value in found]
+        columns[key] = pyarrow.array(found, pyarrow.string() if not kinds else None)
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
@@ -115,12 +115,12 @@ def flat_rows(trials: Iterable[ReportedTrial], tables: Sequence[Table]) -> list[
         place = places.get(trial.run_id)
         rows.append(
             {
-                **values(TRIALS, TrialRow(trial, place), Form.CSV),
+                **_plain_values(values(TRIALS, TrialRow(trial, place), Form.CSV)),
                 **_of_variant(place, of_variants),
                 **{f"test/{name}": value for name, value in trial.scores.items()},
                 **{f"baseline/{name}": value for name, value in trial.baselines.items()},
                 **{f"cost/{name}": value for name, value in trial.costs.items()},
-                **{key: _plain(value) for key, value in trial.config.items()},
+                **_plain_values(trial.config),
                 **{f"origin/{name}": text for name, text in trial.origin.items()},
                 **{f"environment/{name}": text for name, text in trial.environment.items()},
             }
@@ -136,10 +136,13 @@ def _of_variant(
         return {}
     found = known.get(id(place.variant))
     if found is None:
-        columns = values([*SCORES, *COSTS], place, Form.CSV)
-        found = {f"variant/{key}": _plain(value) for key, value in columns.items()}
+        found = _plain_values(values([*SCORES, *COSTS], place, Form.CSV), "variant/")
         known[id(place.variant)] = found
     return found
+
+
+def _plain_values(found: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    return {f"{prefix}{key}": _plain(value) for key, value in found.items()}
 
 
 def _kind(value: object) -> type:

@@ -98,7 +98,7 @@ class Grid(NamedTuple):
     lines: list[Line]
 
 
-def columns_for(
+def _chosen(
     columns: Iterable[Column[Subject]], rows: Sequence[Subject], form: Form
 ) -> list[Column[Subject]]:
     """Return the columns that these rows have in a form that people read."""
@@ -114,7 +114,7 @@ def heads(columns: Iterable[Column[Subject]], rows: Sequence[Subject], form: For
             column.align,
             column.is_score,
         )
-        for column in columns_for(columns, rows, form)
+        for column in _chosen(columns, rows, form)
     ]
 
 
@@ -132,7 +132,7 @@ def grid(
         form: which of the columns stand in it.
         mark: of a row.
     """
-    chosen = columns_for(columns, rows, form)
+    chosen = _chosen(columns, rows, form)
     lines = [Line([_entry(column, row) for column in chosen], mark(row)) for row in rows]
     return Grid(heads(columns, rows, form), lines)
 
