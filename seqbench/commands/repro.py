@@ -35,9 +35,10 @@ def command(args: list[str]) -> int:
 
     from seqbench.config import composition, searchpath
     from seqbench.identity import identity
+    from seqbench.records import SCHEMA
     from seqbench.tracking.address import SHORT
-    from seqbench.tracking.store import PARTS, open_store
-    from seqbench.tracking.trials import mapping_in
+    from seqbench.tracking.store import open_store
+    from seqbench.tracking.tags import PARTS, mapping_in, schema_in
     from seqbench.trials.run import run as run_trial
 
     searchpath.enable()
@@ -49,11 +50,12 @@ def command(args: list[str]) -> int:
     except Refused as refusal:
         raise Refused(f"{name}: {refusal}") from refusal
     settings = replace(settings, tracking=TrackingSettings(enabled=False))
-    now = identity(settings)
-    changed = [
-        part for part in now.changed(mapping_in(stored.tags.get(PARTS, ""))) if part != "source"
-    ]
-    if changed:
+    changed = identity(settings).changed(mapping_in(stored.tags.get(PARTS, "")))
+    if schema_in(stored.tags) < SCHEMA:
+        sys.stderr.write(
+            f"seqbench: {name} was kept by an older seqbench: which code has changed is not known\n"
+        )
+    elif changed:
         sys.stderr.write(
             f"seqbench: changed since {name} was trained: {', '.join(changed)}; it may differ\n"
         )

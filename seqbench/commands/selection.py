@@ -250,7 +250,7 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
 def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     """Return what tasks and models are composed to; those that are no longer here are missing."""
     from seqbench.config import composition
-    from seqbench.reporting.trials import flat
+    from seqbench.identity import flat
     from seqbench.sweeps.members import compose_each
 
     known = {kind: set(registry().names(kind)) for kind in ("task", "model")}
@@ -280,7 +280,7 @@ def commands_for(defaults: Defaults) -> Callable[[ReportedTrial], list[str]]:
     Args:
         defaults: of the trials' tasks and models.
     """
-    from seqbench.reporting.trials import is_shared
+    from seqbench.identity import is_shared
     from seqbench.sweeps.members import override_text
 
     def commands(trial: ReportedTrial) -> list[str]:

@@ -14,9 +14,8 @@ import urllib.request
 from typing import IO
 
 from seqbench.errors import EXIT_DONE, Refused, SeqbenchError, did_you_mean
-from seqbench.tracking.address import Address, is_ready, locate
+from seqbench.tracking.address import Address, is_ready, locate, no_store_yet
 from seqbench.tracking.mlflow_client import set_environment
-from seqbench.tracking.store import no_store_yet
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000

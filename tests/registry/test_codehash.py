@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seqbench.errors import Refused
-from seqbench.registry import codehash, source
+from seqbench.registry import codehash, modules
 from seqbench.registry.plugins import registry
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def package(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    source.read_module.cache_clear()
+    modules.read_module.cache_clear()
     codehash.code_hash.cache_clear()
 
 
