@@ -78,8 +78,13 @@ def harness_hashes() -> dict[str, str]:
                 name = f"{package}/{path.relative_to(folder).as_posix()}"
                 dotted = f"seqbench.{name.removesuffix('.py').replace('/', '.')}"
                 if module is not None and not _is_component(dotted):
-                    found[name] = digest(module.tree.body, imports=True)[:_DIGITS]
+                    found[name] = _whole(module)[:_DIGITS]
     return found
+
+
+@lru_cache(maxsize=512)
+def _whole(module: ModuleSource) -> str:
+    return digest(module.tree.body, imports=True)
 
 
 @dataclass

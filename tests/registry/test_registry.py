@@ -322,7 +322,7 @@ def test_plugin_files_beside_others(tmp_path: Path, plugin: Plugin) -> None:
         assert item.unusable() is None
         assert item.load().__name__ == name.capitalize()
     before = registry().get("model", "first").code_hash
-    (folder / "my_base.py").write_text(code.replace("Other", "Base") + "\nX = 1\n")
+    (folder / "my_base.py").write_text(code.replace("Other", "Base") + "\nBase.extra = 1\n")
     modules.read_module.cache_clear()
     codehash.code_hash.cache_clear()
     assert before != registry().get("model", "first").code_hash
