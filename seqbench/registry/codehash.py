@@ -239,9 +239,10 @@ class _Walk:
             for used, found in self._uses(place):
                 if isinstance(found, str):
                     uses.add((used, found))
-                else:
-                    uses.add((used, self._text(found)))
-                    waiting += [found, (found[0], _ON_IMPORT)]
+                    continue
+                waiting += [found, (found[0], _ON_IMPORT)]
+                if text := self._text(found):
+                    uses.add((used, text))
             text = self._text(place)
             entries[place] = f"{text} {sorted(uses)}" if text or uses else ""
         whole = [self._text(root), *sorted({entry for entry in entries.values() if entry})]
@@ -274,11 +275,8 @@ class _Walk:
             for length in range(1, len(parts) + 1):
                 other = self._module(parts[:length])
                 if other is not None and other is not module and self._is_own(other):
-                    if _contents(other).effects:
-                        yield "import", (other.name, _ON_IMPORT)
-                    elif other.name not in self.modules:
-                        self.modules[other.name] = other
-                        yield from self._on_import(other)
+                    self.modules[other.name] = other
+                    yield "import", (other.name, _ON_IMPORT)
         for origin in contents.starred:
             other = self._module(origin.split("."))
             if other is not None and self._is_own(other):
