@@ -295,6 +295,7 @@ def _data(
             "status": trial.status,
             "reason": trial.reason,
             "cannot be read": trial.gap,
+            "uncommitted changes": trial.uncommitted,
             "conditions": trial.conditions,
             "back end": trial.backend,
             "context": trial.context,

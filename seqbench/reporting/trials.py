@@ -117,6 +117,13 @@ class ReportedTrial:
         return self.run_id[:SHORT]
 
     @property
+    def uncommitted(self) -> str:
+        """Which code had changes that are in no commit, of those whose git state is known."""
+        changed = (key for key, state in self.environment.items() if "+changes" in state)
+        names = (_CHECKOUTS[key] for key in changed if key in _CHECKOUTS)
+        return ", ".join(sorted(names))
+
+    @property
     def is_scored(self) -> bool:
         """Whether it has finished with a number that can be reckoned with."""
         return self.status == "FINISHED" and abs(self.score) < LARGEST
@@ -210,6 +217,12 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
 
 
 _SECTIONS = ("task", "model", "recipe", "trainer")
+_CHECKOUTS = {
+    "git": "working directory",
+    "git_seqbench": "seqbench",
+    "git_task": "task",
+    "git_model": "model",
+}
 _ORIGINS = ("data", "task_version", "task_origin", "model_origin")
 
 
