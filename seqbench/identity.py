@@ -1,23 +1,40 @@
-"""Which trial is asked for, as far as it is known before data and torch are loaded.
+"""Which trial is asked for: one definition, for plans, records, tunings, reports and repetitions.
 
-A trial's key needs the data; this does not, so that a sweep can tell in no time what it has done.
+A trial is known without its data being loaded, and without torch: a sweep tells in no time what it
+has done, and a run keeps what it was for reports.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
-from seqbench import __version__
-from seqbench.config.settings import Settings
-from seqbench.records import PROTOCOL_VERSION
-from seqbench.registry.codehash import harness_hash
+from seqbench.config.settings import Settings, deciding
+from seqbench.config.sources import content_hash
+from seqbench.records import SCHEMA
 from seqbench.registry.plugins import registry
+
+PROTOCOL = 2
+"""The version of the harness: everything of seqbench that every trial shares, from the scaling of
+inputs to the optimiser's steps and the scores.
+
+A person raises it, in the commit that makes a trial's numbers others than they were: results of
+before cannot stand beside results of after. ``make golden`` says when that is so, and when not;
+plumbing never raises it. 2: each epoch has an order of batches and an augmentation of its own.
+"""
+
+BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
+"""Of a recipe, what all variants must share: how long training may take, on how much."""
+
+_OF_VARIANT = ("model", "model_requires")
+_VERSIONS = ("torch", "lightning")
+_NAMES = ("seed", "task.name", "model.name")
+_SHORT = 8  # digits of what a person reads
 
 _version = lru_cache(version)
 
@@ -27,14 +44,31 @@ class Identity:
     """A trial as it is asked for.
 
     Args:
-        configuration: hash of task, model, their parameters, recipe, trainer and seed.
-        parts: version or hash of what else decides the result, by name: ``task``, ``model``,
-            ``harness``, ``protocol``, ``seqbench``, ``torch``, ``lightning``; ``callbacks``, where
-            plugins have any; and ``source``, the user's own data.
+        config: what of the configuration decides the result, see
+            :func:`seqbench.config.settings.deciding`.
+        parts: version or hash of what else does, by name: ``task`` and ``model``, their code;
+            ``task_requires`` and ``model_requires``, the versions of what plugins say that they
+            need; ``callbacks``, where plugins have any; ``source``, the content of the user's own
+            data; ``protocol``, ``torch``, ``lightning``.
     """
 
-    configuration: str
+    config: Mapping[str, Any]
     parts: Mapping[str, str]
+
+    @cached_property
+    def configuration(self) -> str:
+        """Hash of the configuration."""
+        return digest(self.config)
+
+    @property
+    def key(self) -> str:
+        """Hash of all of it, which names the trial."""
+        return digest([self.config, self.parts])
+
+    @property
+    def study(self) -> str:
+        """Hash of all of it but for the seed."""
+        return digest([{**self.config, "seed": None}, self.parts])
 
     def changed(self, then: Mapping[str, str]) -> list[str]:
         """Return the names of the parts that were others then."""
@@ -43,42 +77,100 @@ class Identity:
         )
 
 
-def identity(settings: Settings) -> Identity:
+def identity(settings: Settings, known: dict[str, str] | None = None) -> Identity:
     """Return what settings ask for.
 
-    See :meth:`seqbench.config.settings.Settings.deciding`; of a task's ``source`` its files' names,
-    sizes and times belong to it.
+    Args:
+        settings: of the trial.
+        known: hashes of sources, which are added; those that are there are not looked at again.
 
     Raises:
-        Refused: the code of the task or model cannot be read.
+        Refused: the code of the task or model, or a source, cannot be read.
     """
-    source = settings.task_parameters.get("source")
+    task = registry().get("task", settings.task)
+    model = registry().get("model", settings.model)
     parts = {
-        "task": registry().get("task", settings.task).code_hash,
-        "model": registry().get("model", settings.model).code_hash,
-        "harness": harness_hash(),
-        "protocol": PROTOCOL_VERSION,
-        "seqbench": __version__,
-        "torch": _version("torch"),
-        "lightning": _version("lightning"),
+        "task": task.code_hash,
+        "task_requires": task.required_versions,
+        "model": model.code_hash,
+        "model_requires": model.required_versions,
+        "callbacks": "",
+        "source": "",
+        "protocol": str(PROTOCOL),
+        **{name: _version(name) for name in _VERSIONS},
     }
     callbacks = {item.name: item.code_hash for item in registry().all("callback")}
     if callbacks:
-        parts["callbacks"] = _digest(callbacks)
+        parts["callbacks"] = digest(callbacks)
+    source = settings.task_parameters.get("source")
     if source is not None:
-        parts["source"] = _digest(list(_files(Path(str(source)).expanduser())))
-    return Identity(_digest(settings.deciding()), parts)
+        known = {} if known is None else known
+        name = str(source)
+        if name not in known:
+            known[name] = content_hash(name)
+        parts["source"] = known[name]
+    config = deciding(settings.to_dict())
+    return Identity(config, {name: text for name, text in parts.items() if text})
 
 
-def _files(source: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and time of change of a file, or of every file in a folder."""
-    found = sorted(source.rglob("*")) if source.is_dir() else [source]
-    for path in found:
-        if path.is_file():
-            about = path.stat()
-            yield path.relative_to(source.parent).as_posix(), about.st_size, about.st_mtime_ns
+def conditions_and_variant(
+    task: str,
+    model: str,
+    config: Mapping[str, Any],
+    parts: Mapping[str, str],
+    fingerprint: str,
+    schema: int = SCHEMA,
+) -> tuple[str, str]:
+    """Return two hashes: of what a fair comparison shares, and of what is compared.
+
+    The conditions are the task with its parameters, code and data, the harness, the versions, the
+    device, and how long training may take. The variant is a model with its parameters, its code and
+    the rest of its recipe. A seed belongs to neither.
+
+    Args:
+        task: registered name.
+        model: registered name.
+        config: resolved configuration of the trial, as it was logged.
+        parts: of its identity.
+        fingerprint: of the data that were loaded.
+        schema: that the parts were kept under.
+    """
+    known = flat(deciding(config))
+    for name in _NAMES:
+        known.pop(name, None)
+    shared = {key: value for key, value in known.items() if is_shared(key)}
+    own = {key: value for key, value in known.items() if key not in shared}
+    code = {name: parts.get(name, "") for name in _OF_VARIANT}
+    rest = {name: text for name, text in parts.items() if name not in _OF_VARIANT}
+    if schema < SCHEMA:
+        rest.pop("source", None)  # said when files were changed, and not what is in them
+    return (
+        digest([task, shared, rest, fingerprint])[:_SHORT],
+        digest([model, own, code])[:_SHORT],
+    )
 
 
-def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+def is_shared(key: str) -> bool:
+    """Return whether a key of a flat configuration belongs to the conditions."""
+    return key.startswith(("task.", "trainer.")) or key in BUDGET
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested configuration as ``{"model.hidden_size": 64}``."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def digest(value: object) -> str:
+    """Return the hash of JSON types, 16 hexadecimal digits; the order of keys does not matter."""
+
+    def plain(other: object) -> object:
+        return dict(other) if isinstance(other, Mapping) else str(other)
+
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,20 +1,19 @@
-"""What a finished trial is: its key, its fields and their units.
+"""What a finished trial is: its fields and their units.
 
 Tracking writes a :class:`TrialRecord`, reporting reads it. Standard library only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-PROTOCOL_VERSION = "2"
-"""Changes whenever the harness would give another result from the same trial. 2: each epoch has an
-order of batches and an augmentation of its own."""
+SCHEMA = 2
+"""The version of :class:`TrialRecord`. 1: no ``schema``, ``parts``, ``data`` and ``harness``; other
+names for two fields; a key from files' times and a hash of the harness."""
 
 Status = Literal["FINISHED", "FAILED", "TIMEOUT", "OOM", "KILLED"]
 """How a trial ended: with a result; of its own fault; because it used the time or the memory that
@@ -49,7 +48,7 @@ class TrialRecord:
     """One trial, as it stands in the tracking store and in a results table.
 
     Args:
-        key: hash of everything that decides the result, see :func:`trial_key`.
+        key: hash of everything that decides the result, see :class:`seqbench.identity.Identity`.
         task: registered name.
         model: registered name.
         seed: the trial's seed; one seed per axis is derived from it.
@@ -83,9 +82,15 @@ class TrialRecord:
             :mod:`seqbench.training.costs`. What cannot be known is missing.
         tuning: how its configuration was found and what was spent on it; empty if nobody says.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
-        environment: versions, device, threads, git state, plugin provenance.
+        environment: versions, device, threads; git states of the working directory, of seqbench's
+            code and of the task's and model's.
         run_id: the tracking store's identifier; empty without tracking.
         location: where the run was logged, for a person to read.
+        schema: the version of this record, see :data:`SCHEMA`.
+        parts: of the trial's identity, see :class:`seqbench.identity.Identity`.
+        data: the data's fingerprint, see :meth:`seqbench.api.Task.fingerprint`.
+        harness: the hash of each module of the harness that trained it, by file: information, and
+            no part of the identity.
     """
 
     key: str
@@ -118,6 +123,10 @@ class TrialRecord:
     environment: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
     location: str = ""
+    schema: int = SCHEMA
+    parts: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+    harness: dict[str, str] = field(default_factory=dict)
 
     @property
     def best_epoch(self) -> int:
@@ -141,6 +150,7 @@ class TrialRecord:
             data: dict[str, Any] = json.loads(text)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        data.setdefault("schema", 1)
         for old, new in _FORMER_NAMES.items():
             if old in data:
                 data.setdefault(new, data.pop(old))
@@ -201,15 +211,3 @@ def _pairs(found: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float
 def checkpoint_name(folds: Sequence[int], fold: int) -> str:
     """Return where a run keeps the weights of a fold's selected epoch, among its files."""
     return f"checkpoint/fold-{fold}.ckpt" if len(folds) > 1 else "checkpoint/best.ckpt"
-
-
-def trial_key(identity: Mapping[str, object]) -> str:
-    """Return the hash of what decides a trial's result, 16 hexadecimal digits.
-
-    Args:
-        identity: resolved configuration without cosmetic fields, versions and code hashes of task
-            and model, data fingerprint, protocol, harness and torch versions, device type, back
-            end, precision, threads. JSON types only; the order of keys does not matter.
-    """
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

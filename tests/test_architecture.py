@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "nn": {"nn", "api"},
     "training": {"training", "api", "nn", "config", "registry"},
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "records", "tracking", "config", "registry"},
+    "reporting": {"reporting", "config", "identity", "records", "registry", "tracking"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}

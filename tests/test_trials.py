@@ -89,13 +89,16 @@ def test_leaves_only_the_store(first: subprocess.CompletedProcess[str], folder: 
     assert ["seqbench-runs"] == [path.name for path in folder.iterdir()]
 
 
+IDENTITY_TAGS = {"seqbench.configuration", "seqbench.parts", "seqbench.schema", "seqbench.harness"}
+
+
 def test_run_is_logged_in_full(first_run: Run, folder: Path) -> None:
     """Status, parameters, metrics per epoch, provenance, and files."""
     assert first_run.info.status == "FINISHED"
     data = first_run.data
     assert data.params["model.hidden_size"] == "128"
     assert {"train/loss", "valid/nll", "test/nll", "baseline/markov/nll"} <= set(data.metrics)
-    tags = {"seqbench.key", "seqbench.data", "seqbench.model_code", "seqbench.task_version"}
+    tags = {"seqbench.key", "seqbench.data", "seqbench.task_version", *IDENTITY_TAGS}
     assert tags <= set(data.tags)
     kept = files(folder, first_run)
     assert (kept / "learning_curve.png").read_bytes().startswith(b"\x89PNG")

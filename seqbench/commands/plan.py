@@ -37,7 +37,7 @@ def command(args: list[str]) -> int:
     console.print(plan_table(found), crop=False)
     left = [item for item in found.trials if item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
-    for line in reasons(found.trials):
+    for line in [*other_code(found.trials), *reasons(found.trials)]:
         console.print(line, crop=False, soft_wrap=True)
     if left:
         console.print(time_left(found, left))
@@ -65,6 +65,9 @@ def plan_table(found: Plan) -> Table:
         table.add_column(name)
     for state in states:
         table.add_column(state, justify="right")
+    is_other = any(item.is_of_other_code for item in found.trials)
+    if is_other:
+        table.add_column("(under other code)", justify="right")
     table.add_column("a trial takes", justify="right")
     for (task, model), items in groups.items():
         counts = Counter(item.state for item in items)
@@ -73,6 +76,7 @@ def plan_table(found: Plan) -> Table:
             task,
             model,
             *(str(counts[state] or "") for state in states),
+            *([str(sum(item.is_of_other_code for item in items) or "")] if is_other else []),
             "" if seconds is None else duration(seconds),
         )
     return table
@@ -86,6 +90,12 @@ def reasons(trials: Sequence[Planned]) -> list[str]:
         if item.reason and item.state in ("failed", "stale", "impossible")
     )
     return [f"{number} {state}: {reason}" for (state, reason), number in counts.items()]
+
+
+def other_code(trials: Sequence[Planned]) -> list[str]:
+    """Return a line for each code of seqbench under which trials have finished, if not today's."""
+    counts = Counter(item.reason for item in trials if item.is_of_other_code)
+    return [f"{number} finished, {reason}" for reason, number in counts.items()]
 
 
 def time_left(found: Plan, left: Sequence[Planned], at_once: int = 1) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.commands import read
-from seqbench.commands.plan import plan_table, reasons, time_left
+from seqbench.commands.plan import other_code, plan_table, reasons, time_left
 from seqbench.commands.tune import known_members
 from seqbench.errors import EXIT_DONE, Refused
 
@@ -126,6 +126,7 @@ def _view(words: Sequence[str], found: Plan, sweep: StoredSweep | None) -> Rende
         epochs = f"epoch {item.epochs} of at most {item.settings.recipe.max_epochs}"
         for_ = duration(item.seconds or 0.0)
         lines.append(Text(f"running: {' '.join(item.overrides)}: {epochs}, {for_}"))
+    lines += [Text(line) for line in other_code(found.trials)]
     lines += [Text(line, style="red") for line in reasons(found.trials)]
     if left or running:
         at_once = max(1, len(running))

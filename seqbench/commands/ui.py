@@ -15,9 +15,8 @@ from typing import IO
 
 from seqbench.commands import read
 from seqbench.errors import EXIT_DONE, Refused, SeqbenchError
-from seqbench.tracking.address import Address, is_ready, locate
+from seqbench.tracking.address import Address, is_ready, locate, no_store_yet
 from seqbench.tracking.mlflow_client import set_environment
-from seqbench.tracking.store import no_store_yet
 
 HOST = "127.0.0.1"
 

@@ -7,12 +7,14 @@ an impossible value raises ``ValueError`` with one line that names the key.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Rerun = Literal["never", "failed", "stale", "always"]
+Rerun = Literal["never", "failed", "stale", "code", "always"]
 """Which trials a sweep runs beside those that were never tried or were stopped: ``failed`` ones;
-``stale`` ones too, of which something that decides the result has changed; or ``always`` all."""
+``stale`` ones too, of which something that decides the result has changed; also those that have
+finished under another ``code`` of seqbench, which is not to change a result; or ``always`` all."""
 
 Match = Literal["params", "flops"]
 """In what a model is made as large as the reference: trainable parameters, or operations."""
@@ -177,16 +179,26 @@ class Settings:
             "seed": self.seed,
         }
 
-    def deciding(self) -> dict[str, Any]:
-        """Return what of it decides the result, as JSON types.
 
-        Where it is logged, what is shown and what it may use do not; of a task's ``source`` its
-        content does, and not where it lies.
-        """
-        config = self.to_dict()
-        del config["tracking"], config["limits"], config["trainer"]["progress"]
-        config["task"].pop("source", None)
-        return config
+def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration decides the result of a trial.
+
+    Where it is logged, what is shown and what it may use do not; of a task's ``source`` its
+    content does, and not where it lies. A key that is added to all trials later must be left out
+    where its value is what they were trained with before, or every result is lost.
+
+    Args:
+        config: as :meth:`Settings.to_dict` returns it; sections may be missing.
+    """
+    found = {
+        name: dict(config[name]) if isinstance(config[name], Mapping) else config[name]
+        for name in ("task", "model", "recipe", "trainer", "seed")
+        if name in config
+    }
+    for section, key in (("trainer", "progress"), ("task", "source")):
+        if isinstance(found.get(section), dict):
+            found[section].pop(key, None)
+    return found
 
 
 def _positive(key: str, value: float) -> None:

@@ -1,10 +1,16 @@
-"""Where modules and packages are, found as import would find them, but nothing is executed."""
+"""Where modules are and what their text says, found as import would; nothing is executed."""
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from seqbench.errors import Refused
 
 
 def find_spec(module: str) -> ModuleSpec | None:
@@ -37,3 +43,96 @@ def _find_spec(name: str, path: list[str] | None) -> ModuleSpec | None:
         if spec is not None:
             return spec
     return None
+
+
+@dataclass(frozen=True)
+class ModuleSource:
+    """A module's source, parsed; ``name`` is dotted, or the path of a file outside any package."""
+
+    name: str
+    path: Path
+    text: str
+    tree: ast.Module
+
+    @cached_property
+    def names(self) -> dict[str, ast.expr | ast.ClassDef | str]:
+        """Top-level names: a class, an assigned expression, or the dotted name of an import."""
+        return self.names_before(None)
+
+    def names_before(self, stop: ast.ClassDef | None) -> dict[str, ast.expr | ast.ClassDef | str]:
+        """Return the top-level names that stand before a class."""
+        found: dict[str, ast.expr | ast.ClassDef | str] = {}
+        for node in statements(self.tree.body):
+            if node is stop:
+                break
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = node
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    head = alias.name.partition(".")[0]
+                    found[alias.asname or head] = alias.name if alias.asname else head
+            elif isinstance(node, ast.ImportFrom):
+                origin = self.import_origin(node)
+                found.update((a.asname or a.name, f"{origin}.{a.name}") for a in node.names)
+            else:
+                found.update(assignments(node))
+        return found
+
+    @cached_property
+    def star_imports(self) -> list[str]:
+        """The modules of ``from module import *``, the last first."""
+        imports = [node for node in statements(self.tree.body) if isinstance(node, ast.ImportFrom)]
+        stars = (node for node in imports if node.names[0].name == "*")
+        return [self.import_origin(node) for node in stars][::-1]
+
+    def import_origin(self, node: ast.ImportFrom) -> str:
+        """Return the dotted name of the module after ``from``, relative ones resolved."""
+        if not node.level:
+            return node.module or ""
+        up = node.level - (self.path.name == "__init__.py")
+        package = self.name.split(".")
+        package = package[: len(package) - up]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+
+@lru_cache(maxsize=512)
+def read_module(name: str) -> ModuleSource | None:
+    """Parse a module named ``a.b.c``, or a file named ``path/to/it.py``; None if there is none.
+
+    Raises:
+        Refused: it cannot be read or is not Python.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+    else:
+        spec = find_spec(name)
+        if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
+            return None
+        path = Path(str(spec.origin))
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        return ModuleSource(name, path, text, ast.parse(text))
+    except SyntaxError as error:
+        raise Refused(f"{path} is not valid Python: line {error.lineno}: {error.msg}") from error
+    except (OSError, ValueError) as error:
+        raise Refused(f"cannot read {path}: {error}") from error
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Walk top-level statements, those under ``if`` and ``try`` included."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from statements(node.body)
+            yield from statements(node.orelse)
+
+
+def assignments(node: ast.stmt) -> dict[str, ast.expr]:
+    """Return what a statement assigns to plain names."""
+    if isinstance(node, ast.Assign):
+        return {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+        return {node.target.id: node.value}
+    return {}

@@ -23,7 +23,7 @@ from seqbench import __version__
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.registry import builtin, hookspecs, source
 from seqbench.registry.hookspecs import Entry
-from seqbench.registry.modules import package_folders
+from seqbench.registry.modules import ModuleSource, package_folders, read_module
 from seqbench.registry.registration import (
     BASES,
     BUILT_IN,
@@ -229,7 +229,7 @@ def readable() -> list[Registration]:
     ]
     for point in installed(HOOKS):
         try:
-            module = source.read_module(point.module)
+            module = read_module(point.module)
         except Exception:  # the registry says what is wrong with it, where it matters
             continue
         if module is not None:
@@ -243,9 +243,9 @@ def readable() -> list[Registration]:
     return found
 
 
-def _plugin_file(path: str) -> source.ModuleSource:
+def _plugin_file(path: str) -> ModuleSource:
     """Read a file that the user named; what lies beside it can be imported from now on."""
-    module = source.read_module(path)
+    module = read_module(path)
     if module is None:
         raise Refused(f"+plugin={path}: there is no such Python file")
     folder = str(module.path.parent)
@@ -254,7 +254,7 @@ def _plugin_file(path: str) -> source.ModuleSource:
     return module
 
 
-def _file_registration(module: source.ModuleSource) -> Registration:
+def _file_registration(module: ModuleSource) -> Registration:
     """Return the model or task of a file without hooks: its class named like the file."""
     name = builtin.class_named_like(module.path.stem, module.text)
     if name is None:
@@ -273,7 +273,7 @@ def _file_registration(module: source.ModuleSource) -> Registration:
     )
 
 
-def _literal_entries(module: source.ModuleSource, origin: str) -> list[Registration]:
+def _literal_entries(module: ModuleSource, origin: str) -> list[Registration]:
     found = []
     for kind in KINDS:
         for node in module.tree.body:
@@ -344,7 +344,7 @@ def _outside_range(point: EntryPoint) -> str:
     return ""
 
 
-def _has_hooks(module: source.ModuleSource) -> bool:
+def _has_hooks(module: ModuleSource) -> bool:
     return any(
         isinstance(node, ast.FunctionDef) and node.name.startswith("seqbench_")
         for node in module.tree.body

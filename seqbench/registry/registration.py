@@ -7,6 +7,8 @@ import importlib.util
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -85,6 +87,12 @@ class Registration:
         """
         return codehash.code_hash(self.target)
 
+    @property
+    def required_versions(self) -> str:
+        """Versions of the distributions that offer what it requires: ``mido 1.3.3, numba 0.61``."""
+        found = {name for module in self.requires for name in _distributions(module)}
+        return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(found))
+
     def unusable(self) -> str | None:
         """Return why it cannot be used here, in one line, or None if nothing speaks against it."""
         try:
@@ -133,6 +141,12 @@ class Registration:
             )
         assert isinstance(loaded, type)
         return loaded
+
+
+@lru_cache
+def _distributions(module: str) -> list[str]:
+    """Return the distributions that offer a top-level module; none if it is not installed."""
+    return metadata.packages_distributions().get(module.partition(".")[0], [])
 
 
 def import_module(module: str) -> ModuleType:

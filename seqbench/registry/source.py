@@ -12,14 +12,14 @@ import inspect
 import operator
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from seqbench.errors import Refused
-from seqbench.registry.modules import find_spec
+from seqbench.registry.modules import ModuleSource, assignments, read_module
 
 UNSET = "???"
 """The default of a parameter that has none, as OmegaConf writes a missing value."""
@@ -60,56 +60,6 @@ class Call:
     function: str
     arguments: tuple[Any, ...] = ()
     keywords: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class ModuleSource:
-    """A module's source, parsed; ``name`` is dotted, or the path of a file outside any package."""
-
-    name: str
-    path: Path
-    text: str
-    tree: ast.Module
-
-    @cached_property
-    def names(self) -> dict[str, ast.expr | ast.ClassDef | str]:
-        """Top-level names: a class, an assigned expression, or the dotted name of an import."""
-        return self.names_before(None)
-
-    def names_before(self, stop: ast.ClassDef | None) -> dict[str, ast.expr | ast.ClassDef | str]:
-        """Return the top-level names that stand before a class."""
-        found: dict[str, ast.expr | ast.ClassDef | str] = {}
-        for node in _statements(self.tree.body):
-            if node is stop:
-                break
-            if isinstance(node, ast.ClassDef):
-                found[node.name] = node
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    head = alias.name.partition(".")[0]
-                    found[alias.asname or head] = alias.name if alias.asname else head
-            elif isinstance(node, ast.ImportFrom):
-                origin = self.import_origin(node)
-                found.update((a.asname or a.name, f"{origin}.{a.name}") for a in node.names)
-            else:
-                found.update(_assignments(node))
-        return found
-
-    @cached_property
-    def star_imports(self) -> list[str]:
-        """The modules of ``from module import *``, the last first."""
-        imports = [node for node in _statements(self.tree.body) if isinstance(node, ast.ImportFrom)]
-        stars = (node for node in imports if node.names[0].name == "*")
-        return [self.import_origin(node) for node in stars][::-1]
-
-    def import_origin(self, node: ast.ImportFrom) -> str:
-        """Return the dotted name of the module after ``from``, relative ones resolved."""
-        if not node.level:
-            return node.module or ""
-        up = node.level - (self.path.name == "__init__.py")
-        package = self.name.split(".")
-        package = package[: len(package) - up]
-        return ".".join([*package, *([node.module] if node.module else [])])
 
 
 @dataclass(frozen=True)
@@ -162,7 +112,7 @@ class ClassSource:
         for base in reversed(self.bases):
             found.update(base.constants)
         for statement in self.node.body:
-            for name, value in _assignments(statement).items():
+            for name, value in assignments(statement).items():
                 if not name.startswith("_"):
                     try:
                         found[name] = evaluate(self.module, value)
@@ -226,31 +176,6 @@ class ClassSource:
                 value = Call(ast.unparse(default))
         doc = self.argument_docs.get(argument.arg, "")
         return Parameter(argument.arg, annotation, value, doc)
-
-
-@lru_cache(maxsize=512)
-def read_module(name: str) -> ModuleSource | None:
-    """Parse a module named ``a.b.c``, or a file named ``path/to/it.py``; None if there is none.
-
-    Raises:
-        Refused: it cannot be read or is not Python.
-    """
-    if name.endswith(".py"):
-        path = Path(name)
-    else:
-        spec = find_spec(name)
-        if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
-            return None
-        path = Path(str(spec.origin))
-    if not path.is_file():
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-        return ModuleSource(name, path, text, ast.parse(text))
-    except SyntaxError as error:
-        raise Refused(f"{path} is not valid Python: line {error.lineno}: {error.msg}") from error
-    except (OSError, ValueError) as error:
-        raise Refused(f"cannot read {path}: {error}") from error
 
 
 def read_class(target: str) -> ClassSource:
@@ -342,7 +267,7 @@ def _lookup(
             return ClassSource(module, node)
         attributes: dict[str, ast.expr] = {}
         for statement in node.body:
-            attributes.update(_assignments(statement))
+            attributes.update(assignments(statement))
         value = attributes.get(parts[1])
         return (module, value) if value is not None and len(parts) == 2 else None
     if len(parts) > 1:
@@ -382,23 +307,6 @@ def _spell_out(module: ModuleSource, annotation: ast.expr, hops: int = 0) -> ast
         right = _spell_out(module, annotation.right, hops + 1)
         return ast.BinOp(left, annotation.op, right)
     return annotation
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Walk top-level statements, those under ``if`` and ``try`` included."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try):
-            yield from _statements(node.body)
-            yield from _statements(node.orelse)
-
-
-def _assignments(node: ast.stmt) -> dict[str, ast.expr]:
-    if isinstance(node, ast.Assign):
-        return {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-        return {node.target.id: node.value}
-    return {}
 
 
 def _dotted(node: ast.expr) -> list[str]:

@@ -301,6 +301,8 @@ TRIALS: list[Column[TrialRow]] = [
            forms=_OF_TRIAL),
     Column("cannot_be_read", "cannot be read", "what of it is damaged",
            lambda row: row.trial.gap, _text, forms=_OF_TRIAL),
+    Column("uncommitted", "uncommitted changes", "whose code was not as its commit",
+           lambda row: row.trial.uncommitted, _text, forms=_OF_TRIAL),
     Column("conditions", "conditions", "hash of what a fair comparison shares",
            lambda row: row.trial.conditions, _text, forms=_OF_TRIAL),
     Column("backend", "back end", "what ran the recurrence", lambda row: row.trial.backend, _text,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqbench.identity import BUDGET
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
 from seqbench.reporting.table import FUTURE, LOST, Difference, Table, Variant, by_weight
 from seqbench.reporting.text import slug
-from seqbench.reporting.trials import BUDGET, Defaults, ReportedTrial, by_pair, changes_of, word
+from seqbench.reporting.trials import Defaults, ReportedTrial, by_pair, changes_of, word
 
 CONTROL = "lstm"
 """What others are compared with unless something else is asked for."""

@@ -67,6 +67,13 @@ def table_notes(table: Table) -> list[str]:
         notes.append(
             f"{len(gaps)} runs cannot be read in full, for example {gaps[0].short}: {gaps[0].gap}"
         )
+    changed = [item for item in table.variants if any(t.uncommitted for t in item.trials)]
+    if changed:
+        count = sum(bool(trial.uncommitted) for trial in table.trials)
+        notes.append(
+            f"{count} of {len(table.trials)} trials were trained with uncommitted changes: "
+            f"{listed(changed)}."
+        )
     tuned = dict.fromkeys(trial.tuning for trial in table.trials if trial.tuning)
     if tuned and len({trial.tuning for trial in table.trials}) > 1:
         notes.append("Not all were tuned with the same budget: each run says how it was.")

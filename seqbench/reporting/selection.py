@@ -13,11 +13,12 @@ from seqbench.config.composition import compose_each
 from seqbench.config.overrides import override_text
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused, did_you_mean
+from seqbench.identity import flat, is_shared
 from seqbench.registry.plugins import registry
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.progress import Watch, unwatched
 from seqbench.reporting.table import Table
-from seqbench.reporting.trials import Defaults, ReportedTrial, flat, is_shared, make_trials
+from seqbench.reporting.trials import Defaults, ReportedTrial, make_trials
 from seqbench.tracking.address import locate
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.trials import StoredSweep, stored_sweeps

@@ -1,13 +1,11 @@
 """Trials as a report has them: small, and with what makes two of them comparable.
 
-The **conditions** are what a fair comparison must share: the task with its parameters, data and
-code, the harness, the versions, the device, and how long training may take. A **variant** is what
-is compared: a model with its parameters and recipe.
+The **conditions** are what a fair comparison must share, a **variant** is what is compared: a
+model with its parameters and recipe. See :func:`seqbench.identity.conditions_and_variant`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,22 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqbench.identity import conditions_and_variant, flat, is_shared
 from seqbench.records import MetricInfo
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
-from seqbench.tracking.store import PARTS
-from seqbench.tracking.trials import mapping_in
+from seqbench.tracking.tags import PARTS, mapping_in, schema_in
 
 Config = Mapping[str, Any]
 Defaults = Mapping[tuple[str, str], Mapping[str, object]]
 """What a task and a model are composed to with nothing changed, flat, by their names."""
 
-BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
-"""Of a recipe, what all variants must share: how long training may take, on how much."""
 LARGEST = 1e150
 """A score from which on no mean and no variance is finite; it counts as infinite."""
 _NEUTRAL = ("seed", "trainer.progress", "task.name", "model.name")
-_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -122,6 +117,13 @@ class ReportedTrial:
         return self.run_id[:SHORT]
 
     @property
+    def uncommitted(self) -> str:
+        """Which code had changes that are in no commit, of those whose git state is known."""
+        changed = (key for key, state in self.environment.items() if "+changes" in state)
+        names = (_CHECKOUTS[key] for key in changed if key in _CHECKOUTS)
+        return ", ".join(sorted(names))
+
+    @property
     def is_scored(self) -> bool:
         """Whether it has finished with a number that can be reckoned with."""
         return self.status == "FINISHED" and abs(self.score) < LARGEST
@@ -153,15 +155,18 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     config = flat({key: value for key, value in item.config.items() if key in _SECTIONS})
     for key in _NEUTRAL:
         config.pop(key, None)
-    parts = _parts(tags)
+    parts = {str(key): str(text) for key, text in mapping_in(tags.get(PARTS, "")).items()}
+    origin = {name: tags.get(f"seqbench.{name}", "") for name in _ORIGINS}
+    conditions, variant = conditions_and_variant(
+        record.task,
+        record.model,
+        # What it was nobody knows if this cannot be read, so it is like no other.
+        item.config if config else {"model": {"run": item.run_id}},
+        parts,
+        origin["data"],
+        schema_in(tags),
+    )
     environment = {str(key): str(value) for key, value in record.environment.items()}
-    shared = {key: value for key, value in config.items() if is_shared(key)}
-    own = {key: value for key, value in config.items() if not is_shared(key)}
-    if not config:  # what it was nobody knows, so it is like no other
-        own = {"run": item.run_id}
-    # Whose the model is, and its code, is what is compared.
-    of_task = {key: value for key, value in parts.items() if key not in ("model", "model_origin")}
-    conditions = [record.task, shared, of_task]
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason
@@ -182,8 +187,8 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
         status=item.status,
         reason=reason,
         began=item.began,
-        conditions=_digest(conditions),
-        variant=_digest([record.model, own, parts.get("model", "")]),
+        conditions=conditions,
+        variant=variant,
         context=record.context,
         metric=record.primary,
         monitor=record.monitor,
@@ -203,7 +208,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
         tuning=record.tuning,
         environment=once(environment),
         config=once(config),
-        origin=once(parts),
+        origin=once(parts | origin),
         parent=item.parent,
         candidate=in_tuning and not record.tuning,
         is_smoke=(config.get("recipe.max_examples") or record.max_examples) is not None,
@@ -212,35 +217,13 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
 
 
 _SECTIONS = ("task", "model", "recipe", "trainer")
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Return a nested configuration as ``{"model.hidden_size": 64}``."""
-    found: dict[str, object] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def is_shared(key: str) -> bool:
-    """Return whether a key of a flat configuration belongs to the conditions."""
-    return key.startswith(("task.", "trainer.")) or key in BUDGET
-
-
-def _parts(tags: Mapping[str, str]) -> dict[str, str]:
-    parts = mapping_in(tags.get(PARTS, ""))
-    found = {str(key): str(value) for key, value in parts.items() if key != "source"}
-    for tag in ("data", "task_version", "task_origin", "model_origin"):
-        found[tag] = tags.get(f"seqbench.{tag}", "")
-    return found
-
-
-def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+_CHECKOUTS = {
+    "git": "working directory",
+    "git_seqbench": "seqbench",
+    "git_task": "task",
+    "git_model": "model",
+}
+_ORIGINS = ("data", "task_version", "task_origin", "model_origin")
 
 
 def _curve(history: Any, key: str, steps: int) -> Curve | None:

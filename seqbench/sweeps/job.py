@@ -114,9 +114,9 @@ def attempt(settings: Settings, rerun: Rerun) -> Outcome:
     try:
         if settings.tracking.parent and rerun != "always":
             with suppress(Refused):  # a store that fails now is no reason not to train
-                state, run_id = state_of(settings)
-                if state == "finished":
-                    return Outcome("ELSEWHERE", "finished by another process", run_id=run_id)
+                now = state_of(settings)
+                if now.state == "finished" and not now.runs(rerun):
+                    return Outcome("ELSEWHERE", "finished by another process", run_id=now.run_id)
         from seqbench.trials.run import run
 
         record = run(settings)

@@ -14,7 +14,8 @@ from seqbench.config.overrides import sweep_members
 from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
-from seqbench.records import MetricInfo
+from seqbench.records import SCHEMA, MetricInfo
+from seqbench.registry.codehash import harness_hashes
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
 
@@ -26,9 +27,11 @@ RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),
     "failed": ("new", "unfinished", "failed"),
     "stale": ("new", "unfinished", "failed", "stale"),
+    "code": ("new", "unfinished", "failed", "stale"),
     "always": ("new", "unfinished", "failed", "stale", "finished"),
 }
-"""Which states are run; the impossible is too, so that its mistake is told."""
+"""Which states are run; the impossible is too, so that its mistake is told. ``code`` runs finished
+trials too, where other code of seqbench trained them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Planned:
         overrides: what the sweep says of it.
         settings: what that means; None if it is impossible.
         state: how it stands.
-        reason: of a state that has one, in one line.
+        reason: of a state that has one, in one line; of a finished trial, which code of seqbench
+            has been changed since.
         run_id: of the run that the state was read from; empty without one.
         seconds: that this trial took when it finished, or has been running; None without a run.
         metric: the primary one, of a trial that has finished.
@@ -73,7 +77,14 @@ class Planned:
 
     def runs(self, rerun: Rerun) -> bool:
         """Return whether it is to run."""
+        if self.is_of_other_code and rerun == "code":
+            return True
         return self.state == "impossible" or self.state in RUNS[rerun]
+
+    @property
+    def is_of_other_code(self) -> bool:
+        """Whether it has finished under other code of seqbench, by which nothing should change."""
+        return self.state == "finished" and bool(self.reason)
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         Refused: an override is wrong, or the tracking store cannot be used.
     """
     stored: dict[TrackingSettings, dict[str, list[StoredTrial]]] = {}
+    sources: dict[str, str] = {}
     planned = []
     rerun: Rerun = "stale"
     for words, composed in zip(members, compose_each(members), strict=True):
@@ -120,7 +132,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
             rerun = composition.rerun(composed)
             settings = trial_settings(composed, words)
             words = with_width(words, composed, settings)
-            asked = identity(settings)
+            asked = identity(settings, sources)
         except Refused as refusal:
             names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
             planned.append(Planned(words, None, "impossible", str(refusal), names=names))
@@ -137,16 +149,15 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     return Plan(planned, rerun, seconds)
 
 
-def state_of(settings: Settings) -> tuple[State, str]:
-    """Return how one trial stands now, and its run.
+def state_of(settings: Settings) -> Planned:
+    """Return how one trial stands now.
 
     Raises:
         Refused: the tracking store cannot be used.
     """
     asked = identity(settings)
     before = stored_trials(settings.tracking, asked.configuration)
-    found = _planned([], settings, asked, before)
-    return found.state, found.run_id
+    return _planned([], settings, asked, before)
 
 
 def summary(planned: Sequence[Planned]) -> str:
@@ -168,12 +179,13 @@ def _planned(
 ) -> Planned:
     """Return how a trial stands, from its runs, the latest first."""
     same = [trial for trial in before if not asked.changed(trial.parts)]
-    for trial in same:
-        if trial.status == "FINISHED":
-            return Planned(
-                words, settings, "finished", "", trial.run_id,
-                trial.seconds, trial.metric, trial.score, trial.monitor,
-            )  # fmt: skip
+    finished = [(_other_code(trial), trial) for trial in same if trial.status == "FINISHED"]
+    if finished:
+        reason, trial = next((found for found in finished if not found[0]), finished[0])
+        return Planned(
+            words, settings, "finished", reason, trial.run_id,
+            trial.seconds, trial.metric, trial.score, trial.monitor,
+        )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
             return Planned(
@@ -184,9 +196,30 @@ def _planned(
             reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
             return Planned(words, settings, "failed", reason, trial.run_id)
         return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
-    finished = [trial for trial in before if trial.status == "FINISHED"]
-    if finished:
-        nearest = min(finished, key=lambda trial: len(asked.changed(trial.parts)))
+    others = [trial for trial in before if trial.status == "FINISHED"]
+    if others:
+        nearest = min(others, key=lambda trial: len(asked.changed(trial.parts)))
         reason = f"changed since: {', '.join(asked.changed(nearest.parts))}"
+        if nearest.schema < SCHEMA:
+            reason = f"recorded before identities of schema {SCHEMA}"
         return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
     return Planned(words, settings, "new")
+
+
+def _other_code(trial: StoredTrial) -> str:
+    """Return which code of seqbench has been changed since a trial was trained; empty for none."""
+    then, now = trial.harness, harness_hashes()
+    changed = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
+    if not changed:
+        return ""
+    names = [path.rpartition("/")[2] for path in {*then, *now}]
+    shown = [
+        name if names.count(name := path.rpartition("/")[2]) == 1 else path
+        for path in changed[:_SHOWN]
+    ]
+    if len(changed) > _SHOWN:
+        shown.append(f"{len(changed) - _SHOWN} more")
+    return f"under other code of seqbench: {', '.join(shown)}"
+
+
+_SHOWN = 4  # files

@@ -172,3 +172,11 @@ def _sqlite(path: Path) -> Address:
 def _without_password(uri: str) -> str:
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def no_store_yet(address: Address) -> Refused:
+    """Return the refusal for reading an embedded store that no trial has made yet."""
+    return Refused(
+        f"no runs yet: {address.shown} does not exist; "
+        "run a trial first, for example: seqbench experiment=smoke"
+    )

@@ -56,6 +56,29 @@ def git_state(folder: Path) -> str:
     return f"{commit}+changes" if changes else commit
 
 
+@lru_cache
+def code_state(path: Path) -> str:
+    """Return the git commit of the checkout that code comes from, and whether the code differs.
+
+    It is asked once in a process, which goes on with the code that it began with.
+
+    Args:
+        path: a file or folder of code.
+
+    Returns:
+        As :func:`git_state`, with the changes of this file or folder only; a file that git does not
+        know is a change. Empty where it is in no checkout, as what is installed.
+    """
+    folder, name = (path, ".") if path.is_dir() else (path.parent, path.name)
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit or _git(folder, "check-ignore", "--quiet", name) is not None:
+        return ""
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", name)
+    if changes is None:
+        return f"{commit}+unknown"
+    return f"{commit}+changes" if changes else commit
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """Return git's answer, or None where it has none; no hook of the repository's runs."""
     try:

@@ -9,7 +9,7 @@ import pandas as pd
 from seqbench.config.settings import TrackingSettings
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import is_ready, locate
-from seqbench.tracking.store import unusable
+from seqbench.tracking.mlflow_client import unusable
 from seqbench.tracking.tracked import STATUS
 from seqbench.tracking.trials import every_run
 

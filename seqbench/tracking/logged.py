@@ -16,10 +16,10 @@ from seqbench.records import TrialRecord
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
 from seqbench.tracking.outbox import RECORD
-from seqbench.tracking.store import CONFIGURATION, MONITOR, PARENT, PRIMARY
 from seqbench.tracking.stored import RunFiles
+from seqbench.tracking.tags import CONFIGURATION, MONITOR, PARENT, PRIMARY, metric_in
 from seqbench.tracking.tracked import CONFIG
-from seqbench.tracking.trials import RawRun, metric_in, raw_runs, status_of
+from seqbench.tracking.trials import RawRun, raw_runs, status_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

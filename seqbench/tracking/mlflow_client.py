@@ -151,3 +151,18 @@ def first_line(error: BaseException) -> str:
     text = lines[0].strip().rstrip(".") if lines else type(error).__name__
     text = re.sub(r"://[^/\s@]+@", "://", text)
     return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def unusable(address: Address, error: Exception) -> Refused:
+    """Return the refusal for a store that raised; a refusal stays what it says."""
+    if isinstance(error, Refused):
+        return error
+    if address.is_server:
+        reason = f"refuses: {first_line(error)}; "
+        if is_silence(error):
+            reason = "does not answer; start it, or "
+        return Refused(
+            f"the tracking server {address.shown} {reason}"
+            "name another with tracking.uri, or use tracking=none"
+        )
+    return Refused(f"the tracking store {address.shown} cannot be used: {first_line(error)}")

@@ -6,47 +6,47 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
-import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from filelock import FileLock, Timeout
-
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
-from seqbench.tracking import mlflow_client, processes
-from seqbench.tracking.address import SHORT, Address, is_ready, locate, make_folder
-from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, is_silence
+from seqbench.tracking import embedded, mlflow_client, processes
+from seqbench.tracking.address import (
+    SHORT,
+    Address,
+    is_ready,
+    locate,
+    make_folder,
+    no_store_yet,
+)
+from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, unusable
 from seqbench.tracking.outbox import TOKEN, announce, deliver, perform, waiting
 from seqbench.tracking.signals import uninterrupted
 from seqbench.tracking.stored import StoredRun, read_run
+from seqbench.tracking.tags import (
+    BEGAN,
+    CONFIGURATION,
+    MONITOR,
+    PARENT,
+    PRIMARY,
+    SWEEP,
+    SWEEP_KEY,
+)
 from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-CONFIGURATION, PARTS = "seqbench.configuration", "seqbench.parts"
-"""Tags that say which trial a run is of, see :class:`seqbench.identity.Identity`."""
-PRIMARY, MONITOR = "seqbench.primary", "seqbench.monitor"
-"""Tags that say by which metric a trial is judged, and which selects its epoch, as JSON."""
-SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
-"""Tags of the run of a sweep: its command as JSON, and a hash of it."""
-BEGAN = "seqbench.began"
-"""Tag of the run of a sweep: when it was started last, in seconds since 1970."""
-PARENT = "mlflow.parentRunId"
-"""Tag of MLflow's that says under which run, a sweep's, one is nested."""
 COUNT_LIMIT = 1000
 """Runs that :meth:`Store.count` looks at, at most."""
-_CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
 
 
 def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
@@ -88,7 +88,7 @@ def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
         if not create:
             raise no_store_yet(address)
         make_folder(address.database)
-        _create(address, settings.experiment)
+        embedded.create(address, settings.experiment)
     with mlflow_client.quiet():
         try:
             client = mlflow_client.connect(address)
@@ -102,14 +102,6 @@ def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
         except Exception as error:
             raise unusable(address, error) from error
     return store
-
-
-def no_store_yet(address: Address) -> Refused:
-    """Return the refusal for reading an embedded store that no trial has made yet."""
-    return Refused(
-        f"no runs yet: {address.shown} does not exist; "
-        "run a trial first, for example: seqbench experiment=smoke"
-    )
 
 
 class Store:
@@ -357,41 +349,6 @@ class Store:
         )
 
 
-def _create(address: Address, experiment: str) -> None:
-    """Make an embedded store, by one process, and by none if another one was faster."""
-    database, artifacts = address.database, address.artifacts
-    assert database is not None
-    assert artifacts is not None
-    mlflow_client.load()  # takes seconds: not while others wait
-    try:
-        with FileLock(database.with_name(f"{database.name}.lock"), timeout=_CREATION_TIMEOUT):
-            if is_ready(database):
-                return
-            if sys.stderr.isatty():
-                sys.stderr.write(f"Creating the tracking store {address.shown}, once ...\n")
-            draft = database.with_name(f"{database.name}.draft")
-            draft.unlink(missing_ok=True)  # of a process that was killed here
-            try:
-                with mlflow_client.quiet():
-                    mlflow_client.create_database(draft, artifacts, experiment)
-                with closing(sqlite3.connect(draft)) as connection:
-                    # Writers do not wait for readers; the mode stays with the file.
-                    connection.execute("PRAGMA journal_mode = WAL")
-                artifacts.mkdir(exist_ok=True)
-                draft.replace(database)
-            finally:
-                draft.unlink(missing_ok=True)
-    except Timeout as error:
-        raise Refused(
-            f"another process has been creating {address.shown} for {_CREATION_TIMEOUT} s; "
-            f"if there is none, remove {error.lock_file}"
-        ) from error
-    except Refused:
-        raise
-    except Exception as error:
-        raise unusable(address, error) from error
-
-
 def _all_experiments(client: MlflowClient) -> list[str]:
     page = client.search_experiments()
     found = list(page)
@@ -399,21 +356,6 @@ def _all_experiments(client: MlflowClient) -> list[str]:
         page = client.search_experiments(page_token=page.token)
         found += page
     return [experiment.experiment_id for experiment in found]
-
-
-def unusable(address: Address, error: Exception) -> Refused:
-    """Return the refusal for a store that raised; a refusal stays what it says."""
-    if isinstance(error, Refused):
-        return error
-    if address.is_server:
-        reason = f"refuses: {first_line(error)}; "
-        if is_silence(error):
-            reason = "does not answer; start it, or "
-        return Refused(
-            f"the tracking server {address.shown} {reason}"
-            "name another with tracking.uri, or use tracking=none"
-        )
-    return Refused(f"the tracking store {address.shown} cannot be used: {first_line(error)}")
 
 
 def _describe(run: Run) -> str:

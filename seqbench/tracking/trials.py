@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 import time
@@ -16,15 +15,19 @@ from seqbench.config.settings import TrackingSettings
 from seqbench.records import MetricInfo
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
-from seqbench.tracking.store import (
+from seqbench.tracking.mlflow_client import unusable
+from seqbench.tracking.tags import (
     BEGAN,
     CONFIGURATION,
+    HARNESS,
     MONITOR,
     PARENT,
     PARTS,
     PRIMARY,
     SWEEP,
-    unusable,
+    mapping_in,
+    metric_in,
+    schema_in,
 )
 from seqbench.tracking.tracked import STATUS
 
@@ -47,6 +50,8 @@ class StoredTrial:
         seed: as text.
         configuration: see :class:`seqbench.identity.Identity`.
         parts: see there.
+        schema: under which they were kept, see :data:`seqbench.records.SCHEMA`.
+        harness: the hash of each module of the harness that trained it, by file.
         reason: why it did not finish.
         seconds: from its start to its end, or until now.
         metric: the primary one; None if the run does not say.
@@ -62,6 +67,8 @@ class StoredTrial:
     seed: str
     configuration: str
     parts: Mapping[str, str]
+    schema: int
+    harness: Mapping[str, str]
     reason: str
     seconds: float
     metric: MetricInfo | None = None
@@ -268,23 +275,6 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     ]
 
 
-def mapping_in(text: str) -> dict[str, Any]:
-    """Return the mapping that a tag holds as JSON; empty where it holds none."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def metric_in(text: str) -> MetricInfo | None:
-    """Return the metric that a tag holds as JSON; None where it holds none."""
-    try:
-        return MetricInfo.of(mapping_in(text))
-    except (TypeError, ValueError):
-        return None
-
-
 def _sweep(run: RawRun) -> StoredSweep:
     try:
         began = float(run.tags.get(BEGAN, ""))
@@ -319,6 +309,8 @@ def _trial(run: RawRun) -> StoredTrial:
         seed=tags.get("seqbench.seed", ""),
         configuration=tags[CONFIGURATION],
         parts=mapping_in(tags.get(PARTS, "")),
+        schema=schema_in(tags),
+        harness=mapping_in(tags.get(HARNESS, "")),
         reason=reason,
         seconds=(end - run.start) / 1000,
         metric=metric,

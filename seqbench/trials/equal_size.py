@@ -7,7 +7,6 @@ command line or by a file, stands.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from bisect import bisect_left
@@ -24,7 +23,7 @@ from seqbench.config import composition
 from seqbench.config.machine import data_folder
 from seqbench.config.settings import Match, Settings
 from seqbench.errors import Refused
-from seqbench.identity import identity
+from seqbench.identity import digest, identity
 from seqbench.registry.plugins import registry
 
 if TYPE_CHECKING:
@@ -127,15 +126,15 @@ def matched(settings: Settings, measure: Match) -> Matched:
         reference["num_layers"] = settings.model_parameters["num_layers"]
     own = {name: value for name, value in settings.model_parameters.items() if name != WIDTH}
     data = json.dumps([settings.task, settings.task_parameters, settings.recipe.max_examples])
+    trial = identity(settings)
     asked = {
         "measure": measure,
-        "data": data,
+        "data": [trial.config["task"], settings.recipe.max_examples],
         "model": [settings.model, own],
         "reference": [reference, lstm.code_hash],
-        "parts": dict(identity(settings).parts),
+        "parts": trial.parts,
     }
-    text = json.dumps(asked, sort_keys=True)
-    path = data_folder() / "widths" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    path = data_folder() / "widths" / f"{digest(asked)}.json"
     found = _read(path)
     if found is None:
         specs = _specs(data)

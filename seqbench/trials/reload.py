@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 from seqbench.config.overrides import override_text
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
-from seqbench.trials.trial import Trial, load, provenance
+from seqbench.records import SCHEMA
+from seqbench.tracking.tags import PARTS, mapping_in, schema_in
+from seqbench.trials.trial import Trial, load
 
 if TYPE_CHECKING:
     from seqbench.tracking.stored import StoredRun
     from seqbench.training.data import TrialData
     from seqbench.training.predictor import Predictor
 
-_CHANGES = {
-    "seqbench.protocol": "the protocol",
-    "seqbench.task_version": "the task's version",
-    "seqbench.task_code": "the task's code",
-    "seqbench.model_code": "the model's code",
-    "seqbench.data": "the task's data",
-}
-"""What of a run's provenance can have changed since, by tag."""
+_CHANGES = {"protocol": "the protocol", "task": "the task's code", "model": "the model's code"}
+"""What of a run's identity can have changed since, by its part, so that scores may differ."""
 
 
 Note = Callable[[str], None]
@@ -64,13 +60,17 @@ class Reloaded:
                 numbers = ", ".join(map(str, kept))
                 raise Refused(f"{self.name} has no model for fold {fold}; it has: {numbers}")
         folds = self.trial.data()
-        now, then = provenance(self.trial), self.stored.tags
+        tags = self.stored.tags
+        then = mapping_in(tags.get(PARTS, ""))
         changed = [
-            what
-            for tag, what in _CHANGES.items()
-            if then.get(tag, now[tag]) != now[tag]
-            and not (self.overrides and tag == "seqbench.data")
+            what for part, what in _CHANGES.items() if part in self.trial.identity.changed(then)
         ]
+        if schema_in(tags) < SCHEMA:
+            note(f"{self.name} was kept by an older seqbench: which code has changed is not known")
+            changed = []
+        fingerprint = self.trial.fingerprint
+        if tags.get("seqbench.data", fingerprint) != fingerprint and not self.overrides:
+            changed.append("the task's data")
         if changed:
             note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
         trained_on = (self.stored.config.get("trainer") or {}).get("accelerator")

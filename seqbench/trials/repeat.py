@@ -13,10 +13,10 @@ from seqbench.config import composition, searchpath
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import identity
-from seqbench.records import TrialRecord
+from seqbench.records import SCHEMA, TrialRecord
 from seqbench.tracking.address import SHORT
-from seqbench.tracking.store import PARTS, open_store
-from seqbench.tracking.trials import mapping_in
+from seqbench.tracking.store import open_store
+from seqbench.tracking.tags import PARTS, mapping_in, schema_in
 from seqbench.trials.reload import Note
 from seqbench.trials.run import run as run_trial
 
@@ -59,11 +59,10 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
     except Refused as refusal:
         raise Refused(f"{name}: {refusal}") from refusal
     settings = replace(settings, tracking=TrackingSettings(enabled=False))
-    now = identity(settings)
-    changed = [
-        part for part in now.changed(mapping_in(stored.tags.get(PARTS, ""))) if part != "source"
-    ]
-    if changed:
+    changed = identity(settings).changed(mapping_in(stored.tags.get(PARTS, "")))
+    if schema_in(stored.tags) < SCHEMA:
+        note(f"{name} was kept by an older seqbench: which code has changed is not known")
+    elif changed:
         note(f"changed since {name} was trained: {', '.join(changed)}; it may differ")
     again = run_trial(settings)
     differences = compare(stored.record, again)

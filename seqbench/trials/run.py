@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqbench.config.settings import Settings
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
+from seqbench.identity import digest
 from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.registry.plugins import registry
 from seqbench.trials.distributed import Team, team
@@ -68,7 +69,7 @@ def _workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
-        record: of the trial; its key names the folder.
+        record: of the trial; its key and its data name the folder.
         is_kept: False gives a folder that does not outlive the trial.
 
     Raises:
@@ -83,7 +84,7 @@ def _workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
-    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / record.key
+    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{digest(record.data)[:8]}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

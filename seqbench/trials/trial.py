@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from seqbench import __version__
 from seqbench.config.settings import Settings
 from seqbench.config.values import show
 from seqbench.errors import Refused, SeqbenchError
-from seqbench.identity import identity
-from seqbench.records import PROTOCOL_VERSION, MetricInfo, TrialRecord, trial_key
-from seqbench.registry.codehash import harness_hash
+from seqbench.identity import Identity, identity
+from seqbench.records import MetricInfo, TrialRecord
+from seqbench.registry.codehash import harness_hashes
+from seqbench.registry.modules import package_folders
 from seqbench.registry.plugins import plugin_files, registry
 from seqbench.registry.registration import BUILT_IN, Registration
 
@@ -57,6 +55,7 @@ class Trial:
         from seqbench.training.data import TrialData
 
         recipe, seed = self.settings.recipe, self.settings.seed
+        _ = self.identity  # of the files that are read now
         with blame(self.task_registration, "its data"):
             self.task.prepare()
             folds = [
@@ -65,6 +64,11 @@ class Trial:
             ]
             _ = self.fingerprint  # its faults are the task's too
         return folds
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Which trial it is; looked up once, as it begins."""
+        return identity(self.settings)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -197,7 +201,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         "precision": settings.trainer.precision,
     }
     return TrialRecord(
-        key=trial_key(_identity(trial)),
+        key=trial.identity.key,
         task=settings.task,
         model=settings.model,
         seed=settings.seed,
@@ -210,42 +214,40 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
         primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),
         parameters=predictor.parameter_count,
-        environment=environment() | where,
+        environment=environment() | _git_states(trial) | where,
+        parts=dict(trial.identity.parts),
+        data=trial.fingerprint,
+        harness=harness_hashes(),
     )
 
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.store import CONFIGURATION, PARTS
+    from seqbench.tracking.tags import identity_tags
 
-    asked = identity(trial.settings)
+    asked = trial.identity
     return {
-        CONFIGURATION: asked.configuration,
-        PARTS: json.dumps(asked.parts, sort_keys=True),
-        "seqbench.protocol": PROTOCOL_VERSION,
+        **identity_tags(asked.configuration, asked.parts, harness_hashes()),
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,
-        "seqbench.task_code": trial.task_registration.code_hash,
         "seqbench.model_origin": trial.model_registration.origin,
-        "seqbench.model_code": trial.model_registration.code_hash,
         "seqbench.data": trial.fingerprint,
     }
 
 
-def _identity(trial: Trial) -> dict[str, Any]:
-    """Return what decides a trial's result."""
-    import torch
+def _git_states(trial: Trial) -> dict[str, str]:
+    """Return the commits of the checkouts that seqbench's code and a plugin's come from."""
+    from seqbench.tracking.environment import code_state
 
-    config = trial.settings.deciding()
-    config["trainer"]["threads"] = torch.get_num_threads()
-    return {
-        "config": config,
-        "task": [trial.task.version, trial.task_registration.code_hash],
-        "model": trial.model_registration.code_hash,
-        "data": trial.fingerprint,
-        "protocol": PROTOCOL_VERSION,
-        "seqbench": [__version__, harness_hash()],
-        "lightning": version("lightning"),
-        "torch": str(torch.__version__),
-        "device": trial.device,
-    }
+    folders = [folder for name in _CODE for folder in package_folders(f"seqbench{name}")]
+    states = [state for folder in folders if (state := code_state(folder))]
+    found = {"git_seqbench": max(states, key=len, default="")}
+    for item in (trial.task_registration, trial.model_registration):
+        if item.origin != BUILT_IN:
+            path = item.source().path
+            is_package = not item.target.partition(":")[0].endswith(".py")
+            found[f"git_{item.kind}"] = code_state(path.parent if is_package else path)
+    return {name: state for name, state in found.items() if state}
+
+
+_CODE = ("", ".plugins", ".tasks", ".conf")

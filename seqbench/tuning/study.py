@@ -234,13 +234,9 @@ def study_name(tuning: Tuning, task: str, model: str) -> str:
     Other code, versions or data of the user's own make it another study, as they make other trials.
     """
     settings = tuning.settings
-    asked = tuning.settings_of(task, model)
-    deciding = asked.deciding()
-    del deciding["seed"]
     text = json.dumps(
         [
-            deciding,
-            dict(identity(asked).parts),
+            identity(tuning.settings_of(task, model)).study,
             sorted(word for word in tuning.fixed if word.startswith("match=")),
             settings.seeds,
             settings.sampler,

@@ -196,7 +196,7 @@ def _same(expected: Any, found: Any, exact: bool) -> bool:
 
 def compare(found: Mapping[str, Any]) -> tuple[list[str], str]:
     """Return what is wrong, a line each, and which table it was compared with, and how."""
-    from seqbench.records import PROTOCOL_VERSION as PROTOCOL
+    from seqbench.identity import PROTOCOL
 
     path = table_path()
     if not path.is_file():
@@ -220,7 +220,7 @@ def compare(found: Mapping[str, Any]) -> tuple[list[str], str]:
 
 def write(found: Mapping[str, Any]) -> str:
     """Write the table of the installed torch, unless numbers moved and PROTOCOL did not."""
-    from seqbench.records import PROTOCOL_VERSION as PROTOCOL
+    from seqbench.identity import PROTOCOL
 
     path = table_path()
     if path.is_file():

@@ -21,8 +21,7 @@ from seqbench.tracking.logged import LoggedTrial
 Make = Callable[..., LoggedTrial]
 
 PARTS = {
-    "task": "aaaa", "model": "bbbb", "harness": "cccc", "conditions": "2", "seqbench": "0.1.0",
-    "torch": "2.13.0", "lightning": "2.6.5",
+    "task": "aaaa", "model": "bbbb", "protocol": "2", "torch": "2.13.0", "lightning": "2.6.5",
 }  # fmt: skip
 
 
@@ -43,6 +42,7 @@ def logged() -> Make:
         parts: dict[str, str] | None = None,
         parent: str = "",
         gap: str = "",
+        data: str = "dd",
         **fields: Any,
     ) -> LoggedTrial:
         text = repr((model, seed, task, began, parent, config, parts))
@@ -91,7 +91,11 @@ def logged() -> Make:
             began=began,
             record=dataclasses.replace(record, **fields),
             config=chosen,
-            tags={"seqbench.parts": json.dumps({**PARTS, **(parts or {})}), "seqbench.data": "dd"},
+            tags={
+                "seqbench.schema": "2",
+                "seqbench.parts": json.dumps({**PARTS, **(parts or {})}),
+                "seqbench.data": data,
+            },
             parent=parent,
             gap=gap,
         )

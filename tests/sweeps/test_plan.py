@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from omegaconf import OmegaConf
 
+from seqbench.commands.plan import other_code, plan_table, reasons
 from seqbench.config.composition import compose, compose_each, settings
 from seqbench.config.overrides import sweep_members
 from seqbench.config.settings import Rerun, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import TrialRecord
+from seqbench.registry.codehash import harness_hashes
 from seqbench.sweeps.plan import Planned, State, plan, summary
 from seqbench.tracking import trials
-from seqbench.tracking.store import CONFIGURATION, PARTS, Store, open_store
+from seqbench.tracking.store import Store, open_store
+from seqbench.tracking.tags import SCHEMA_TAG, identity_tags
 from seqbench.tracking.trials import stored_trials
 
 SWEEP = ["experiment=smoke", "model=lstm,gru", "seed=0,1,2"]
@@ -36,11 +40,19 @@ def asked(*overrides: str) -> Identity:
     return identity(settings(compose(["experiment=smoke", *overrides])))
 
 
-def log(store: Store, identity: Identity, status: str, **changed: str) -> str:
-    """Log a run of a trial, some parts of which may have been others then."""
+def log(
+    store: Store,
+    identity: Identity,
+    status: str,
+    harness: dict[str, str] | None = None,
+    **changed: str,
+) -> str:
+    """Log a run of a trial, some parts or the harness of which may have been others then."""
     record = TrialRecord("key", "music", "lstm", 0, status=status, reason="so it is")  # type: ignore[arg-type]
-    parts = json.dumps({**identity.parts, **changed})
-    run = store.start(record, {}, {CONFIGURATION: identity.configuration, PARTS: parts})
+    tags = identity_tags(
+        identity.configuration, {**identity.parts, **changed}, harness or harness_hashes()
+    )
+    run = store.start(record, {}, tags)
     if status != "RUNNING":
         run.finish(record)
     return run.run_id
@@ -134,25 +146,59 @@ def test_tables_are_read_as_the_client_reads_them(
     assert direct == stored_trials(TrackingSettings())
 
 
-def test_own_data_are_known_by_their_files(tmp_path: Path) -> None:
-    """Not by where they lie."""
-    found = []
-    for folder, text in (("one", "a"), ("two", "a"), ("one", "ab")):
-        path = tmp_path / folder / "data.csv"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        os.utime(path, (1, 1))
-        found.append(asked("task=anomaly", f"task.source={path.parent}/data.csv"))
-    assert found[0] == found[1]
-    assert ["source"] == found[2].changed(found[0].parts)
+def test_other_code_of_seqbench_leaves_a_trial_finished(store: Store) -> None:
+    """It is said, and ``rerun=code`` trains it again; a run under today's code comes first."""
+    now = harness_hashes()
+    then = {**now, "training/fit.py": "0", "trials/distributed.py": "0"}
+    log(store, asked("seed=0"), "FINISHED", then)
+    log(store, asked("seed=1"), "FINISHED", now)
+    log(store, asked("seed=1"), "FINISHED", then)
+    found = plan(["experiment=smoke", "seed=0,1"])
+    assert ["finished", "finished"] == [item.state for item in found.trials]
+    # Two files of the harness are called distributed.py.
+    reason = "under other code of seqbench: fit.py, trials/distributed.py"
+    assert [reason, ""] == [item.reason for item in found.trials]
+    assert [f"1 finished, {reason}"] == other_code(found.trials)
+    assert [] == reasons(found.trials)
+    assert "(under other code)" in [column.header for column in plan_table(found).columns]
+    assert [False, False] == [item.runs("stale") for item in found.trials]
+    assert [True, False] == [item.runs("code") for item in found.trials]
+
+
+def test_a_run_of_the_first_schema_is_stale(store: Store) -> None:
+    """Its identity was made from files' times and a hash of the whole harness."""
+    asked_for = asked("seed=0")
+    tags = identity_tags(asked_for.configuration, {"harness": "0", "model": "0"}, {})
+    del tags[SCHEMA_TAG]
+    record = TrialRecord("key", "music", "lstm", 0)
+    store.start(record, {}, tags).finish(record)
+    found = plan(["experiment=smoke", "seed=0"]).trials[0]
+    assert ("stale", "recorded before identities of schema 2") == (found.state, found.reason)
+
+
+def test_planning_loads_neither_torch_nor_a_task(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from seqbench.sweeps.plan import plan\n"
+        "states = {item.state for item in plan(['task=music,health', 'model=lstm,gru']).trials}\n"
+        "assert states == {'new'}, states\n"
+        "loaded = [name for name in sys.modules if name.startswith(\n"
+        "    ('torch', 'numpy', 'mlflow', 'seqbench.plugins.', 'seqbench.tasks.'))]\n"
+        "print(*loaded)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert "" == found.stdout.strip()
 
 
 def test_which_states_run() -> None:
-    order: list[Rerun] = ["never", "failed", "stale", "always"]
+    order: list[Rerun] = ["never", "failed", "stale", "code", "always"]
     assert set(order) == set(get_args(Rerun))
     left = [
         {state for state in get_args(State) if Planned([], None, state).runs(rerun)}
         for rerun in order
+        if rerun != "code"  # of the states it runs what stale runs
     ]
     assert {"new", "unfinished", "impossible"} == left[0]
     assert {"failed"} == left[1] - left[0]

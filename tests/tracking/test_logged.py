@@ -19,7 +19,8 @@ from seqbench.reporting.comparison import compare
 from seqbench.reporting.rows import places_of
 from seqbench.reporting.trials import make_trials
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
-from seqbench.tracking.store import CONFIGURATION, Store
+from seqbench.tracking.store import Store
+from seqbench.tracking.tags import CONFIGURATION
 from seqbench.tracking.trials import stored_trials
 
 

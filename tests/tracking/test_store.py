@@ -22,7 +22,8 @@ from seqbench.records import TrialRecord
 from seqbench.tracking import environment, processes
 from seqbench.tracking.logged import logged_trials, trial_runs
 from seqbench.tracking.outbox import deliver, waiting
-from seqbench.tracking.store import CONFIGURATION, Store, open_store
+from seqbench.tracking.store import Store, open_store
+from seqbench.tracking.tags import CONFIGURATION
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

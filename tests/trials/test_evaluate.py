@@ -16,6 +16,7 @@ from seqbench.commands import evaluate
 from seqbench.config.composition import compose, settings
 from seqbench.errors import Refused
 from seqbench.tracking.store import Store, open_store
+from seqbench.tracking.tags import PARTS, SCHEMA_TAG
 from seqbench.tracking.tracked import CONFIG
 from seqbench.training.data import TrialData
 from seqbench.training.scoring import FoldScores, model_rows
@@ -132,10 +133,22 @@ def test_run_of_a_gpu(
 
 def test_code_that_changed(capsys: pytest.CaptureFixture[str]) -> None:
     """Code or data that are not the run's are named in one line, and the run is scored."""
-    stored = Stored(**{"seqbench.model_code": "old", "seqbench.data": "old"})
+    stored = Stored(**{PARTS: '{"model": "old"}', "seqbench.data": "old"})
     assert evaluate.command([f"run={stored.short}"]) == 0
-    line = f"the model's code, the task's data changed since run {stored.short} was trained"
-    assert [f"seqbench: {line}: it may differ"] == capsys.readouterr().err.splitlines()
+    what = "the protocol, the task's code, the model's code, the task's data"
+    line = f"{what} changed since run {stored.short} was trained: it may differ"
+    assert [f"seqbench: {line}"] == capsys.readouterr().err.splitlines()
+
+
+def test_run_of_the_first_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says of code cannot be compared with today's; its data can."""
+    stored = Stored(**{SCHEMA_TAG: "", PARTS: '{"harness": "old"}', "seqbench.data": "old"})
+    assert evaluate.command([f"run={stored.short}"]) == 0
+    name = f"run {stored.short}"
+    assert [
+        f"seqbench: {name} was kept by an older seqbench: which code has changed is not known",
+        f"seqbench: the task's data changed since {name} was trained: it may differ",
+    ] == capsys.readouterr().err.splitlines()
 
 
 def truncate(stored: Stored) -> None:

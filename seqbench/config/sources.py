@@ -1,0 +1,102 @@
+"""What a user's own data are: the bytes of a file or folder, wherever it lies.
+
+Hashing large data takes seconds, so what was hashed is kept beside the data of tasks, by path, size
+and times. A file that was changed just now is hashed again the next time: it may be changed once
+more without a change of its times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from seqbench.config.machine import data_folder
+from seqbench.errors import Refused
+
+FOLDER = "hashes"
+"""Where hashes are kept, in :func:`seqbench.config.machine.data_folder`; one file for a source."""
+
+_SETTLED = 2 * 10**9  # nanoseconds without a change, after which a file's times tell of the next
+_ATTEMPTS = 3
+
+_Stamp = list[int]
+_Known = dict[str, tuple[_Stamp, str]]
+
+
+def content_hash(source: str) -> str:
+    """Return the hash of a task's ``source``, 16 hexadecimal digits.
+
+    Of a file its bytes and its suffix count, of a folder the names inside it and their bytes. What
+    is no path, such as the name of a data set, counts as it is written.
+
+    Raises:
+        Refused: a file cannot be read.
+    """
+    path = Path(source).expanduser()
+    try:
+        if path.is_dir():
+            names = sorted(found.relative_to(path) for found in path.rglob("*") if found.is_file())
+            return _of_files(path, {name.as_posix(): path / name for name in names})
+        if path.is_file():
+            return _of_files(path, {path.suffix: path})
+    except OSError as error:
+        raise Refused(f"cannot read task.source={source}: {error.strerror}") from error
+    return _digest(["no file", source])
+
+
+def _of_files(source: Path, files: dict[str, Path]) -> str:
+    cache = data_folder() / FOLDER / f"{_digest(str(source.resolve()))}.json"
+    known = _read(cache)
+    found: _Known = {name: _hashed(path, known.get(name)) for name, path in files.items()}
+    now = time.time_ns()
+    settled = {name: kept for name, kept in found.items() if now - max(kept[0][1:]) > _SETTLED}
+    if settled != known:
+        _write(cache, settled)
+    return _digest([[name, text] for name, (_, text) in sorted(found.items())])
+
+
+def _hashed(path: Path, known: tuple[_Stamp, str] | None) -> tuple[_Stamp, str]:
+    """Return a file's size and times, and the hash of its bytes."""
+    stamp = _stamp(path)
+    if known is not None and known[0] == stamp:
+        return known
+    for _ in range(_ATTEMPTS):
+        with path.open("rb") as stream:
+            text = hashlib.file_digest(stream, "sha256").hexdigest()
+        before, stamp = stamp, _stamp(path)
+        if before == stamp:
+            break
+    return stamp, text
+
+
+def _stamp(path: Path) -> _Stamp:
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+
+
+def _read(path: Path) -> _Known:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            str(name): ([int(number) for number in stamp], str(text))
+            for name, (stamp, text) in found.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # none, or damaged
+        return {}
+
+
+def _write(path: Path, known: _Known) -> None:
+    """Keep hashes in one move: other processes read the file before or after it."""
+    draft = path.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):  # what cannot be kept is hashed again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(known), encoding="utf-8")
+        draft.replace(path)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -1,0 +1,65 @@
+"""The tags of runs: what a run is found by, and what it says of its trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from seqbench.records import SCHEMA, MetricInfo
+
+CONFIGURATION, PARTS = "seqbench.configuration", "seqbench.parts"
+"""Tags that say which trial a run is of, see :class:`seqbench.identity.Identity`."""
+PRIMARY, MONITOR = "seqbench.primary", "seqbench.monitor"
+"""Tags that say by which metric a trial is judged, and which selects its epoch, as JSON."""
+SWEEP, SWEEP_KEY = "seqbench.sweep", "seqbench.sweep_key"
+"""Tags of the run of a sweep: its command as JSON, and a hash of it."""
+BEGAN = "seqbench.began"
+"""Tag of the run of a sweep: when it was started last, in seconds since 1970."""
+PARENT = "mlflow.parentRunId"
+"""Tag of MLflow's that says under which run, a sweep's, one is nested."""
+SCHEMA_TAG = "seqbench.schema"
+"""Tag that says under which :data:`seqbench.records.SCHEMA` a run was kept; none says the first."""
+HARNESS = "seqbench.harness"
+"""Tag with the hash of each module of the harness that trained a run, as JSON."""
+
+
+def identity_tags(
+    configuration: str, parts: Mapping[str, str], harness: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what a run says of which trial it is, and of the harness that trains it.
+
+    Args:
+        configuration: see :class:`seqbench.identity.Identity`.
+        parts: see there.
+        harness: see :func:`seqbench.registry.codehash.harness_hashes`.
+    """
+    return {
+        SCHEMA_TAG: str(SCHEMA),
+        CONFIGURATION: configuration,
+        PARTS: json.dumps(dict(parts), sort_keys=True),
+        HARNESS: json.dumps(dict(harness), sort_keys=True, separators=(",", ":")),
+    }
+
+
+def schema_in(tags: Mapping[str, str]) -> int:
+    """Return the schema under which a run was kept."""
+    text = tags.get(SCHEMA_TAG, "")
+    return int(text) if text.isascii() and text.isdigit() else 1
+
+
+def mapping_in(text: str) -> dict[str, Any]:
+    """Return the mapping that a tag holds as JSON; empty where it holds none."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def metric_in(text: str) -> MetricInfo | None:
+    """Return the metric that a tag holds as JSON; None where it holds none."""
+    try:
+        return MetricInfo.of(mapping_in(text))
+    except (TypeError, ValueError):
+        return None
