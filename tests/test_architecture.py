@@ -31,14 +31,14 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "records": set(),
-    "registry": {"registry"},
+    "registry": {"registry", "api"},  # api for the types of hooks' arguments
     "config": {"config", "registry"},
     "identity": {"config", "registry", "records"},
-    "api": {"api"},
+    "api": {"api", "records"},
     "nn": {"nn", "api"},
     "training": {"training", "api", "nn", "config", "registry"},
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "records", "tracking", "config", "registry"},
+    "reporting": {"reporting", "records", "tracking", "config", "registry", "api"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}

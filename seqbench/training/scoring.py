@@ -118,7 +118,7 @@ def model_rows(predictor: Predictor, batches: Iterable[Any]) -> Iterator[Rows]:
         predictor: on any device.
         batches: of the split, in order.
     """
-    device = predictor.head.weight.device
+    device = predictor.device
     was_training = predictor.training
     predictor.eval()
     first = 0

@@ -17,6 +17,7 @@ from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interr
 from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.registry.plugins import registry
 from seqbench.trials.distributed import Team, team
+from seqbench.trials.outputs import make_outputs
 from seqbench.trials.trial import Trial, check_plugin, load, new_record, provenance
 
 if TYPE_CHECKING:
@@ -199,14 +200,10 @@ def _fill(
     record.status, record.reason = "FINISHED", ""
     try:
         record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
-        if log.location:
-            from seqbench.reporting.curves import learning_curve
-
-            picture = Path(folder) / "learning_curve.png"
-            learning_curve(record, picture)
-            log.log_artifact(picture)
-    except Exception as error:  # the trial has its result; a picture must not cost it
-        sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
+    except Exception as error:  # nor must what it ran on
+        sys.stderr.write(f"seqbench: no back end: {type(error).__name__}: {error}\n")
+    if log.location:
+        make_outputs(trial, record, predictor, folds[-1], folder / "outputs", log)
 
 
 def _fit(
