@@ -13,12 +13,21 @@ from seqbench.registry.plugins import add_plugin_file
 from seqbench.trials.run import run
 
 HEAD = "import sys\nfrom seqbench.registry.hookspecs import hookimpl\n\n\n@hookimpl\n"
-SMOKE = ("task=speech", "experiment=smoke", "model=rnn", "trainer.progress=false")
+TASK = Path(__file__).parents[2] / "examples/seqbench-plugin-example/seqbench_example/latch.py"
+SMOKE = (
+    "task=latch",
+    "task.lag=5",
+    "task.sequences=16",
+    "model=rnn",
+    "model.hidden_size=4",
+    "recipe.max_epochs=1",
+    "trainer.progress=false",
+)
 
 GOOD = """def seqbench_outputs(trial, predictor, data, folder):
     record = trial.record
     assert (record.status, record.task, trial.config["model"]["name"]) == (
-        "FINISHED", "speech", "rnn"
+        "FINISHED", "latch", "rnn"
     )
     assert record.metrics["test/accuracy"] >= 0
     assert record.folds[-1] == data.fold
@@ -52,6 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start(folder: Path, *words: str, **plugins: str) -> tuple[TrialRecord, dict[str, Path]]:
     """Run a trial with plugins, and return its record and the run's files by their names."""
+    add_plugin_file(str(TASK))
     for name, text in plugins.items():
         (folder / f"{name}.py").write_text(HEAD + text)
         add_plugin_file(str(folder / f"{name}.py"))
