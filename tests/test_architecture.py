@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "reporting": {"reporting", "records", "tracking", "config", "registry", "api"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
-    "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}
+    "trials": {"trials", "api", "config", "identity", "records", "registry"}
     | {"testing", "tracking", "training"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},
