@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,15 @@ def test_without_tracking_no_output_is_made(
     start(folder, "tracking=none", bad=BAD.format(fault="raise KeyError('oops')"))
     assert "" == capsys.readouterr().err
     assert ["bad.py"] == [path.name for path in folder.iterdir() if path.name != "__pycache__"]
+
+
+def test_the_example_of_the_page_is_an_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that docs/plugins.md shows."""
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n# lengths.py.*?@hookimpl\n(.*?)```", page, flags=re.DOTALL)
+    assert found is not None
+    _, files = start(folder, lengths=found.group(1))
+    assert "" == capsys.readouterr().err
+    assert 4 == len(files["lengths-rnn.txt"].read_text().splitlines())
