@@ -33,7 +33,7 @@ from seqbench.api import (
 from seqbench.config.settings import Recipe, TrainerSettings
 from seqbench.plugins.lstm import LSTM
 from seqbench.training.data import TrialData
-from seqbench.training.fit import Fitted, build_predictor, fit
+from seqbench.training.fit import Fitted, Training, build_predictor, fit
 from seqbench.training.predictor import Predictor, batch_loss
 from seqbench.training.scoring import FoldScores, model_rows
 
@@ -106,17 +106,10 @@ def by_harness(task: Task, epochs: int) -> tuple[Fitted, float]:
     data, predictor = new_trial(task)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        fitted = fit(
-            task,
-            predictor,
-            data,
-            recipe=Recipe(batch_size=BATCH, lr=RECIPE.lr, max_epochs=epochs),
-            trainer=TrainerSettings(threads=1, progress=False),
-            seed=0,
-            title="",
-            checkpoint=Path(folder, "best.ckpt"),
-            listener=lambda epoch, metrics: None,
-        )
+        recipe = Recipe(batch_size=BATCH, lr=RECIPE.lr, max_epochs=epochs)
+        trainer = TrainerSettings(threads=1, progress=False)
+        checkpoint = Path(folder, "best.ckpt")
+        fitted = fit(Training(task, predictor, data, recipe, trainer, 0, checkpoint))
         return fitted, time.perf_counter() - began
 
 

@@ -68,17 +68,7 @@ def search_trial(overrides: list[str]) -> tuple[float, str, int, int]:
     for data in trial.data():
         predictor = trial.predictor(data)
         with tempfile.TemporaryDirectory() as folder:
-            fitted = fit(
-                trial.task,
-                predictor,
-                data,
-                recipe=trial.settings.recipe,
-                trainer=trial.settings.trainer,
-                seed=trial.settings.seed,
-                title="search",
-                checkpoint=Path(folder, "best.ckpt"),
-                listener=lambda epoch, metrics: None,
-            )
+            fitted = fit(trial.training(data, predictor, Path(folder, "best.ckpt")))
         values.append(fitted.history[fitted.best_epoch][monitor])
         best_epochs.append(str(fitted.best_epoch))
         epochs += len(fitted.history)

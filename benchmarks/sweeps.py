@@ -34,7 +34,7 @@ PARTS = {
     "import, construct": ["seqbench.trials.run.load"],
     "data": ["seqbench.trials.trial.Trial.data"],
     "build the model": ["seqbench.trials.trial.Trial.predictor"],
-    "record": ["seqbench.trials.run.new_record", "seqbench.trials.run.provenance"],
+    "record": ["seqbench.trials.run.new_record", "seqbench.trials.attempt.provenance"],
     "open the store": ["seqbench.tracking.store.open_store"],
     "start the run": ["seqbench.tracking.store.Store.start"],
     "log epochs": ["seqbench.tracking.tracked.TrackedRun.log_epoch"],

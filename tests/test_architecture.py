@@ -31,17 +31,17 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "records": set(),
-    "registry": {"registry"},
+    "registry": {"registry", "api"},  # api for the types of hooks' arguments
     "config": {"config", "registry"},
     "identity": {"config", "registry", "records"},
-    "api": {"api"},
+    "api": {"api", "records"},
     "nn": {"nn", "api"},
-    "training": {"training", "api", "nn", "config", "registry"},
+    "training": {"training", "api", "nn", "config"},  # what plugins add is handed in
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "config", "identity", "records", "registry", "tracking"},
+    "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
-    "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}
+    "trials": {"trials", "api", "config", "identity", "records", "registry"}
     | {"testing", "tracking", "training"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},

@@ -108,6 +108,17 @@ def test_trial_with_both(run: Callable[..., Result]) -> None:
     assert "# @package task\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
 
 
+def test_its_output_is_kept_with_the_run(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Beside the learning curve: the rows of the test sequence with the largest loss."""
+    result = run("task=latch", "model=mgu", "experiment=smoke", "task.lag=12")
+    assert result.returncode == 0, result.stderr
+    (kept,) = (tmp_path / "work" / "seqbench-runs" / "artifacts").glob("*/artifacts")
+    (heading, row) = (kept / "worst.csv").read_text().splitlines()
+    assert "sequence,step,loss,target,prediction" == heading
+    assert 5 == len(row.split(","))
+    assert (kept / "learning_curve.png").is_file()
+
+
 def test_sweep_with_built_ins(run: Callable[..., Result]) -> None:
     """The plugin's model beside a built-in one on the plugin's task; a mistake is refused."""
     sweep = ["-m", "task=latch", "model=mgu,gru", "experiment=smoke", "tracking=none"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
+from seqbench.api.output import FinishedTrial, FoldData, TrainedPredictor
 from seqbench.api.task import (
     InputSpec,
     MeanLoss,
@@ -29,6 +30,8 @@ __all__ = [
     "Context",
     "Encoding",
     "Example",
+    "FinishedTrial",
+    "FoldData",
     "GenerativeTask",
     "InputSpec",
     "MeanLoss",
@@ -43,6 +46,7 @@ __all__ = [
     "Splits",
     "Task",
     "TaskMetrics",
+    "TrainedPredictor",
     "Visibility",
     "collate",
 ]

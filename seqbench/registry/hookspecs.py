@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pluggy
+
+if TYPE_CHECKING:
+    from seqbench.api import FinishedTrial, FoldData, TrainedPredictor
 
 hookspec = pluggy.HookspecMarker("seqbench")
 hookimpl = pluggy.HookimplMarker("seqbench")
@@ -76,3 +81,22 @@ def seqbench_run_ended(
     trial: Mapping[str, object], status: str, metrics: Mapping[str, float]
 ) -> None:
     """Hear how a trial ended: ``FINISHED``, ``FAILED`` or ``KILLED``, and its final metrics."""
+
+
+@hookspec
+def seqbench_outputs(
+    trial: FinishedTrial, predictor: TrainedPredictor, data: FoldData, folder: Path
+) -> None:
+    """Write files about a trial into an empty folder; they are kept with its run.
+
+    Called once for each finished trial that is tracked, when it has been scored. A file keeps its
+    name and its place in the folder; one that the run or an earlier output has already is left out.
+    An output that raises costs a line on stderr and its own files, no more.
+
+    Args:
+        trial: its record, its configuration and its task, see ``seqbench.api.FinishedTrial``.
+        predictor: on its device and in evaluation mode; where the task has several folds, that of
+            the last one.
+        data: of the same fold.
+        folder: to write into.
+    """

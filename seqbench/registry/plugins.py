@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -50,6 +51,9 @@ DISABLED = "SEQBENCH_DISABLE_PLUGINS"
 ALL = "*"
 """In :data:`DISABLED`: every plugin that is installed."""
 
+BUILT_IN_PLUGINS = ("seqbench.registry.builtin", "seqbench.reporting.curves")
+"""Modules with hooks that come with seqbench; by name, as those of other distributions are."""
+
 
 class Registry:
     """Every plugin of this environment, and what each offers."""
@@ -61,7 +65,8 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._origins: dict[str, str] = {}
         self._found: dict[tuple[Kind, str], list[Registration]] = {}
-        self._register(builtin, BUILT_IN, BUILT_IN)
+        for name in BUILT_IN_PLUGINS:
+            self._register(import_module(name), name, BUILT_IN)
         for point in installed(HOOKS):
             self._register_entry_point(point)
         for path in plugin_files():
@@ -100,6 +105,15 @@ class Registry:
             raise Refused(f"{refusal}; not loaded: {'; '.join(self.problems)}")
         raise refusal
 
+    def implementations(self, hook: str) -> Iterator[tuple[str, Callable[..., object]]]:
+        """Yield each plugin's implementation of a hook, and where it comes from.
+
+        It takes the hook's arguments by keyword, and leaves out those that the plugin does not ask
+        for. Built-in ones come first, then plugins in the order in which they were found.
+        """
+        for found in getattr(self._manager.hook, hook).get_hookimpls():
+            yield self._origins[found.plugin_name], partial(_call, found.function, found.argnames)
+
     def notify(self, hook: str, **arguments: object) -> None:
         """Call a lifecycle hook of every plugin; one that raises costs a line on stderr, no more.
 
@@ -107,11 +121,10 @@ class Registry:
             hook: ``seqbench_run_started``, ``seqbench_epoch_ended`` or ``seqbench_run_ended``.
             arguments: the hook's arguments.
         """
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+        for origin, implementation in self.implementations(hook):
             try:
-                implementation.function(*(arguments[name] for name in implementation.argnames))
+                implementation(**arguments)
             except Exception as error:
-                origin = self._origins[implementation.plugin_name]
                 sys.stderr.write(f"seqbench: {hook} of {origin} failed: {one_line(error)}\n")
 
     def _register_entry_point(self, point: EntryPoint) -> None:
@@ -317,6 +330,10 @@ def installed(group: str) -> list[EntryPoint]:
         if not names & disabled:
             found.append(point)
     return found
+
+
+def _call(function: Callable[..., object], names: Sequence[str], **arguments: object) -> object:
+    return function(*(arguments[name] for name in names))
 
 
 def _origin(point: EntryPoint) -> str:

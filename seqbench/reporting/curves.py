@@ -1,13 +1,17 @@
-"""The learning curve of a trial, as a picture."""
+"""The learning curve of a trial, as a picture; a plugin that draws it for every trial."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqbench.records import TrialRecord
+from seqbench.registry.hookspecs import hookimpl
 from seqbench.reporting.text import with_unit
+
+if TYPE_CHECKING:
+    from seqbench.api import FinishedTrial
 
 _TRAIN = "#8a8f98"
 _VALID = "#1f5fbf"
@@ -15,6 +19,12 @@ _BEST = "#c2410c"
 _BASELINE = "#4b5563"
 _DASHES = (0, (4, 3))
 _LABEL_HEIGHT = 0.05  # of the axes, so that labels of near baselines do not overlap
+
+
+@hookimpl
+def seqbench_outputs(trial: FinishedTrial, folder: Path) -> None:
+    """Draw the trial's learning curve."""
+    learning_curve(trial.record, folder / "learning_curve.png")
 
 
 def learning_curve(record: TrialRecord, path: Path) -> None:

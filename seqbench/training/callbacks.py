@@ -1,4 +1,4 @@
-"""What watches the training loop: seeds, the clock, the record of epochs, progress."""
+"""What watches the training loop: the clock, the record of epochs, selection, progress."""
 
 from __future__ import annotations
 
@@ -16,42 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from seqbench.api import Metric
 from seqbench.training.module import TrialModule
-from seqbench.training.seeds import derive
 
 EpochListener = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number, from 0, and its metrics."""
 
 
-class DropoutSeed(Callback):
-    """Seeds dropout at the start of each epoch, whatever ran before.
-
-    Args:
-        seed: of the trial.
-        rank: of this process; each draws masks of its own.
-    """
-
-    def __init__(self, seed: int, rank: int = 0) -> None:
-        self._seed = seed
-        self._rank = [rank] if rank else []
-        self._resumed = False
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reseed torch's generators."""
-        torch.manual_seed(derive(self._seed, "dropout", trainer.current_epoch, *self._rank))
-        if self._resumed:
-            # Lightning makes the loader's iterator, which draws a number, after this, but before
-            # it where training goes on from a checkpoint.
-            torch.empty((), dtype=torch.int64).random_()
-            self._resumed = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps; without it none is loaded."""
-        return {"seed": self._seed}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self._resumed = True
+def no_listener(epoch: int, metrics: dict[str, float]) -> None:
+    """Hear nothing."""
 
 
 class History(Callback):
@@ -98,7 +71,7 @@ class History(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; its epochs are handed on once more."""
+        """Go on from a checkpoint; its epochs are replayed to the listener."""
         self.epochs = state_dict["epochs"]
         self.steps = state_dict["steps"]
         self.train_seconds = state_dict["train_seconds"]
@@ -108,7 +81,7 @@ class History(Callback):
 
 
 class Checkpoints(Checkpoint):
-    """Keeps the selected epoch's weights, and the state from which training can go on.
+    """Keeps the selected epoch's weights and the state to go on from, and stops in good time.
 
     Both are written between epochs, each in one move, so that a process that dies leaves what
     was there before. Every epoch sets its seeds anew: training that goes on from a state gives the
@@ -118,18 +91,20 @@ class Checkpoints(Checkpoint):
     Args:
         best: file for the selected epoch's weights.
         state: file for the state.
-        monitor: name of the validation metric that selects the epoch.
-        direction: which way it is better, ``min`` or ``max``.
+        monitor: the validation metric that selects the epoch.
+        patience: epochs without a better one until training stops.
     """
 
     SECONDS_BETWEEN_STATES = 1.0
 
-    def __init__(self, best: Path, state: Path, monitor: str, direction: str) -> None:
+    def __init__(self, best: Path, state: Path, monitor: Metric, patience: int) -> None:
         self._best = best
         self._state = state
         self._monitor = monitor
-        self._sign = 1 if direction == "min" else -1
+        self._patience = patience
+        self._sign = 1 if monitor.direction == "min" else -1
         self._least = math.inf
+        self._waited = 0
         self._value = math.nan
         self._resumed = False
         self._written = time.monotonic()
@@ -143,10 +118,13 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is due. After the last epoch, whose results follow, no state is."""
-        self._value = float(trainer.callback_metrics[f"valid/{self._monitor}"])
+        self._value = float(trainer.callback_metrics[f"valid/{self._monitor.name}"])
+        self._waited += 1
         if self._sign * self._value < self._least:
-            self._least = self._sign * self._value
+            self._least, self._waited = self._sign * self._value, 0
             self._write(trainer, self._best, weights_only=True)
+        # All ranks have the same value, so that they stop together.
+        trainer.should_stop = trainer.should_stop or self._waited >= self._patience
         ended = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         now = time.monotonic()
         due = not ended and now - self._written > self.SECONDS_BETWEEN_STATES
@@ -155,12 +133,13 @@ class Checkpoints(Checkpoint):
             self._written = now
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a state keeps of this: the best value so far, and the latest."""
-        return {"least": self._least, "value": self._value}
+        """Return what a state keeps: the best value so far, the latest, and epochs since."""
+        return {"least": self._least, "value": self._value, "waited": self._waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state."""
         self._least, self._value = state_dict["least"], state_dict["value"]
+        self._waited = state_dict["waited"]
         self._resumed = True
 
     @staticmethod
@@ -176,15 +155,15 @@ class EpochProgress(Callback):
 
     Args:
         title: what is being trained.
-        monitor: name of the validation metric to show, and which way is better.
+        monitor: the validation metric to show.
     """
 
     SECONDS_BETWEEN_LINES = 10.0
 
-    def __init__(self, title: str, monitor: str, direction: str) -> None:
+    def __init__(self, title: str, monitor: Metric) -> None:
         self._title = title
-        self._monitor = monitor
-        self._better = min if direction == "min" else max
+        self._monitor = monitor.name
+        self._better = min if monitor.direction == "min" else max
         self._best: float | None = None
         self._last_line = time.monotonic()
         self._console = Console(stderr=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
@@ -22,17 +23,18 @@ from seqbench.config.settings import Limits, Recipe, TrainerSettings
 from seqbench.errors import Refused, TrialFailed
 from seqbench.training.callbacks import (
     Checkpoints,
-    DropoutSeed,
     EpochListener,
     EpochProgress,
     History,
+    no_listener,
 )
 from seqbench.training.data import TrialData
 from seqbench.training.distributed import OwnSignals, Rank, in_lightning
-from seqbench.training.extras import plugin_callbacks
 from seqbench.training.limits import LimitCheck
-from seqbench.training.module import TrialModule
+from seqbench.training.module import DropoutSeed, TrialModule
+from seqbench.training.optimisation import optimisation
 from seqbench.training.predictor import Predictor
+from seqbench.training.profiler import NoProfiler
 from seqbench.training.seeds import derive
 
 EXPECTED_WARNINGS = (
@@ -111,71 +113,75 @@ def build_predictor(
     )
 
 
+@dataclass(frozen=True)
+class Training:
+    """Everything that training on one fold needs.
+
+    Args:
+        task: prepared.
+        predictor: with its initial weights; holds the selected epoch's weights afterwards.
+        data: of the fold; its test split stays sealed.
+        recipe: how to optimise.
+        trainer: where to compute.
+        seed: of the trial.
+        checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``; its folder is
+            made, and is this training's own.
+        limits: what the trial may use.
+        spent: seconds of training that it has used before, for other folds.
+        title: what the progress bar says.
+        listener: called after every epoch.
+        callbacks: makes further callbacks of Lightning's, called when training begins.
+    """
+
+    task: Task
+    predictor: Predictor
+    data: TrialData
+    recipe: Recipe
+    trainer: TrainerSettings
+    seed: int
+    checkpoint: Path
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    spent: float = 0.0
+    title: str = ""
+    listener: EpochListener = no_listener
+    callbacks: Callable[[], list[Callback]] = list
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return "cuda" if self.trainer.accelerator == "gpu" else "cpu"
+
+
 def fit(
-    task: Task,
-    predictor: Predictor,
-    data: TrialData,
-    *,
-    recipe: Recipe,
-    trainer: TrainerSettings,
-    seed: int,
-    title: str,
-    checkpoint: Path,
-    listener: EpochListener,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    spent: float = 0.0,
+    training: Training,
     ranks: AbstractContextManager[Rank] = nullcontext(Rank()),  # noqa: B008 - no state
 ) -> Fitted:
     """Train until the validation monitor stops improving, and select the best epoch.
 
     Beside the checkpoint stand the state from which training goes on after it was killed, and the
     result once it has ended: training again with the same file goes on from there, to the same
-    bits, and the listener hears of the epochs before once more.
+    bits, and earlier epochs are replayed to the listener.
 
     Args:
-        task: prepared.
-        predictor: with its initial weights; holds the selected epoch's weights afterwards.
-        data: of the trial; its test split stays sealed.
-        recipe: how to optimise.
-        trainer: where to compute.
-        seed: of the trial.
-        title: what the progress bar says.
-        checkpoint: the file that is to keep the selected epoch's weights, ``.ckpt``; its folder is
-            made, and is this training's own.
-        listener: called after every epoch.
-        limits: what the trial may use.
-        spent: seconds of training that it has used before, for other folds.
+        training: what to train.
         ranks: with those inside, this process trains as the rank that it gives, which is the first.
 
     Raises:
         TrialFailed: the loss is no longer finite, or a limit is reached.
         KeyboardInterrupt: the user stopped it.
     """
+    checkpoint, monitor = training.checkpoint, training.task.monitor
     result = checkpoint.with_suffix(".json")
     if result.exists() and _is_sound(checkpoint):
         fitted = Fitted(**json.loads(result.read_text(encoding="utf-8")))
         for epoch, metrics in enumerate(fitted.history):
-            listener(epoch, metrics)
-        predictor.load_state_dict(selected_weights(checkpoint))
+            training.listener(epoch, metrics)
+        training.predictor.load_state_dict(selected_weights(checkpoint))
         return fitted
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with ranks as rank:
-        history = train(
-            task,
-            predictor,
-            data,
-            recipe=recipe,
-            trainer=trainer,
-            seed=seed,
-            title=title,
-            checkpoint=checkpoint,
-            listener=listener,
-            limits=limits,
-            spent=spent,
-            rank=rank,
-        )
-    predictor.load_state_dict(selected_weights(checkpoint))
-    monitor = task.monitor
+        history = train(training, rank)
+    training.predictor.load_state_dict(selected_weights(checkpoint))
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]
     fitted = Fitted(
@@ -192,54 +198,40 @@ def fit(
     return fitted
 
 
-def train(
-    task: Task,
-    predictor: Predictor,
-    data: TrialData,
-    *,
-    recipe: Recipe,
-    trainer: TrainerSettings,
-    seed: int,
-    title: str,
-    checkpoint: Path,
-    listener: EpochListener,
-    limits: Limits,
-    spent: float,
-    rank: Rank,
-) -> History:
+def train(training: Training, rank: Rank) -> History:
     """Train as one of the ranks, and leave the selected epoch's weights in the checkpoint.
 
-    The arguments are those of :func:`fit`; alike on all ranks but for ``title``, ``listener``,
-    ``limits``, and the progress of ``trainer``.
+    Args:
+        training: alike on all ranks but for ``title``, ``listener``, ``limits``, and the progress
+            of ``trainer``.
+        rank: of this process.
 
     Raises:
         TrialFailed: the loss is no longer finite, or a limit is reached.
         KeyboardInterrupt: the user stopped it.
     """
-    state, monitor = checkpoint.with_suffix(".state"), task.monitor
-    loader = data.train(rank.number, rank.size)
-    module = TrialModule(predictor, task, recipe, len(loader), rank.size)
-    history = History(listener)
-    stopping = EarlyStopping(
-        f"valid/{monitor.name}", mode=monitor.direction, patience=recipe.patience
+    task, recipe, trainer = training.task, training.recipe, training.trainer
+    loader = training.data.train(rank.number, rank.size)
+    state = training.checkpoint.with_suffix(".state")
+    history, spent, limits = History(training.listener), training.spent, training.limits
+    limit = LimitCheck(limits.minutes, limits.gib, training.device, lambda: spent + history.seconds)
+    module = TrialModule(
+        training.predictor,
+        task,
+        optimisation(training.predictor, task.monitor, recipe, len(loader)),
+        DropoutSeed(training.seed, rank.number),
+        limit.check,
+        rank.size,
     )
-    keeper = Checkpoints(checkpoint, state, monitor.name, monitor.direction)
     callbacks: list[Callback] = [
-        DropoutSeed(seed, rank.number),
         history,
-        stopping,
-        keeper,
-        LimitCheck(
-            limits,
-            "cuda" if trainer.accelerator == "gpu" else "cpu",
-            lambda: spent + history.seconds,
-        ),
+        Checkpoints(training.checkpoint, state, task.monitor, recipe.patience),
+        *training.callbacks(),
     ]
-    callbacks += plugin_callbacks()
     if rank.size > 1:
         callbacks.append(OwnSignals())
     if trainer.progress:
-        callbacks.append(EpochProgress(title, monitor.name, monitor.direction))
+        callbacks.append(EpochProgress(training.title, task.monitor))
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -253,16 +245,16 @@ def train(
             callbacks=callbacks,
             deterministic=trainer.accelerator == "cpu",
             logger=False,
+            profiler=NoProfiler(),
             enable_model_summary=False,
             enable_progress_bar=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             **in_lightning(rank),
         )
+        going_on = state if goes_on(training.checkpoint) else None
         try:
-            lightning.fit(
-                module, loader, data.valid(), ckpt_path=state if goes_on(checkpoint) else None
-            )
+            lightning.fit(module, loader, training.data.valid(), ckpt_path=going_on)
         except SystemExit as exit_request:
             # Lightning turns Ctrl-C and SIGTERM into an exit.
             stopped = isinstance(exit_request, SIGTERMException)

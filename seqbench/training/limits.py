@@ -11,10 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning.pytorch import Callback
 
 from seqbench.config.settings import Limits
 from seqbench.errors import Refused, TrialFailed
@@ -29,27 +27,27 @@ _ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+) (bytes|[KMGT]iB)", r
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
-class LimitCheck(Callback):
-    """Ends training once it has used more than it may; looked at after each batch.
+class LimitCheck:
+    """Ends training once it has used more than it may.
 
     Args:
-        limits: what it may use.
+        minutes: of training at most; None sets no limit.
+        gib: of memory in GiB at most; None sets no limit.
         device: ``cpu`` or ``cuda``, whose memory is meant.
         seconds: that it has trained so far.
     """
 
-    def __init__(self, limits: Limits, device: str, seconds: Callable[[], float]) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        minutes: float | None,
+        gib: float | None,
+        device: str,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._minutes = minutes
+        self._gib = gib
         self._device = device
         self._seconds = seconds
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Look at the clock and at the memory."""
-        self.check()
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        """Look at the clock and at the memory."""
-        self.check()
 
     def check(self) -> None:
         """Raise if more was used.
@@ -57,7 +55,7 @@ class LimitCheck(Callback):
         Raises:
             TrialFailed: its status is TIMEOUT or OOM.
         """
-        minutes, gib = self._limits.minutes, self._limits.gib
+        minutes, gib = self._minutes, self._gib
         if minutes is not None and self._seconds() > 60 * minutes:
             raise TrialFailed(f"trained longer than limits.minutes={minutes:g}", "TIMEOUT")
         if gib is not None and (used := peak_memory(self._device) / _GIB) > gib:

@@ -1,8 +1,10 @@
-"""The Lightning module of a trial: its loss, its optimiser, and whole-set metrics."""
+"""The Lightning module of a trial: its loss, its seeds of dropout, and whole-set metrics."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,11 +12,43 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from seqbench.api import Batch, Task
-from seqbench.config.settings import Recipe
 from seqbench.errors import TrialFailed
 from seqbench.training.distributed import sum_gradients, whole_batch
 from seqbench.training.predictor import Predictor, batch_loss
 from seqbench.training.scoring import batch_rows, update
+from seqbench.training.seeds import derive
+
+
+class DropoutSeed:
+    """Seeds dropout at the start of each epoch, whatever ran before.
+
+    Args:
+        seed: of the trial.
+        rank: of this process; each draws masks of its own.
+    """
+
+    def __init__(self, seed: int, rank: int = 0) -> None:
+        self._seed = seed
+        self._rank = [rank] if rank else []
+        self.goes_on = False
+        """Whether training goes on from a state, and has not begun an epoch."""
+
+    def set(self, epoch: int) -> None:
+        """Reseed torch's generators."""
+        torch.manual_seed(derive(self._seed, "dropout", epoch, *self._rank))
+        if self.goes_on:
+            # Lightning makes the loader's iterator, which draws a number, after this, but before
+            # it where training goes on from a checkpoint.
+            torch.empty((), dtype=torch.int64).random_()
+            self.goes_on = False
+
+
+@dataclass
+class _Losses:
+    """The losses of an epoch so far: their sum, float32 where it is a tensor, and their number."""
+
+    total: Tensor
+    count: int = 0
 
 
 class TrialModule(LightningModule):
@@ -26,24 +60,49 @@ class TrialModule(LightningModule):
     Args:
         predictor: with its initial weights.
         task: prepared.
-        recipe: how to optimise.
-        steps: in an epoch.
+        optimisation: optimiser and schedule, see
+            :func:`~seqbench.training.optimisation.optimisation`.
+        dropout: its seeds.
+        check_limits: raises once the trial has used more than it may; called after each batch.
         ranks: that share each batch.
     """
 
     def __init__(
-        self, predictor: Predictor, task: Task, recipe: Recipe, steps: int, ranks: int = 1
+        self,
+        predictor: Predictor,
+        task: Task,
+        optimisation: dict[str, Any],
+        dropout: DropoutSeed,
+        check_limits: Callable[[], None],
+        ranks: int = 1,
     ) -> None:
         super().__init__()
         self.predictor = predictor
         self._task = task
-        self._recipe = recipe
-        self._steps = steps
+        self._optimisation = optimisation
+        self._dropout = dropout
+        self._check_limits = check_limits
         self._ranks = ranks
-        self._loss_sum = torch.zeros(())
-        self._loss_count = 0
+        self._losses = _Losses(torch.zeros(()))
         self._metrics = task.metrics()
         self._validated = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute.
+
+        Lightning notes the name of each hook here, some fifty times a step: torch need not look
+        each time whether it is a parameter.
+        """
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Return the batch on a device; without a copy where it is on the CPU already."""
+        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the mean loss of the predictions that count.
@@ -54,8 +113,9 @@ class TrialModule(LightningModule):
         whole: Tensor | float = total.detach()
         if self._ranks > 1:
             whole, count = whole_batch(total, count)
-        self._loss_sum = self._loss_sum.to(total.device) + whole
-        self._loss_count += count
+        losses = self._losses
+        losses.total = losses.total + whole
+        losses.count += count
         return total / max(count, 1)
 
     def on_after_backward(self) -> None:
@@ -63,18 +123,27 @@ class TrialModule(LightningModule):
         if self._ranks > 1:
             sum_gradients([item for item in self.predictor.parameters() if item.requires_grad])
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Look at the clock and at the memory."""
+        self._check_limits()
+
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's sums."""
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._loss_count = 0
+        """Seed dropout, and start the epoch's sums."""
+        self._dropout.set(self.current_epoch)
+        self._losses = _Losses(torch.zeros((), device=self.device))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._dropout.goes_on = True
 
     def train_loss(self) -> float:
         """Return this epoch's mean loss so far; raises TrialFailed if it is not finite."""
-        loss = float(self._loss_sum) / max(self._loss_count, 1)
+        loss = float(self._losses.total) / max(self._losses.count, 1)
         if not math.isfinite(loss):
+            rate = self._optimisation["optimizer"].defaults["lr"]
             raise TrialFailed(
                 f"the training loss became {loss} in epoch {self.current_epoch}; "
-                f"try a smaller recipe.lr (it is {self._recipe.lr:g}) or recipe.clip"
+                f"try a smaller recipe.lr (it is {rate:g}) or recipe.clip"
             )
         return loss
 
@@ -103,41 +172,10 @@ class TrialModule(LightningModule):
         for name, value in metrics.items():
             self.log(f"valid/{name}", value)
 
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Look at the clock and at the memory."""
+        self._check_limits()
+
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimiser and schedule."""
-        recipe = self._recipe
-        optimizer: torch.optim.Optimizer
-        if recipe.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(
-                self.predictor.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-            )
-        else:
-            optimizer = torch.optim.SGD(
-                self.predictor.parameters(),
-                lr=recipe.lr,
-                momentum=recipe.momentum,
-                nesterov=recipe.momentum > 0,
-                weight_decay=recipe.weight_decay,
-            )
-        if recipe.schedule == "constant":
-            return optimizer
-        if recipe.schedule == "cosine":
-            total = self._steps * recipe.max_epochs
-            cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": cosine, "interval": "step"},
-            }
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer,
-            mode=self._task.monitor.direction,
-            factor=0.5,
-            patience=recipe.patience // 3,
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": plateau,
-                "monitor": f"valid/{self._task.monitor.name}",
-            },
-        }
+        return self._optimisation

@@ -90,6 +90,11 @@ class Predictor(nn.Module):
             self.context = "past" if visibility is Visibility.ONLINE else "all"
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.head.weight.device
+
+    @property
     def parameter_count(self) -> int:
         """Trainable numbers in model and head."""
         return sum(item.numel() for item in self.parameters() if item.requires_grad)

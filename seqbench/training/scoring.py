@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,6 @@ from torch import Tensor
 from seqbench.api import Batch, Example, MetricSet, Predictions, Task
 from seqbench.api.resampling import percentile_interval, weighted_means
 from seqbench.api.task import Pooling
-from seqbench.training.extras import metrics_of
 from seqbench.training.predictor import Predictor, counted
 
 
@@ -33,12 +32,16 @@ class FoldScores:
     Args:
         task: whose metrics they are.
         pooling: whether to score the predictions of all folds together, or to average the folds'.
+        metrics: makes a fresh metric set; None takes the task's own.
     """
 
-    def __init__(self, task: Task, pooling: Pooling) -> None:
+    def __init__(
+        self, task: Task, pooling: Pooling, metrics: Callable[[], MetricSet] | None = None
+    ) -> None:
         self._task = task
         self._pooling = pooling
-        self._together = metrics_of(task)
+        self._new_metrics = metrics or task.metrics
+        self._together = self._new_metrics()
         self._alone = self._together
         self._sequences = 0
         self.by_fold: list[dict[str, float]] = []
@@ -56,7 +59,7 @@ class FoldScores:
             rows: from :func:`model_rows` or :func:`baseline_rows`.
             sequences: how many sequences the fold's split has.
         """
-        alone = metrics_of(self._task)
+        alone = self._new_metrics()
         for predictions, targets, numbers in rows:
             alone.update(predictions, targets, numbers)
             if self._pooling == "predictions":
@@ -118,7 +121,7 @@ def model_rows(predictor: Predictor, batches: Iterable[Any]) -> Iterator[Rows]:
         predictor: on any device.
         batches: of the split, in order.
     """
-    device = predictor.head.weight.device
+    device = predictor.device
     was_training = predictor.training
     predictor.eval()
     first = 0
@@ -157,7 +160,10 @@ def baseline_rows(predictions: Predictions, examples: Sequence[Example]) -> Iter
 
 
 def score_baselines(
-    task: Task, predictions: Sequence[dict[str, Predictions]], tests: Sequence[Sequence[Example]]
+    task: Task,
+    predictions: Sequence[dict[str, Predictions]],
+    tests: Sequence[Sequence[Example]],
+    metrics: Callable[[], MetricSet] | None = None,
 ) -> dict[str, FoldScores]:
     """Return the scores of a task's baselines.
 
@@ -165,8 +171,9 @@ def score_baselines(
         task: whose baselines they are.
         predictions: of each fold's test split, by baseline.
         tests: each fold's test split.
+        metrics: see :class:`FoldScores`.
     """
-    scores = {name: FoldScores(task, task.pooling) for name in predictions[0]}
+    scores = {name: FoldScores(task, task.pooling, metrics) for name in predictions[0]}
     for of_fold, examples in zip(predictions, tests, strict=True):
         for name, found in scores.items():
             found.add(baseline_rows(of_fold[name], examples), len(examples))

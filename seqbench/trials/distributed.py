@@ -17,8 +17,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -29,6 +29,7 @@ from seqbench.trials.trial import load
 
 if TYPE_CHECKING:
     from seqbench.training.distributed import Rank
+    from seqbench.training.fit import Training
 
 _READY, _DONE = "ready", "done"
 _MOMENT = 2.0  # seconds in which a process that has failed is known to have
@@ -56,32 +57,27 @@ class Team:
         self._members: list[_Member] = []
 
     @contextmanager
-    def train(self, fold: int, checkpoint: Path) -> Iterator[Rank]:
+    def train(self, training: Training) -> Iterator[Rank]:
         """Have the others train on a fold while this process does as the rank that is given.
 
         Args:
-            fold: of the task.
-            checkpoint: see :func:`seqbench.training.fit.fit`.
+            training: what this process trains.
 
         Raises:
             TrialFailed: one of them has failed.
         """
         from seqbench.training.distributed import Rank, joined, meeting_place
 
-        trainer = self._settings.trainer
-        rank = Rank(0, trainer.devices)
-        if rank.size == 1:
-            yield rank
-            return
+        rank = Rank(0, training.trainer.devices)
         store = meeting_place(rank)
         try:
             for number in range(len(self._members) + 1, rank.size):
                 self._members.append(_Member(self._settings, number))
             for member in self._members:
-                member.tell(_Order(fold, checkpoint, store.port))
+                member.tell(_Order(training.data.fold, training.checkpoint, store.port))
             for member in self._members:
                 member.wait_for(_READY)
-            with joined(rank, store, "cuda" if trainer.accelerator == "gpu" else "cpu"):
+            with joined(rank, store, training.device):
                 left = threading.Event()
                 for member in self._members:
                     member.watch(left)
@@ -116,14 +112,27 @@ class Team:
         return next((item for item in found if item and not str(item).startswith(own)), None)
 
 
+Ranks = Callable[["Training"], AbstractContextManager["Rank"]]
+"""Has a training's ranks train while what is inside runs as the one that it gives, the first."""
+
+
 @contextmanager
-def team(settings: Settings) -> Iterator[Team]:
+def team(settings: Settings) -> Iterator[Ranks]:
     """Give the ranks beside this process that a trial's settings ask for, and end them."""
+    if settings.trainer.devices == 1:
+        yield _alone
+        return
     members = Team(settings)
     try:
-        yield members
+        yield members.train
     finally:
         members.end()
+
+
+def _alone(training: Training) -> AbstractContextManager[Rank]:
+    from seqbench.training.distributed import Rank
+
+    return nullcontext(Rank())
 
 
 class _Member:
@@ -259,7 +268,7 @@ def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
     from seqbench.training.fit import train
     from seqbench.training.limits import memory_limit, start_counting
 
-    trial = load(settings)
+    trial = load(_silent(settings))
     rank = Rank(number, settings.trainer.devices)
     if trial.device == "cuda":
         torch.cuda.set_device(number)
@@ -269,28 +278,24 @@ def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
         while True:
             order: _Order = orders.get()
             data = folds[order.fold]
-            predictor = trial.predictor(data)
+            training = trial.training(data, trial.predictor(data), order.checkpoint)
             _say(answers, word=_READY)
             with joined(rank, meeting_place(rank, order.port), trial.device):
                 try:
-                    train(
-                        trial.task,
-                        predictor,
-                        data,
-                        recipe=settings.recipe,
-                        trainer=replace(settings.trainer, progress=False),
-                        seed=settings.seed,
-                        title="",
-                        checkpoint=order.checkpoint,
-                        listener=lambda epoch, metrics: None,
-                        limits=replace(settings.limits, minutes=None),  # rank 0 has the clock
-                        spent=0.0,
-                        rank=rank,
-                    )
+                    train(training, rank)
                 except BaseException as error:
                     # Before the group is left: by that rank 0 notices.
                     _give_up(error, answers, settings.limits)
                 _say(answers, word=_DONE)
+
+
+def _silent(settings: Settings) -> Settings:
+    """Return a trial's settings for a rank that shows nothing, and leaves the clock to rank 0."""
+    return replace(
+        settings,
+        trainer=replace(settings.trainer, progress=False),
+        limits=replace(settings.limits, minutes=None),
+    )
 
 
 def _give_up(error: BaseException, answers: IO[str], limits: Limits) -> NoReturn:

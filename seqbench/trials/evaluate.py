@@ -44,7 +44,7 @@ def evaluate(
     reloaded = reload(run, uri, overrides, parameters)
     stored, trial = reloaded.stored, reloaded.trial
     folds = reloaded.data(note)
-    test = FoldScores(trial.task, trial.task.pooling)
+    test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
     for data in folds:
         predictor = reloaded.predictor(data)
         data.unseal()

@@ -103,14 +103,14 @@ class TrainedModel(ABC):
             Refused: a parameter is wrong, or the model does not fit the data.
         """
         data, predictor = self._data, self._predictor
-        task = self._reloaded.trial.task
+        trial = self._reloaded.trial
         if parameters:
             stored = self._reloaded.stored
             other = reload(stored.run_id, self._reloaded.uri, parameters=parameters)
             data = _fold(other, self.fold, self._note)
-            predictor, task = other.predictor(data).eval(), other.trial.task
+            predictor, trial = other.predictor(data).eval(), other.trial
         data.unseal()
-        scores = FoldScores(task, task.pooling)
+        scores = FoldScores(trial.task, trial.task.pooling, trial.metrics)
         scores.add(model_rows(predictor, data.test()), len(data.splits.test))
         return scores.compute()
 

@@ -1,30 +1,28 @@
-"""Running one trial: however it ends, it leaves a record that says so."""
+"""Running one trial, from its settings to its record."""
 
 from __future__ import annotations
 
-import errno
-import shutil
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.settings import Settings
-from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
-from seqbench.identity import digest
+from seqbench.errors import Refused, TrialFailed
 from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.registry.plugins import registry
-from seqbench.trials.distributed import Team, team
-from seqbench.trials.trial import Trial, check_plugin, load, new_record, provenance
+from seqbench.registry.registration import one_line
+from seqbench.trials.attempt import about_run, attempt, workspace
+from seqbench.trials.distributed import team
+from seqbench.trials.outputs import make_outputs
+from seqbench.trials.trial import Trial, check_plugin, load, new_record
 
 if TYPE_CHECKING:
     from seqbench.tracking.runlog import RunLog
-    from seqbench.tracking.store import Store
     from seqbench.training.data import TrialData
-    from seqbench.training.fit import Fitted
+    from seqbench.training.fit import Fitted, Training
     from seqbench.training.predictor import Predictor
     from seqbench.training.scoring import FoldScores
 
@@ -42,188 +40,78 @@ def run(settings: Settings) -> TrialRecord:
         KeyboardInterrupt: the user stopped it; that is logged.
     """
     from seqbench.tracking.store import open_store
-    from seqbench.training.limits import memory_limit, out_of_memory, start_counting
+    from seqbench.training.backend import observe_backend
+    from seqbench.training.costs import measure_costs
+    from seqbench.training.fit import fit
+    from seqbench.training.scoring import FoldScores, model_rows
 
     trial = load(settings)
-    start_counting(settings.limits.gib, trial.device)
+    folds, predictor = _prepare(trial)
+    record = new_record(trial, predictor)
+    store = open_store(settings.tracking) if settings.tracking.enabled else None
+    with workspace(record, store is not None) as folder, attempt(record, trial, store) as log:
+        with _waiting(f"baselines of {record.task}", settings.trainer.progress):
+            baselines = trial.baselines(folds)
+        valid = FoldScores(trial.task, "folds", trial.metrics)
+        test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
+        with team(settings) as ranks:
+            for data in folds:
+                predictor = trial.predictor(data)
+                training = _training(trial, data, predictor, record, folder, log)
+                _count(record, fit(training, ranks(training)))
+                data.unseal()
+                valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+                test.add(model_rows(predictor, data.test()), len(data.splits.test))
+                log.log_artifact(training.checkpoint, "checkpoint")
+        record.metrics = fold_metrics(record.folds, test)
+        record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
+        compare(record, test, baselines)
+        with _spared("costs"):
+            record.costs = measure_costs(
+                trial.task, trial.model_class, settings.model_parameters, predictor, data,
+                trial.device,
+            )  # fmt: skip
+        with _spared("back end"):
+            record.backend = observe_backend(predictor, next(iter(data.valid())))
+        record.status, record.reason = "FINISHED", ""
+        if store is not None:
+            make_outputs(trial, record, predictor, data, folder / "outputs", log)
+    return record
+
+
+def _prepare(trial: Trial) -> tuple[list[TrialData], Predictor]:
+    """Return the data of each fold, and the first fold's predictor, of a model that may be run.
+
+    Raises:
+        Refused: the task or the model cannot be used.
+        TrialFailed: there is not memory enough.
+    """
+    from seqbench.training.limits import memory_limit, out_of_memory, start_counting
+
+    limits = trial.settings.limits
+    start_counting(limits.gib, trial.device)
     try:
-        with memory_limit(settings.limits.gib, trial.device):
+        with memory_limit(limits.gib, trial.device):
             folds = trial.data()
             predictor = trial.predictor(folds[0])
             check_plugin(trial, folds[0])
     except Refused as refusal:
         cause = refusal.__cause__
-        failed = out_of_memory(cause, settings.limits) if cause is not None else None
+        failed = out_of_memory(cause, limits) if cause is not None else None
         raise failed or refusal from cause
-    record = new_record(trial, predictor)
-    store = open_store(settings.tracking) if settings.tracking.enabled else None
-    with _workspace(record, store is not None) as folder:
-        _run(record, trial, folds, store, folder)
-    if record.status != "FINISHED":
-        raise TrialFailed(record.reason)
-    return record
+    return folds, predictor
 
 
-@contextmanager
-def _workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
-    """Give the folder for a trial's checkpoints, which stays until the trial has finished.
-
-    Args:
-        record: of the trial; its key and its data name the folder.
-        is_kept: False gives a folder that does not outlive the trial.
-
-    Raises:
-        Busy: another process runs the same trial.
-        Refused: the folder cannot be made.
-    """
-    from filelock import FileLock, Timeout
-
-    from seqbench.tracking.address import RUNS_FOLDER
-
-    if not is_kept:
-        with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
-            yield Path(scratch)
-        return
-    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{digest(record.data)[:8]}"
-    lock = FileLock(folder.with_suffix(".lock"), timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise Busy("this very trial is being run by another process; wait for it") from error
-    except OSError as error:
-        raise Refused(f"cannot keep checkpoints in {folder}: {error.strerror}") from error
-    try:
-        yield folder
-        if record.status == "FINISHED":
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-    finally:
-        lock.release()
-
-
-def _run(
-    record: TrialRecord,
-    trial: Trial,
-    folds: Sequence[TrialData],
-    store: Store | None,
-    folder: Path,
-) -> None:
-    """Train and test, and log whatever comes of it."""
-    from seqbench.tracking.runlog import NullRun
-    from seqbench.training.limits import memory_limit, out_of_memory
-
-    log: RunLog = NullRun()
-    limits = trial.settings.limits
-    about: dict[str, object] = {}
-    try:
-        if store is not None:
-            log = store.start(record, trial.settings.to_dict(), provenance(trial))
-        about = {
-            "key": record.key,
-            "task": record.task,
-            "model": record.model,
-            "seed": record.seed,
-            "run_id": log.run_id,
-        }
-        registry().notify("seqbench_run_started", trial=about)
-        with memory_limit(limits.gib, trial.device):
-            _fill(record, trial, folds, log, about, folder)
-    except KeyboardInterrupt:
-        record.status, record.reason = "KILLED", "interrupted"
-        raise
-    except TrialFailed as error:
-        record.status, record.reason = error.status, str(error)
-        raise
-    except SeqbenchError as error:
-        record.status, record.reason = "FAILED", str(error)
-        raise
-    except Exception as error:
-        failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
-        record.status, record.reason = failed.status, str(failed)
-        log.log_text(traceback.format_exc(), "traceback.txt")
-        raise failed from error
-    except SystemExit as stop:
-        if is_interrupt(stop):
-            record.reason = "interrupted"
-            raise
-        record.status, record.reason = "FAILED", f"something called sys.exit({stop.code})"
-        raise TrialFailed(record.reason) from stop
-    finally:
-        log.finish(record)
-        registry().notify(
-            "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
-        )
-
-
-def _fill(
-    record: TrialRecord,
-    trial: Trial,
-    folds: Sequence[TrialData],
-    log: RunLog,
-    about: dict[str, object],
-    folder: Path,
-) -> None:
-    """Compute baselines, train, test, and log, into the record."""
-    from seqbench.training.backend import observe_backend
-    from seqbench.training.costs import measure_costs
-    from seqbench.training.scoring import FoldScores, model_rows
-
-    settings, task = trial.settings, trial.task
-    with _status(f"baselines of {settings.task}", settings.trainer.progress):
-        baselines = trial.baselines(folds)
-    valid, test = FoldScores(task, "folds"), FoldScores(task, task.pooling)
-    train_seconds = 0.0
-    with team(settings) as others:
-        for data in folds:
-            checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
-            predictor = trial.predictor(data)
-            fitted = _fit(record, trial, data, predictor, checkpoint, log, about, others)
-            data.unseal()
-            valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
-            test.add(model_rows(predictor, data.test()), len(data.splits.test))
-            record.best_epochs.append(fitted.best_epoch)
-            record.steps += fitted.steps
-            record.seconds += fitted.seconds
-            train_seconds += fitted.steps / fitted.steps_per_second
-            log.log_artifact(checkpoint, "checkpoint")
-    record.steps_per_second = record.steps / train_seconds
-    record.metrics = fold_metrics(record.folds, test)
-    record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
-    compare(record, test, baselines)
-    try:
-        record.costs = measure_costs(
-            task, trial.model_class, settings.model_parameters, predictor, folds[-1], trial.device
-        )
-    except Exception as error:  # the trial has its result; what it costs must not cost it
-        sys.stderr.write(f"seqbench: no costs: {type(error).__name__}: {error}\n")
-    record.status, record.reason = "FINISHED", ""
-    try:
-        record.backend = observe_backend(predictor, next(iter(folds[-1].valid())))
-        if log.location:
-            from seqbench.reporting.curves import learning_curve
-
-            picture = Path(folder) / "learning_curve.png"
-            learning_curve(record, picture)
-            log.log_artifact(picture)
-    except Exception as error:  # the trial has its result; a picture must not cost it
-        sys.stderr.write(f"seqbench: no learning curve: {type(error).__name__}: {error}\n")
-
-
-def _fit(
-    record: TrialRecord,
+def _training(
     trial: Trial,
     data: TrialData,
     predictor: Predictor,
-    checkpoint: Path,
+    record: TrialRecord,
+    folder: Path,
     log: RunLog,
-    about: dict[str, object],
-    others: Team,
-) -> Fitted:
-    """Train on one fold; epochs go into the record and the log as they end."""
-    from seqbench.training.fit import fit
-
-    several = len(record.folds) > 1
+) -> Training:
+    """Return the training of a fold, whose epochs go into the record and the log as they end."""
+    about, several = about_run(record, log), len(record.folds) > 1
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> None:
         if several:
@@ -233,22 +121,21 @@ def _fit(
         registry().notify("seqbench_epoch_ended", trial=about, epoch=record.epochs, metrics=metrics)
         record.epochs += 1
 
-    settings = trial.settings
+    checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
+    training = trial.training(data, predictor, checkpoint)
     number = f" fold {len(record.best_epochs) + 1}/{len(record.folds)}" if several else ""
-    return fit(
-        trial.task,
-        predictor,
-        data,
-        recipe=settings.recipe,
-        trainer=settings.trainer,
-        seed=settings.seed,
-        title=f"{settings.task} {settings.model} seed={settings.seed}{number}",
-        checkpoint=checkpoint,
-        listener=after_epoch,
-        limits=settings.limits,
-        spent=record.seconds,
-        ranks=others.train(data.fold, checkpoint),
-    )
+    title = f"{training.title}{number}"
+    return replace(training, title=title, listener=after_epoch, spent=record.seconds)
+
+
+def _count(record: TrialRecord, fitted: Fitted) -> None:
+    """Add a fold's training to the record."""
+    rate = record.steps_per_second
+    seconds = (record.steps / rate if rate else 0.0) + fitted.steps / fitted.steps_per_second
+    record.best_epochs.append(fitted.best_epoch)
+    record.steps += fitted.steps
+    record.seconds += fitted.seconds
+    record.steps_per_second = record.steps / seconds
 
 
 def fold_metrics(folds: Sequence[int], test: FoldScores) -> dict[str, float]:
@@ -279,14 +166,16 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         record.group = test.group
 
 
-def _reason(error: Exception) -> str:
-    """Return an exception of a trial in one line."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left on the disk of {error.filename2 or error.filename or Path.cwd()}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+@contextmanager
+def _spared(what: str) -> Iterator[None]:
+    """Do without something that fails: the trial has its result, and this must not cost it."""
+    try:
+        yield
+    except Exception as error:
+        sys.stderr.write(f"seqbench: no {what}: {one_line(error)}\n")
 
 
-def _status(text: str, shown: bool) -> Any:
+def _waiting(text: str, shown: bool) -> Any:
     """Return a context that shows what is being waited for, on a terminal."""
     if not (shown and sys.stderr.isatty()):
         return nullcontext()

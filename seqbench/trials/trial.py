@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqbench.config.settings import Settings
@@ -20,8 +21,9 @@ from seqbench.registry.plugins import plugin_files, registry
 from seqbench.registry.registration import BUILT_IN, Registration
 
 if TYPE_CHECKING:
-    from seqbench.api import Model, Task
+    from seqbench.api import MetricSet, Model, Task
     from seqbench.training.data import TrialData
+    from seqbench.training.fit import Training
     from seqbench.training.predictor import Predictor
     from seqbench.training.scoring import FoldScores
 
@@ -81,7 +83,14 @@ class Trial:
 
         splits = [data.splits for data in folds]
         found = [self.task.baselines(split) for split in splits]
-        return score_baselines(self.task, found, [split.test for split in splits])
+        tests = [split.test for split in splits]
+        return score_baselines(self.task, found, tests, self.metrics)
+
+    def metrics(self) -> MetricSet:
+        """Return a fresh set of the task's metrics and of those that plugins add."""
+        from seqbench.trials.extras import metrics_of
+
+        return metrics_of(self.task)
 
     def predictor(self, data: TrialData) -> Predictor:
         """Return the predictor with its initial weights, on the trial's device."""
@@ -95,6 +104,31 @@ class Trial:
                 data,
                 self.settings.seed,
             ).to(self.device)
+
+    def training(self, data: TrialData, predictor: Predictor, checkpoint: Path) -> Training:
+        """Return what training on a fold needs; nobody listens, and no time is spent yet.
+
+        Args:
+            data: of the fold.
+            predictor: with its initial weights.
+            checkpoint: the file that is to keep the selected epoch's weights.
+        """
+        from seqbench.training.fit import Training
+        from seqbench.trials.extras import plugin_callbacks
+
+        settings = self.settings
+        return Training(
+            self.task,
+            predictor,
+            data,
+            settings.recipe,
+            settings.trainer,
+            settings.seed,
+            checkpoint,
+            settings.limits,
+            title=f"{settings.task} {settings.model} seed={settings.seed}",
+            callbacks=plugin_callbacks,
+        )
 
 
 def load(settings: Settings) -> Trial:

@@ -267,17 +267,7 @@ def test_a_trained_model_beats_window_mahalanobis(tmp_path: Path) -> None:
     trial = load(settings(compose(overrides)))
     (data,) = trial.data()
     predictor = trial.predictor(data)
-    fit(
-        trial.task,
-        predictor,
-        data,
-        recipe=trial.settings.recipe,
-        trainer=trial.settings.trainer,
-        seed=0,
-        title="test",
-        checkpoint=tmp_path / "best.ckpt",
-        listener=lambda epoch, metrics: None,
-    )
+    fit(trial.training(data, predictor, tmp_path / "best.ckpt"))
     data.unseal()
     model = FoldScores(trial.task, "folds")
     model.add(model_rows(predictor, data.test()), len(data.splits.test))

@@ -5,37 +5,33 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
 from seqbench.api import (
-    Encoding,
     Example,
     InputSpec,
     MeanLoss,
     Metric,
     OutputSpec,
     Predictions,
-    SequenceInput,
     Splits,
     Task,
     Visibility,
-    collate,
 )
 from seqbench.config.settings import Recipe, TrainerSettings
 from seqbench.errors import Refused, TrialFailed
-from seqbench.plugins.bilstm import BiLSTM
 from seqbench.plugins.gru import GRU
 from seqbench.plugins.lstm import LSTM
 from seqbench.plugins.peephole import Peephole
-from seqbench.testing import check_visibility, make_predictor
 from seqbench.training.backend import observe_backend
 from seqbench.training.callbacks import Checkpoints, EpochListener
 from seqbench.training.data import BucketSampler, TrialData
-from seqbench.training.fit import Fitted, build_predictor, fit
+from seqbench.training.fit import Fitted, Training, build_predictor, fit
 from seqbench.training.predictor import Predictor
 from seqbench.training.scoring import FoldScores, model_rows
 from seqbench.training.seeds import derive
@@ -103,17 +99,11 @@ def train_echo(
     settings = Recipe(**{"max_epochs": 3, "batch_size": 4, **recipe})
     data = TrialData(task, settings.batch_size, seed, settings.max_examples)
     predictor = build_predictor(task, model, {"hidden_size": 8, "dropout": 0.2}, data, seed)
-    fitted = fit(
-        task,
-        predictor,
-        data,
-        recipe=settings,
-        trainer=TrainerSettings(progress=False),
-        seed=seed,
-        title="echo",
-        checkpoint=folder / "best.ckpt",
-        listener=listener,
+    trainer, checkpoint = TrainerSettings(progress=False), folder / "best.ckpt"
+    training = Training(
+        task, predictor, data, settings, trainer, seed, checkpoint, listener=listener
     )
+    fitted = fit(training)
     return fitted, predictor, data
 
 
@@ -208,6 +198,37 @@ def test_stops_early(tmp_path: Path) -> None:
     fitted, _, _ = train_echo(tmp_path, max_epochs=50, patience=2, lr=1e-12)
     assert len(fitted.history) < 10
     assert fitted.steps == 5 * len(fitted.history)
+
+
+def test_patience_counts_the_epochs_without_a_better_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as patience allows; an equal value is no better; a state keeps the count."""
+    written: list[bool] = []
+    monkeypatch.setattr(
+        Checkpoints, "_write", lambda *_, weights_only: written.append(weights_only)
+    )
+    trainer: Any = SimpleNamespace(
+        should_stop=False,
+        current_epoch=0,
+        max_epochs=100,
+        strategy=SimpleNamespace(broadcast=lambda due: due),
+    )
+
+    def new() -> Checkpoints:
+        return Checkpoints(tmp_path, tmp_path, Metric("error", "min"), patience=3)
+
+    keeper, module = new(), cast(Any, None)
+    stopped = []
+    for value in (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.5, 1.0):
+        trainer.callback_metrics = {"valid/error": value}
+        resumed = new()
+        resumed.load_state_dict(keeper.state_dict())
+        keeper = resumed
+        keeper.on_train_epoch_end(trainer, module)
+        stopped.append(trainer.should_stop)
+    assert [False] * 7 + [True] == stopped
+    assert [True] * 3 == written
 
 
 @pytest.mark.parametrize(
@@ -341,83 +362,6 @@ def test_inputs_are_standardised_and_the_head_starts_at_its_bias() -> None:
     batch = next(iter(data.valid()))
     first = predictor(batch.inputs)[:, 0]
     assert torch.equal(predictor.head.bias.expand_as(first), first), "nothing precedes step 0"
-
-
-@pytest.mark.parametrize("model", [LSTM, BiLSTM])
-@pytest.mark.parametrize("visibility", list(Visibility))
-def test_missingness_reaches_models_that_do_not_consume_it(
-    model: Any, visibility: Visibility
-) -> None:
-    """Observed, delta and static are concatenated, and every visibility keeps its promise."""
-    generator = torch.Generator().manual_seed(0)
-    lengths = (5, 1, 3)
-    examples = [
-        Example(
-            torch.randn(length, 2, generator=generator, dtype=torch.float64),
-            torch.zeros(length) if visibility is not Visibility.SEQUENCE else torch.zeros(()),
-            observed=torch.rand(length, 2, generator=generator) > 0.5,
-            delta=torch.rand(length, 2, generator=generator, dtype=torch.float64),
-            static=torch.randn(3, generator=generator, dtype=torch.float64),
-        )
-        for length in lengths
-    ]
-    inputs = collate(examples, visibility is not Visibility.SEQUENCE).inputs
-    spec = InputSpec(2, static_size=3, missing=True)
-    predictor = make_predictor(model, {"hidden_size": 4}, spec, OutputSpec(2), visibility)
-    assert predictor.model.input_size == 2 + 2 + 2 + 3
-    check_visibility(predictor, inputs)
-    expected = predictor(inputs)
-    for name in ("observed", "delta", "static"):
-        assert inputs.__dict__[name] is not None
-        changed = {**inputs.__dict__, name: inputs.__dict__[name] * 0}
-        assert not torch.equal(expected, predictor(SequenceInput(**changed)))
-
-
-def test_a_model_that_consumes_missingness_is_given_it() -> None:
-    """Static features are columns that are always observed, now; observed and delta are its own."""
-
-    class Consumer(LSTM):
-        consumes_missingness = True
-
-        def encode(self, inputs: SequenceInput) -> Encoding:
-            self.seen = inputs
-            return super().encode(inputs)
-
-    inputs = SequenceInput(
-        torch.tensor([[[3.0], [5.0]]]),
-        torch.tensor([2]),
-        torch.tensor([[[True], [False]]]),
-        torch.tensor([[[0.0], [7.0]]]),
-        torch.tensor([[9.0]]),
-    )
-    spec = InputSpec(1, static_size=1, missing=True, mean=torch.ones(1), std=2 * torch.ones(1))
-    predictor = Predictor(Consumer, {}, spec, OutputSpec(1), Visibility.ONLINE)
-    predictor(inputs)
-    seen = predictor.model.seen
-    assert [[[1.0, 9.0], [2.0, 9.0]]] == seen.values.tolist()
-    assert [[[True, True], [False, True]]] == seen.observed.tolist()
-    assert [[[0.0, 0.0], [7.0, 0.0]]] == seen.delta.tolist()
-    assert seen.static is None
-
-
-def test_context_labels() -> None:
-    labels = {
-        (model.__name__, visibility): make_predictor(
-            model, {"hidden_size": 2}, InputSpec(2), OutputSpec(2), visibility
-        ).context
-        for model in (LSTM, BiLSTM)
-        for visibility in Visibility
-    }
-    assert labels == {
-        ("LSTM", Visibility.SEQUENCE): "all",
-        ("LSTM", Visibility.STEP): "all",
-        ("LSTM", Visibility.ONLINE): "past",
-        ("LSTM", Visibility.NEXT): "past",
-        ("BiLSTM", Visibility.SEQUENCE): "all",
-        ("BiLSTM", Visibility.STEP): "all",
-        ("BiLSTM", Visibility.ONLINE): "past",
-        ("BiLSTM", Visibility.NEXT): "past+future",
-    }
 
 
 @pytest.mark.parametrize(

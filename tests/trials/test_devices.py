@@ -23,7 +23,7 @@ from seqbench.training.distributed import Rank, joined, meeting_place, sum_gradi
 from seqbench.training.fit import Fitted, fit
 from seqbench.training.predictor import Predictor, batch_loss
 from seqbench.trials import distributed
-from seqbench.trials.distributed import Team, team
+from seqbench.trials.distributed import Ranks, Team, team
 from seqbench.trials.run import run
 from seqbench.trials.trial import load
 
@@ -41,25 +41,17 @@ def settings(*words: str) -> Settings:
 
 
 def train(
-    chosen: Settings, others: Team, folder: Path, listener: Callable[[int], None] = lambda _: None
+    chosen: Settings, others: Ranks, folder: Path, listener: Callable[[int], None] = lambda _: None
 ) -> tuple[Fitted, Predictor]:
     """Train on the first fold, as a trial does."""
     trial = load(chosen)
     data = trial.data()[0]
     predictor = trial.predictor(data)
-    fitted = fit(
-        trial.task,
-        predictor,
-        data,
-        recipe=chosen.recipe,
-        trainer=chosen.trainer,
-        seed=chosen.seed,
-        title="",
-        checkpoint=folder / "best.ckpt",
+    training = replace(
+        trial.training(data, predictor, folder / "best.ckpt"),
         listener=lambda epoch, _: listener(epoch),
-        limits=chosen.limits,
-        ranks=others.train(data.fold, folder / "best.ckpt"),
     )
+    fitted = fit(training, others(training))
     return fitted, predictor
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,13 +114,13 @@ def test_time_is_counted_over_folds(
 ) -> None:
     """Each fold here says that it took 24 seconds: the first or the third is one too many."""
     begun: list[int] = []
-    inner = run_module._fit
+    inner = run_module._training
 
-    def counted(record: Any, trial: Any, data: Any, *rest: Any) -> Any:
+    def counted(trial: Any, data: Any, *rest: Any) -> Any:
         begun.append(data.fold)
-        return inner(record, trial, data, *rest)
+        return inner(trial, data, *rest)
 
-    monkeypatch.setattr(run_module, "_fit", counted)
+    monkeypatch.setattr(run_module, "_training", counted)
     monkeypatch.setattr(History, "seconds", property(lambda self: 24.0))
     with pytest.raises(TrialFailed, match=f"trained longer than limits.minutes={minutes}") as end:
         run("task=speech", f"limits.minutes={minutes}")
@@ -142,18 +143,8 @@ def test_time_is_counted_over_being_killed(tmp_path: Path, monkeypatch: pytest.M
 
     def train(limits: Limits, listener: Callable[[int, dict[str, float]], None]) -> None:
         data = trial.data()[0]
-        fit(
-            trial.task,
-            trial.predictor(data),
-            data,
-            recipe=chosen.recipe,
-            trainer=chosen.trainer,
-            seed=0,
-            title="",
-            checkpoint=tmp_path / "best.ckpt",
-            listener=listener,
-            limits=limits,
-        )
+        training = trial.training(data, trial.predictor(data), tmp_path / "best.ckpt")
+        fit(replace(training, listener=listener, limits=limits))
 
     def killed(epoch: int, _: dict[str, float]) -> None:
         clock[0] += 50

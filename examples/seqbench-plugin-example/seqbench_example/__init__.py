@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from seqbench import Entry, hookimpl
+
+if TYPE_CHECKING:
+    from seqbench.api import FinishedTrial, FoldData, TrainedPredictor
 
 
 @hookimpl
@@ -27,3 +33,13 @@ def seqbench_metrics() -> list[Entry]:
 def seqbench_callbacks() -> list[Entry]:
     """Return the callbacks of this plugin, which take part in every training."""
     return [Entry("gradients", "seqbench_example.gradients:Gradients")]
+
+
+@hookimpl
+def seqbench_outputs(
+    trial: FinishedTrial, predictor: TrainedPredictor, data: FoldData, folder: Path
+) -> None:
+    """Write down the test sequence that the model predicts worst."""
+    from seqbench_example.worst import write_worst
+
+    write_worst(trial.task, predictor, data.test(), folder / "worst.csv")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+
 import torch
 from seqbench_example.calibration import Calibration
 from seqbench_example.latch import Latch
 from seqbench_example.mgu import MGU, MGUCell
+from seqbench_example.worst import write_worst
 
+from seqbench.api import Example, collate
 from seqbench.nn import unroll
 from seqbench.testing import check_model, check_task
 
@@ -51,3 +55,45 @@ def test_closed_gate_keeps_the_state():
     before = torch.tensor([[0.5, -0.25, 1.0]], dtype=torch.float64)
     (after,) = cell.step(torch.ones(1, 2, dtype=torch.float64), (before,))
     assert torch.equal(before, after)
+
+
+class Half:
+    """Predicts the logit 0.5 for every sequence, of a batch or for each of its steps."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+    def __call__(self, inputs):
+        """Return it in the shape that the test wants."""
+        return torch.full(self.shape, 0.5)
+
+
+def test_the_worst_sequence_is_written(tmp_path):
+    """Of three labels the one that the logit 0.5 contradicts: loss log(1 + exp(0.5))."""
+    values = torch.zeros(3, 1)
+    batch = collate([Example(values, torch.tensor(label)) for label in (1.0, 0.0, 1.0)], False)
+    write_worst(Latch(), Half(3, 1), [batch], tmp_path / "worst.csv")
+    (row,) = csv.DictReader((tmp_path / "worst.csv").open())
+    expected = {"sequence": 1, "step": 0, "loss": 0.9740770, "target": 0, "prediction": 0.5}
+    assert list(expected) == list(row)
+    assert all(abs(float(row[name]) - value) < 1e-6 for name, value in expected.items())
+
+
+def test_steps_that_do_not_count_are_left_out(tmp_path):
+    """A row for each step of the sequence that counts; a column for each of several outputs."""
+
+    class Steps(Latch):
+        def loss(self, predictions, targets):
+            return (predictions - targets).square().sum(-1)
+
+    counts = torch.tensor([True, False, True])
+    examples = [
+        Example(torch.zeros(2, 1), torch.zeros(2, 2)),
+        Example(torch.zeros(3, 1), torch.ones(3, 2) * 4, target_mask=counts),
+    ]
+    batch = collate(examples, True)
+    write_worst(Steps(), Half(2, 3, 2), [batch], tmp_path / "worst.csv")
+    found = [tuple(row.values()) for row in csv.DictReader((tmp_path / "worst.csv").open())]
+    assert [("1", step, "24.5", "4.0", "4.0", "0.5", "0.5") for step in ("0", "2")] == found
