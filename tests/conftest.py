@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from seqbench.api import SequenceInput
 from seqbench.nn import (
-    Backend,
+    BackendName,
     Cell,
     GRUCell,
     State,
     Unrolled,
+    backends_for,
     fallback,
     unroll,
     zero_padding,
@@ -45,10 +46,10 @@ def ragged() -> SequenceInput:
     return inputs.with_values(zero_padding(values, inputs.mask))
 
 
-@pytest.fixture(params=["reference", "cpu"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each back end that runs a cell from its equations on this machine."""
-    name: Backend = request.param
+@pytest.fixture(params=backends_for(Cell))
+def backend(request: pytest.FixtureRequest) -> BackendName:
+    """Each back end that runs a cell from its equations on a CPU."""
+    name: BackendName = request.param
     return name
 
 
@@ -67,14 +68,14 @@ def small_shape(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def check_golden() -> Callable[[Cell, list[float], Backend], None]:
+def check_golden() -> Callable[[Cell, list[float], BackendName], None]:
     """Check the hidden states of a cell with constant weights on three steps, 0.0 to 0.5.
 
     Weights are 0.1 from inputs, 0.2 from the hidden state, 0.3 from elsewhere, bias 0.05, a GRU's
     second bias 0.15, peepholes 0.3.
     """
 
-    def check(cell: Cell, golden: list[float], backend: Backend) -> None:
+    def check(cell: Cell, golden: list[float], backend: BackendName) -> None:
         constants = {"weight_ih": 0.1, "weight_hh": 0.2, "bias": 0.05, "bias_hn": 0.15}
         cell.double()
         with torch.no_grad():
@@ -89,13 +90,13 @@ def check_golden() -> Callable[[Cell, list[float], Backend], None]:
 
 
 @pytest.fixture
-def check_steps() -> Callable[[Cell, Callable[..., State], Backend], None]:
+def check_steps() -> Callable[[Cell, Callable[..., State], BackendName], None]:
     """Check a cell with random weights against ``step(x, *state)``, which is written by hand.
 
     Compared are hidden states, final states and every gradient, from random initial states.
     """
 
-    def check(cell: Cell, step: Callable[..., State], backend: Backend) -> None:
+    def check(cell: Cell, step: Callable[..., State], backend: BackendName) -> None:
         torch.manual_seed(0)
         cell.double()
         with torch.no_grad():
@@ -122,10 +123,10 @@ def check_steps() -> Callable[[Cell, Callable[..., State], Backend], None]:
 
 
 @pytest.fixture
-def check_twin() -> Callable[[Cell, nn.RNNBase, Backend], None]:
+def check_twin() -> Callable[[Cell, nn.RNNBase, BackendName], None]:
     """Check a cell against torch's own module with the same weights: outputs and gradients."""
 
-    def check(ours: Cell, theirs: nn.RNNBase, backend: Backend) -> None:
+    def check(ours: Cell, theirs: nn.RNNBase, backend: BackendName) -> None:
         ours.double()
         theirs.double()
         bias_ih, bias_hh = theirs.bias_ih_l0, theirs.bias_hh_l0
@@ -170,9 +171,11 @@ def starts() -> Callable[[type[Cell]], list[Tensor]]:
     return draw
 
 
-def _unroll(cell: Cell, values: Tensor, backend: Backend, state: State | None = None) -> Unrolled:
+def _unroll(
+    cell: Cell, values: Tensor, backend: BackendName, state: State | None = None
+) -> Unrolled:
     """Run a cell on the back end that was asked for, which must not fall back."""
-    assert backend != "cpu" or fallback(cell, values, backend) is None
+    assert fallback(cell, values, backend) is None
     return unroll(cell, values, state=state, backend=backend)
 
 

@@ -178,6 +178,14 @@ def test_packages_stay_where_they_belong(package: str) -> None:
     assert users
 
 
+def test_the_engine_is_reached_through_its_front() -> None:
+    """What seqbench.nn does not hand on is the engine's own."""
+    inner = "seqbench.nn.backends."
+    outside = [item for item in IMPORTS if item.component != "nn"]
+    wrong = [item for item in outside if f"{item.imported}.".startswith(inner)]
+    assert [] == shown(wrong)
+
+
 def test_standard_library_only() -> None:
     wrong = [
         item

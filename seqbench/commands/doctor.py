@@ -129,23 +129,28 @@ def check_devices() -> Iterator[Finding]:
 
 
 def check_engine() -> Iterator[Finding]:
-    """Compile a cell, and look at the folder where compiled cells are kept."""
+    """Try each back end: a line for each that is a device's default, one for all others."""
     import torch
 
-    from seqbench.nn import RNNCell, fallback
-    from seqbench.nn.backends.cpu import machine
+    from seqbench.nn import BACKENDS, RNNCell, fallback
 
-    reason = fallback(RNNCell(1, 1), torch.zeros(1, 1, 1), "cpu")
-    if reason is not None:
-        advice = "models run on the slow reference loop; install llvmlite again"
-        yield Finding(False, "engine", f"{reason}: {advice}")
-        return
-    folder = machine.cache_folder()
-    kept = f"compiled cells are kept in {folder}"
-    if folder is None or not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        place = "no home folder" if folder is None else folder
-        kept = f"each run compiles again ({place} cannot keep cells): set SEQBENCH_CACHE"
-    yield Finding(True, "engine", f"compiles for {machine.description()}; {kept}")
+    present = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    others = []
+    for name, backend in BACKENDS.items():
+        usable = [device for device in present if device in (backend.devices or present)]
+        if not usable:
+            others.append(f"{name} (needs {' or '.join(backend.devices)})")
+            continue
+        values = torch.zeros(1, 1, 1, device=usable[0])
+        reason = fallback(RNNCell(1, 1).to(usable[0]), values, name)
+        if not set(usable) & set(backend.default_on):
+            others.append(f"{name} ({reason or backend.version()})")
+        elif reason is None:
+            facts = [f"backend={name} {backend.version()}", backend.storage()]
+            yield Finding(True, "engine", "; ".join(filter(None, facts)))
+        else:
+            yield Finding(False, "engine", f"{reason}: {backend.advice}")
+    yield Finding(True, "back ends", ", ".join(others))
 
 
 def check_plugins() -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from seqbench.api.batch import SequenceInput
 from seqbench.api.model import Context, Encoding, Model
+from seqbench.nn.backends import BackendName
 from seqbench.nn.cell import Cell
 from seqbench.nn.masking import last_step, reverse_sequences
-from seqbench.nn.unroll import Backend, check_backend, unroll
+from seqbench.nn.unroll import check_backend, unroll
 
 
 class RecurrentModel(Model):
@@ -35,9 +36,9 @@ class RecurrentModel(Model):
         bidirectional: whether to read backwards as well.
         directions: how two directions combine between layers. ``separate`` stacks; ``mixed``,
             possible under context ``all`` only; ``auto`` takes mixed where it is possible.
-        backend: what runs the recurrence: ``auto`` (compiled from the cell's equations, ``cpu`` or
-            ``cuda`` by the device), ``reference`` (the equations, step by step) or ``native``
-            (torch's own kernels, for lstm, gru and rnn only: a calibrator).
+        backend: what runs the recurrence. ``auto``: code compiled from the cell's equations, where
+            the device has a back end for that; ``reference``: the equations, step by step;
+            ``native``: torch's own kernels, for lstm, gru and rnn only.
     """
 
     cell: ClassVar[type[Cell]]
@@ -52,7 +53,7 @@ class RecurrentModel(Model):
         dropout: float = 0.0,
         bidirectional: bool = False,
         directions: Literal["auto", "separate", "mixed"] = "auto",
-        backend: Backend = "auto",
+        backend: BackendName = "auto",
     ) -> None:
         super().__init__(input_size, context)
         if hidden_size < 1:
@@ -78,7 +79,7 @@ class RecurrentModel(Model):
             self.make_cell(size, hidden_size) for size in (sizes if bidirectional else [])
         )
         self.dropout = nn.Dropout(dropout)
-        self.backend: Backend = backend
+        self.backend: BackendName = backend
         check_backend(self._cell(self.forward_cells, 0), backend)
 
     def make_cell(self, input_size: int, hidden_size: int) -> Cell:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqbench.nn.backends import cpu, cuda, native, reference
-from seqbench.nn.backends.equations import Unsupported
+from seqbench.errors import did_you_mean
+from seqbench.nn.backends import BACKENDS, BackendName
+from seqbench.nn.backends.base import Backend
+from seqbench.nn.backends.reference import trace
 from seqbench.nn.cell import Cell, State
-
-Backend = Literal["auto", "reference", "cpu", "cuda", "native"]
 
 
 class Unrolled(NamedTuple):
@@ -20,8 +20,7 @@ class Unrolled(NamedTuple):
     hidden: Tensor
     """Hidden states ``[B, T, H]``, zero at padding."""
     state: State | None
-    """The states after each sequence's last real step; None where a native kernel, which does not
-    know of padding, cannot tell."""
+    """The states after each sequence's last real step; None where the back end cannot tell."""
 
 
 def unroll(
@@ -29,7 +28,7 @@ def unroll(
     values: Tensor,
     lengths: Tensor | None = None,
     state: State | None = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> Unrolled:
     """Run a cell over padded sequences.
 
@@ -38,27 +37,21 @@ def unroll(
         values: ``[B, T, F]``; what stands at padding is never read.
         lengths: ``[B]`` integers, real steps of each sequence, which start at step 0; None: all T.
         state: the states before the first step; None: :meth:`Cell.initial_state`.
-        backend: what runs it. ``reference``: the equations, step by step, under autograd; ``cpu``
-            and ``cuda``: compiled from the equations; ``native``: torch's own kernel;
-            ``auto``: ``cpu`` or ``cuda`` by the device. Where ``cpu`` or ``cuda`` cannot run a
-            cell, ``reference`` does, see :func:`fallback`. The first run of a new cell compiles,
-            for about a second.
+        backend: what runs it, one of :data:`~seqbench.nn.backends.BACKENDS`; ``auto``: the default
+            of the values' device. Where it cannot run a cell, ``reference`` does, see
+            :func:`fallback`. The first run of a new cell compiles, for about a second.
 
     Raises:
-        ValueError: ``native`` was asked for and torch has no kernel for the cell; or a shape, a
+        ValueError: the back end runs certain cells only, and this is none of them; or a shape, a
             length or the back end's name is impossible.
     """
     check_backend(cell, backend)
     values, real, start = _prepare(cell, values, lengths, state)
-    if backend == "native":
-        return Unrolled(*native.run(cell, values, real, start))
-    if backend == "reference":
-        return Unrolled(*reference.run(cell, values, real, start))
-    reason = fallback(cell, values, backend)
-    if reason is not None:
-        return Unrolled(*reference.run(cell, values, real, start, reason))
-    run = cuda.run if _compiled(values, backend) == "cuda" else cpu.run
-    return Unrolled(*run(cell, values, real, start))
+    chosen = _chosen(values, backend)
+    reason = _reason(chosen, cell, values)
+    if chosen is None or reason is not None:
+        return Unrolled(*BACKENDS["reference"](cell, values, real, start, reason))
+    return Unrolled(*chosen(cell, values, real, start))
 
 
 def inspect(
@@ -75,31 +68,71 @@ def inspect(
     Returns:
         ``[B, T, H]`` for each name, zero at padding.
     """
-    return reference.trace(cell, *_prepare(cell, values, lengths, state))
+    return trace(cell, *_prepare(cell, values, lengths, state))
 
 
-def check_backend(cell: Cell, backend: str) -> None:
-    """Raise ``ValueError`` if the back end does not exist, or cannot run the cell at all."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not '{backend}'")
-    if backend == "native" and not native.has_kernel(cell):
-        raise ValueError(f"backend=native: torch has no kernel for {type(cell).__name__}")
+def check_backend(cell: Cell, backend: BackendName) -> None:
+    """Raise ``ValueError`` if the back end does not exist, or is not made for the cell."""
+    known = ("auto", *BACKENDS)
+    if backend not in known:
+        hint = did_you_mean(backend, known)
+        raise ValueError(f"backend must be one of {', '.join(known)}, not '{backend}'{hint}")
+    only = () if backend == "auto" else BACKENDS[backend].only
+    if only and type(cell) not in only:
+        names = ", ".join(kind.__name__ for kind in only)
+        raise ValueError(
+            f"backend={backend} has no kernel for {type(cell).__name__}; it runs {names}"
+        )
 
 
-def fallback(cell: Cell, values: Tensor, backend: Backend) -> str | None:
-    """Return why ``reference`` runs the cell in the place of a compiled back end, or None."""
-    name = _compiled(values, backend)
-    try:
-        if name not in ("cpu", "cuda"):
-            raise Unsupported(f"no compiled back end for {values.device.type}")
-        (cuda if name == "cuda" else cpu).check(cell, values)
-    except Unsupported as error:
-        return f"{name}: {error}"
-    return None
+def fallback(cell: Cell, values: Tensor, backend: BackendName) -> str | None:
+    """Return why ``reference`` runs the cell in the place of a back end, or None.
+
+    Args:
+        cell: what is to be run.
+        values: ``[B, T, F]``; the device matters and what they are does not.
+        backend: as for :func:`unroll`.
+    """
+    return _reason(_chosen(values, backend), cell, values)
 
 
-def _compiled(values: Tensor, backend: Backend) -> str:
-    return values.device.type if backend == "auto" else backend
+def backends_for(
+    cell: type[Cell], device: str = "cpu", *, portable: bool = False
+) -> list[BackendName]:
+    """Return the back ends that are made for a cell on a device, in the order of the table.
+
+    Args:
+        cell: its class; :func:`fallback` tells whether one can really run it.
+        device: a type of torch's devices.
+        portable: return those too that run on the CPU for the sake of their tests.
+    """
+    return [
+        name
+        for name, item in BACKENDS.items()
+        if not item.only or cell in item.only
+        if not item.devices or device in item.devices or (portable and item.portable)
+    ]
+
+
+def release_memory() -> None:
+    """Let go of memory that the back ends keep for their next run."""
+    for backend in BACKENDS.values():
+        backend.release()
+
+
+def _chosen(values: Tensor, backend: BackendName) -> Backend | None:
+    """Return the back end asked for; None where the device has no default."""
+    if backend != "auto":
+        return BACKENDS[backend]
+    device = values.device.type
+    return next((item for item in BACKENDS.values() if device in item.default_on), None)
+
+
+def _reason(chosen: Backend | None, cell: Cell, values: Tensor) -> str | None:
+    if chosen is None:
+        return f"{values.device.type}: no compiled back end for {values.device.type}"
+    reason = chosen.reason(cell, values)
+    return None if reason is None else f"{chosen.name}: {reason}"
 
 
 def _prepare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbench.api import Context, Model, SequenceInput, Visibility
-from seqbench.nn import Backend, Cell, fallback, unroll
+from seqbench.nn import BackendName, Cell, backends_for, fallback, unroll
 from seqbench.testing.checklist import Check, ConformanceError, require
 from seqbench.testing.perturbation import (
     TOLERANCE,
@@ -242,45 +242,52 @@ def _dtype(subject: ModelSubject) -> None:
 
 
 def _backends(subject: ModelSubject) -> str | None:
-    """Compiled equations against the loop that runs them as they are written."""
+    """Each back end that can run a cell against the loop that runs its equations as written."""
+    cells = _cells(subject)
     reasons = []
-    for cell in _cells(subject):
-        names = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-        for name in names:
-            moved = cell.to(name)
-            reason = fallback(moved, torch.zeros(1, 1, 1, device=name), "auto")
-            if reason is None:
-                _compare_backends(moved, name)
-            else:
-                reasons.append(f"{type(cell).__name__} runs on the reference loop: {reason}")
+    for cell in cells:
+        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+            moved, values = cell.to(device), torch.zeros(1, 1, cell.input_size, device=device)
+            default = fallback(moved, values, "auto")
+            if default is not None:
+                reasons.append(f"{type(cell).__name__} runs on the reference loop: {default}")
+            names = [
+                name
+                for name in backends_for(type(cell), device)
+                if name != "reference" and fallback(moved, values, name) is None
+            ]
+            if names:
+                _compare_backends(moved, device, names)
     if reasons:
         return "; ".join(dict.fromkeys(reasons))
-    return None if _cells(subject) else _NO_CELL
+    return None if cells else _NO_CELL
 
 
-def _compare_backends(cell: Cell, device: str) -> None:
+def _compare_backends(cell: Cell, device: str, names: Sequence[BackendName]) -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (4, 7, cell.input_size)
     drawn = torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
     lengths = torch.tensor(LENGTHS, device=device)
-    results: list[list[Tensor]] = []
-    backends: tuple[Backend, ...] = ("reference", "auto")
-    for backend in backends:
+
+    def results(backend: BackendName) -> list[Tensor]:
         values = drawn.clone().requires_grad_()
         cell.zero_grad()
         hidden = unroll(cell, values, lengths, backend=backend).hidden
         torch.autograd.backward(hidden.sin().sum())
         gradients = [weight.grad for weight in cell.parameters() if weight.grad is not None]
         assert values.grad is not None
-        results.append([hidden.detach(), values.grad, *(grad.clone() for grad in gradients)])
-    for one, other in zip(*results, strict=True):
-        largest = float((one - other).abs().amax()) / max(1.0, float(one.abs().amax()))
-        require(
-            largest <= TOLERANCE,
-            f"{type(cell).__name__} gives other states or gradients on {device} than on the "
-            f"reference loop (by {largest:.1e})",
-            "the same numbers from every back end",
-        )
+        return [hidden.detach(), values.grad, *(grad.clone() for grad in gradients)]
+
+    expected = results("reference")
+    for name in names:
+        for one, other in zip(expected, results(name), strict=True):
+            largest = float((one - other).abs().amax()) / max(1.0, float(one.abs().amax()))
+            require(
+                largest <= TOLERANCE,
+                f"{type(cell).__name__} gives other states or gradients on backend={name} than on "
+                f"the reference loop (by {largest:.1e})",
+                "the same numbers from every back end",
+            )
 
 
 def _configuration(subject: ModelSubject) -> str | None:

@@ -19,8 +19,7 @@ from seqbench.api import (
     Visibility,
     collate,
 )
-from seqbench.nn import Cell
-from seqbench.nn.counts import step_cost
+from seqbench.nn import Cell, step_cost
 from seqbench.training.data import TrialData
 from seqbench.training.limits import peak_memory
 from seqbench.training.predictor import Predictor

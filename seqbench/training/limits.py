@@ -16,7 +16,7 @@ import torch
 
 from seqbench.config.settings import Limits
 from seqbench.errors import Refused, TrialFailed
-from seqbench.nn.backends.cpu.workspace import WORKSPACE
+from seqbench.nn import release_memory
 
 _GIB = 2**30
 _STATUS = Path("/proc/self/status")
@@ -77,7 +77,7 @@ def start_counting(gib: float | None, device: str) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     else:
-        WORKSPACE.clear()
+        release_memory()
         with suppress(AttributeError, OSError):  # of glibc alone
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):  # not Linux, or a container that does not allow it

@@ -32,7 +32,7 @@ def test_describe_a_model() -> None:
         "model peephole  (built-in)",
         "Citation\n  F. A. Gers",
         "  model.hidden_size=128  (a whole number)\n      H, units of one direction",
-        "(one of auto, reference, cpu, cuda, native)",
+        "model.backend=auto  (one of auto, reference, ",
         "Try\n  seqbench task=music model=peephole experiment=smoke",
     ):
         assert text in result.stdout

@@ -9,7 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqbench.nn import Cell, GRUCell, LSTMCell, Named, PeepholeLSTMCell, RNNCell
+from seqbench.nn import (
+    BackendName,
+    Cell,
+    GRUCell,
+    LSTMCell,
+    Named,
+    PeepholeLSTMCell,
+    RNNCell,
+    backends_for,
+)
 from seqbench.plugins.fgr import FGRCell
 from seqbench.plugins.gru import ResetBeforeGRUCell
 
@@ -65,9 +74,10 @@ class InnerSeparateCell(Cell):
         return {"h": torch.tanh(a.n_x + torch.sigmoid(a.r) * a.n_h) + 0.1 * s.h}
 
 
-NATIVE = (RNNCell, LSTMCell, GRUCell)
 CELLS = (
-    *NATIVE,
+    RNNCell,
+    LSTMCell,
+    GRUCell,
     PeepholeLSTMCell,
     ResetBeforeGRUCell,
     FGRCell,
@@ -75,8 +85,19 @@ CELLS = (
     CrossCell,
     InnerSeparateCell,
 )
-PAIRS = [(backend, cell) for backend in ("cpu", "cuda") for cell in CELLS]
-PAIRS += [("native", cell) for cell in NATIVE]
+
+
+def every(cell: type[Cell]) -> list[BackendName]:
+    """Return the back ends that run a cell on CPU tensors, ``reference`` first."""
+    return backends_for(cell, portable=True)
+
+
+def others(cell: type[Cell]) -> list[BackendName]:
+    """Return those that are compared with ``reference``."""
+    return every(cell)[1:]
+
+
+PAIRS = [(backend, cell) for cell in CELLS for backend in others(cell)]
 
 SHAPES: dict[str, tuple[int, int, int, int, list[int] | None]] = {  # B, T, F, H, lengths
     "full": (3, 7, 4, 5, None),
@@ -89,7 +110,7 @@ SHAPES: dict[str, tuple[int, int, int, int, list[int] | None]] = {  # B, T, F, H
 }
 
 Run = Callable[..., Any]
-on_each_backend = pytest.mark.parametrize("backend", ["cpu", "cuda"])
+on_each_backend = pytest.mark.parametrize("backend", others(Cell))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -156,7 +177,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {  # of [4, 6, 3]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("backend", ["cpu", "cuda", "native"])
+@pytest.mark.parametrize("backend", others(LSTMCell))
 def test_takes_any_layout_of_the_values(
     backend: str, layout: str, randomised: Run, run: Run, close: Run
 ) -> None:
@@ -263,7 +284,7 @@ def test_gradient_again_after_the_first_is_refused(backend: str, randomised: Run
         torch.autograd.grad(loss, list(cell.parameters()), create_graph=True)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu", "cuda", "native"])
+@pytest.mark.parametrize("backend", every(GRUCell))
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_padding_reaches_nothing(backend: str, poison: float, randomised: Run, run: Run) -> None:
     """Neither what stands there, nor the gradient of what stands there; its own gradient is 0."""
@@ -283,7 +304,7 @@ def test_padding_reaches_nothing(backend: str, poison: float, randomised: Run, r
     assert 0 == hidden[padding].count_nonzero()
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu", "cuda", "native"])
+@pytest.mark.parametrize("backend", every(LSTMCell))
 def test_final_state_is_not_a_view_of_the_hidden_states(
     backend: str, randomised: Run, run: Run
 ) -> None:
@@ -297,7 +318,7 @@ def test_final_state_is_not_a_view_of_the_hidden_states(
     assert torch.equal(before, hidden)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu", "cuda"])
+@pytest.mark.parametrize("backend", every(Cell))
 def test_mixed_precision(backend: str, randomised: Run, run: Run) -> None:
     """Under autocast, forward and backward run and stay near single precision's results."""
     cell = randomised(LSTMCell, (3, 5), torch.float32)
@@ -310,7 +331,7 @@ def test_mixed_precision(backend: str, randomised: Run, run: Run) -> None:
     assert bool(cell.weight_hh.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu", "cuda"])
+@pytest.mark.parametrize("backend", every(Cell))
 def test_values_of_another_precision(backend: str, randomised: Run, run: Run) -> None:
     """The weights' precision is that of the result."""
     cell, values = randomised(LSTMCell, (3, 5), torch.float32), torch.randn(2, 4, 3)

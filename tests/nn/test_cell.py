@@ -16,6 +16,7 @@ from seqbench.nn import (
     Named,
     PeepholeLSTMCell,
     RNNCell,
+    backends_for,
     fallback,
     inspect,
     unroll,
@@ -76,13 +77,12 @@ def test_a_step_written_by_hand(randomised: Run) -> None:
     new_m = torch.tanh(x @ w_n.T + b_n + cell.scale * (m @ u_nm.T))
     expected = (z * h + (1 - z) * new_m, new_m)
     torch.testing.assert_close(expected, cell.step(x, (h, m)), rtol=0, atol=1e-12)
-    for backend in ("reference", "cpu"):
+    for backend in backends_for(Example):
         found = unroll(cell, x[:, None], state=(h, m), backend=backend).state
         torch.testing.assert_close(expected, found, rtol=0, atol=1e-12)
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_steps_one_by_one_equal_the_unroll(
     backend: str, cell_class: type[Cell], randomised: Run
 ) -> None:
@@ -97,7 +97,6 @@ def test_steps_one_by_one_equal_the_unroll(
     torch.testing.assert_close(state, found.state, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_windows_one_after_the_other_equal_the_whole(backend: str, randomised: Run) -> None:
     """A window's final states are the next one's initial states."""
     cell, values = randomised(LSTMCell, (3, 4)), torch.randn(2, 9, 3).double()
@@ -153,7 +152,7 @@ def test_unknown_names_are_told_with_the_known_ones() -> None:
         unroll(Unknown(3, 4), torch.ones(2, 5, 3))
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference", "cpu"])
+@pytest.mark.parametrize("backend", ["auto", *backends_for(Cell)])
 def test_a_state_that_is_not_returned(backend: str) -> None:
     class Forgetful(Example):
         """A cell that returns one of its two states."""
@@ -215,7 +214,7 @@ VALUES = torch.ones(2, 5, 3)
 STATE = (torch.zeros(2, 4), torch.zeros(2, 4))
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference", "native"])
+@pytest.mark.parametrize("backend", ["auto", *backends_for(LSTMCell)])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -239,12 +238,14 @@ def test_impossible_arguments_of_unroll(changes: Any, message: str, backend: str
 
 
 def test_impossible_back_ends() -> None:
-    with pytest.raises(ValueError, match=r"must be one of auto, reference, cpu, .* not 'gpu'"):
+    with pytest.raises(ValueError, match=r"must be one of auto, reference, cpu, .* not 'gpu' "):
         unroll(LSTMCell(3, 4), VALUES, backend="gpu")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"not 'nativ' \(did you mean 'native'\?\)$"):
+        unroll(LSTMCell(3, 4), VALUES, backend="nativ")  # type: ignore[arg-type]
 
     class Variant(LSTMCell):
         """A subclass is another cell, which torch has no kernel for."""
 
-    with pytest.raises(ValueError, match="backend=native: torch has no kernel for Variant"):
+    with pytest.raises(ValueError, match="backend=native has no kernel for Variant; it runs LSTMC"):
         unroll(Variant(3, 4), VALUES, backend="native")
     assert fallback(Variant(3, 4), VALUES, "auto") is None

@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqbench.nn import Cell, LSTMCell, Named, PeepholeLSTMCell, RNNCell, fallback, inspect, unroll
+from seqbench.nn import (
+    Cell,
+    LSTMCell,
+    Named,
+    PeepholeLSTMCell,
+    RNNCell,
+    backends_for,
+    fallback,
+    inspect,
+    unroll,
+)
 from seqbench.nn.backends.cpu import machine
 
 Run = Callable[..., Any]
@@ -146,7 +156,7 @@ def test_a_number_that_always_changes_ends_on_the_reference(
     assert "change too often" in str(reasons[2])
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu", "cuda"])
+@pytest.mark.parametrize("backend", backends_for(Cell, portable=True))
 def test_equations_without_a_derivative_at_zero(backend: str, randomised: Run, run: Run) -> None:
     """Padding is zero, and a derivative that is infinite there must not reach a gradient."""
 
@@ -253,7 +263,6 @@ def test_impossible_sizes(sizes: tuple[int, int], name: str) -> None:
         ({"h": torch.ones(2, 1)}, r"return h as \[2, 1\], not \[B, H\]"),
     ],
 )
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_what_equations_cannot_return(backend: Any, returned: Any, message: str) -> None:
     wrong = type("Wrong", (Sloped,), {"equations": lambda *_: returned, "__doc__": "A cell."})
     with pytest.raises(ValueError, match=f"the equations of Wrong {message}"):

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqbench.nn import Cell, Named, fallback, unroll
-from seqbench.nn.backends import cuda
+from seqbench.nn import BACKENDS, Cell, Named, backends_for, fallback, unroll
 from seqbench.nn.backends.cpu.pointwise import COMPARISONS, ELEMENTWISE, LOGIC
 from seqbench.nn.backends.equations import operation
 from seqbench.nn.backends.lowering import structure
@@ -166,11 +165,9 @@ def made() -> Callable[[str, str, torch.dtype], tuple[Tensor, ...]]:
         zeros = torch.zeros_like(x)
         start = (zeros, *inputs, *[zeros] * len(cell.operations))
         values = torch.zeros(len(x), 1, 1, dtype=dtype)
-        if backend == "cuda":
-            final = cuda.run(cell, values, None, start)[1]
-        else:
-            assert backend == "reference" or fallback(cell, values, "cpu") is None
-            final = unroll(cell, values, None, start, backend).state
+        assert BACKENDS[backend].check(cell, values) is None
+        final = BACKENDS[backend](cell, values, None, start)[1]
+        assert final is not None
         slope = torch.linspace(0.5, 1.5, x.numel(), dtype=dtype).view(x.shape)
         found: Made = {}
         for name, result in zip(cell.operations, final[3:], strict=True):
@@ -191,7 +188,7 @@ def made() -> Callable[[str, str, torch.dtype], tuple[Tensor, ...]]:
 
 @DTYPES
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("backend", ["cpu", "cuda"])
+@pytest.mark.parametrize("backend", backends_for(Cell, portable=True)[1:])
 def test_operation_and_its_derivative(
     backend: str, name: str, dtype: torch.dtype, made: Callable[..., tuple[Tensor, ...]]
 ) -> None:

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from seqbench.api import SequenceInput
-from seqbench.nn import LSTMCell, RecurrentModel, last_step, reverse_sequences, zero_padding
+from seqbench.nn import (
+    LSTMCell,
+    RecurrentModel,
+    backends_for,
+    last_step,
+    reverse_sequences,
+    zero_padding,
+)
 from seqbench.registry.plugins import registry
 
 RECURRENT = ("rnn", "lstm", "peephole", "gru", "fgr", "bilstm", "attention_lstm")
@@ -38,7 +45,7 @@ def test_ragged_batch_equals_single_sequences(
 
 
 @pytest.mark.parametrize("directions", ["separate", "mixed"])
-@pytest.mark.parametrize("backend", ["cpu", "native"])
+@pytest.mark.parametrize("backend", backends_for(LSTMCell)[1:])
 def test_models_of_two_layers_and_directions(
     backend: str, directions: str, ragged: SequenceInput
 ) -> None:

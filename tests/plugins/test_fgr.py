@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqbench.nn import Backend, PeepholeLSTMCell, State, unroll
+from seqbench.nn import BackendName, PeepholeLSTMCell, State, unroll
 from seqbench.plugins.fgr import FGR, FGRCell
 from seqbench.testing import check_model
 
@@ -17,13 +17,13 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
     check_model(FGR, **small_shape)
 
 
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.015960449750003925, 0.07501507388993817, 0.18064104159280367]
     check_golden(FGRCell(2, 2), golden, backend)
 
 
-def test_equals_its_equations(backend: Backend, check_steps: Callable[..., None]) -> None:
+def test_equals_its_equations(backend: BackendName, check_steps: Callable[..., None]) -> None:
     """Each of the nine matrices leads from one old gate to one new gate."""
     cell = FGRCell(3, 4)
 
@@ -48,7 +48,7 @@ def test_equals_its_equations(backend: Backend, check_steps: Callable[..., None]
     check_steps(cell, step, backend)
 
 
-def test_equals_the_peephole_lstm_without_gate_recurrence(backend: Backend) -> None:
+def test_equals_the_peephole_lstm_without_gate_recurrence(backend: BackendName) -> None:
     """With the nine matrices at zero, hidden states are the peephole LSTM's."""
     torch.manual_seed(0)
     fgr, vanilla = FGRCell(3, 4).double(), PeepholeLSTMCell(3, 4).double()

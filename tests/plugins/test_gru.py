@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqbench.nn import Backend, GRUCell, State, unroll
+from seqbench.nn import BackendName, GRUCell, State, backends_for, unroll
 from seqbench.plugins.gru import GRU, ResetBeforeGRUCell
 from seqbench.testing import check_model
 
-EVERY_BACKEND = pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
+EVERY_BACKEND = pytest.mark.parametrize("backend", backends_for(GRUCell))
 
 
 @pytest.mark.parametrize("reset", ["after", "before"])
@@ -22,14 +22,14 @@ def test_keeps_the_contract_of_models(reset: str, small_shape: dict[str, Any]) -
 
 
 @EVERY_BACKEND
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.0661516860903121, 0.1248266649336579, 0.17894494203121308]
     check_golden(GRUCell(2, 2), golden, backend)
 
 
 def test_golden_numbers_of_reset_before(
-    backend: Backend, check_golden: Callable[..., None]
+    backend: BackendName, check_golden: Callable[..., None]
 ) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.029065399791052313, 0.06669748293791172, 0.10959768867669564]
@@ -37,13 +37,13 @@ def test_golden_numbers_of_reset_before(
 
 
 @EVERY_BACKEND
-def test_equals_torch(backend: Backend, check_twin: Callable[..., None]) -> None:
+def test_equals_torch(backend: BackendName, check_twin: Callable[..., None]) -> None:
     torch.manual_seed(0)
     check_twin(GRUCell(3, 5), torch.nn.GRU(3, 5, batch_first=True), backend)
 
 
 def test_reset_before_equals_its_equations(
-    backend: Backend, check_steps: Callable[..., None]
+    backend: BackendName, check_steps: Callable[..., None]
 ) -> None:
     """The reset gate scales the hidden state before the candidate's recurrent product."""
     cell = ResetBeforeGRUCell(3, 4)
@@ -58,7 +58,7 @@ def test_reset_before_equals_its_equations(
     check_steps(cell, step, backend)
 
 
-def test_forms_agree_where_reset_has_no_effect(backend: Backend) -> None:
+def test_forms_agree_where_reset_has_no_effect(backend: BackendName) -> None:
     """With no recurrent weight in the candidate, and no second bias, both forms are one."""
     torch.manual_seed(0)
     after, before = GRUCell(3, 4).double(), ResetBeforeGRUCell(3, 4).double()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from seqbench.nn import Backend, LSTMCell
+from seqbench.nn import BackendName, LSTMCell, backends_for
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import check_model
 
-EVERY_BACKEND = pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
+EVERY_BACKEND = pytest.mark.parametrize("backend", backends_for(LSTMCell))
 
 
 def test_keeps_the_contract_of_models(shape: dict[str, Any]) -> None:
@@ -20,14 +20,14 @@ def test_keeps_the_contract_of_models(shape: dict[str, Any]) -> None:
 
 
 @EVERY_BACKEND
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.01588910908678286, 0.037870279073409396, 0.06525313917449366]
     check_golden(LSTMCell(2, 2), golden, backend)
 
 
 @EVERY_BACKEND
-def test_equals_torch(backend: Backend, check_twin: Callable[..., None]) -> None:
+def test_equals_torch(backend: BackendName, check_twin: Callable[..., None]) -> None:
     torch.manual_seed(0)
     check_twin(LSTMCell(3, 5), torch.nn.LSTM(3, 5, batch_first=True), backend)
 

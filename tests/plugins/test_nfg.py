@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqbench.nn import Backend, PeepholeLSTMCell, State, inspect
+from seqbench.nn import BackendName, PeepholeLSTMCell, State, inspect
 from seqbench.plugins.nfg import NFG, NFGCell
 from seqbench.testing import check_model
 
@@ -17,13 +17,13 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
     check_model(NFG, **small_shape)
 
 
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.015960449750003925, 0.04621552883014606, 0.0944773340024402]
     check_golden(NFGCell(2, 2), golden, backend)
 
 
-def test_equals_its_equations(backend: Backend, check_steps: Callable[..., None]) -> None:
+def test_equals_its_equations(backend: BackendName, check_steps: Callable[..., None]) -> None:
     cell = NFGCell(3, 4)
 
     def step(x: Tensor, h: Tensor, c: Tensor) -> State:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqbench.nn import Backend, Cell, PeepholeLSTMCell, State
+from seqbench.nn import BackendName, Cell, PeepholeLSTMCell, State
 from seqbench.plugins.niaf import NIAF, NIAFCell
 from seqbench.testing import check_model
 
@@ -17,13 +17,13 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
     check_model(NIAF, **small_shape)
 
 
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.015979671196912404, 0.038561427334746115, 0.06765839506509906]
     check_golden(NIAFCell(2, 2), golden, backend)
 
 
-def test_equals_its_equations(backend: Backend, check_steps: Callable[..., None]) -> None:
+def test_equals_its_equations(backend: BackendName, check_steps: Callable[..., None]) -> None:
     cell = NIAFCell(3, 4)
 
     def step(x: Tensor, h: Tensor, c: Tensor) -> State:

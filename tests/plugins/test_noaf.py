@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqbench.nn import Backend, Cell, PeepholeLSTMCell, State
+from seqbench.nn import BackendName, Cell, PeepholeLSTMCell, State
 from seqbench.plugins.noaf import NOAF, NOAFCell
 from seqbench.testing import check_model
 
@@ -17,13 +17,13 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
     check_model(NOAF, **small_shape)
 
 
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.01596551690552709, 0.03850306884230086, 0.06754785104349588]
     check_golden(NOAFCell(2, 2), golden, backend)
 
 
-def test_equals_its_equations(backend: Backend, check_steps: Callable[..., None]) -> None:
+def test_equals_its_equations(backend: BackendName, check_steps: Callable[..., None]) -> None:
     cell = NOAFCell(3, 4)
 
     def step(x: Tensor, h: Tensor, c: Tensor) -> State:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from seqbench.api import SequenceInput
-from seqbench.nn import Backend
+from seqbench.nn import BackendName
 from seqbench.plugins.lstm import LSTM
 from seqbench.plugins.np import NP
 from seqbench.plugins.peephole import Peephole
@@ -22,7 +22,7 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.01588910908678286, 0.037870279073409396, 0.06525313917449366]
     check_golden(NP.cell(2, 2), golden, backend)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from seqbench.nn import Backend, LSTMCell, PeepholeLSTMCell, unroll
+from seqbench.nn import BackendName, LSTMCell, PeepholeLSTMCell, unroll
 from seqbench.plugins.peephole import Peephole
 from seqbench.testing import check_model
 
@@ -16,13 +16,13 @@ def test_keeps_the_contract_of_models(small_shape: dict[str, Any]) -> None:
     check_model(Peephole, **small_shape)
 
 
-def test_golden_numbers(backend: Backend, check_golden: Callable[..., None]) -> None:
+def test_golden_numbers(backend: BackendName, check_golden: Callable[..., None]) -> None:
     """The equations, worked out by hand for equal weights, give these hidden states."""
     golden = [0.015960449750003925, 0.038435337937871177, 0.06719784918873879]
     check_golden(PeepholeLSTMCell(2, 2), golden, backend)
 
 
-def test_equals_lstm_with_zero_peepholes(backend: Backend) -> None:
+def test_equals_lstm_with_zero_peepholes(backend: BackendName) -> None:
     """With zero peephole weights, outputs and gradients are the LSTM's."""
     torch.manual_seed(0)
     peephole = PeepholeLSTMCell(3, 5).double()

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils._triton import has_triton
 
-from seqbench.nn.backends import RAN
+from seqbench.nn.backends.base import Backend
 from seqbench.nn.backends.equations import Equations, Unsupported
 from seqbench.nn.backends.lowering import (
     Source,
@@ -30,40 +30,63 @@ from seqbench.nn.cell import Cell, State
 Pointwise = Callable[..., tuple[Tensor, ...]]
 
 
-def check(cell: Cell, values: Tensor) -> None:
-    """Raise :class:`Unsupported` if the cell cannot run here."""
-    if values.device.type != "cuda":
-        raise Unsupported(f"the data is on {values.device.type}")
-    check_tensors(cell, values)
-    structure(cell, cell.weight_ih.dtype)
+class CUDA(Backend):
+    """The loop over time in torch operations."""
+
+    name = "cuda"
+    does = "the same structure in torch operations, the equations one fused kernel"
+    runs = "elementwise equations; tested on CPU tensors only so far"
+    devices = ("cuda",)
+    default_on = ("cuda",)
+    portable = True
+    advice = "models run on the slow reference loop"
+
+    def check(self, cell: Cell, values: Tensor) -> str | None:
+        """Trace the cell's equations, if that has not been done before."""
+        try:
+            check_tensors(cell, values)
+            structure(cell, cell.weight_ih.dtype)
+        except Unsupported as error:
+            return str(error)
+        return None
+
+    def run(
+        self, cell: Cell, values: Tensor, lengths: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Return the hidden states ``[B, T, H]``, zero at padding, and the final states.
+
+        Gradients cannot be differentiated again.
+        """
+        found = structure(cell, values.dtype)
+        weights = found.weights(cell)
+        running = None
+        if lengths is not None:
+            steps = torch.arange(values.shape[1], device=values.device)
+            running = (steps[:, None] < lengths)[..., None]
+            values = values.masked_fill(~running.transpose(0, 1), 0.0)
+        with torch.autocast(
+            values.device.type, enabled=False
+        ):  # sums of the loop are kept in dtype
+            hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
+                found,
+                values,
+                running,
+                torch.is_grad_enabled(),
+                len(weights),
+                len(cell.vectors),
+                *weights,
+                *cell.vector_values(),
+                *state,
+            )
+        return hidden.transpose(0, 1), tuple(final)
+
+    def version(self) -> str:
+        """Return torch's version, and whether it can fuse the equations."""
+        fused = "fused by Triton" if has_triton() else "operation by operation"
+        return f"torch {torch.__version__}, equations {fused}"
 
 
-def run(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
-    """Return the hidden states ``[B, T, H]``, zero at padding, and the final states.
-
-    Gradients cannot be differentiated again.
-    """
-    RAN["cuda"] += 1
-    found = structure(cell, values.dtype)
-    weights = found.weights(cell)
-    running = None
-    if lengths is not None:
-        steps = torch.arange(values.shape[1], device=values.device)
-        running = (steps[:, None] < lengths)[..., None]
-        values = values.masked_fill(~running.transpose(0, 1), 0.0)
-    with torch.autocast(values.device.type, enabled=False):  # sums of the loop are kept in dtype
-        hidden, *final = _Recurrence.apply(  # type: ignore[no-untyped-call]  # torch's own
-            found,
-            values,
-            running,
-            torch.is_grad_enabled(),
-            len(weights),
-            len(cell.vectors),
-            *weights,
-            *cell.vector_values(),
-            *state,
-        )
-    return hidden.transpose(0, 1), tuple(final)
+BACKEND = CUDA()
 
 
 class _Recurrence(torch.autograd.Function):

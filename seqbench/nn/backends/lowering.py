@@ -1,4 +1,9 @@
-"""A cell as a compiled back end sees it: its equations as graphs, its weights as they multiply.
+"""Lowering a cell: from its class to what a compiled back end needs of it, a :class:`Structure`.
+
+Lowering is the step of a compiler from what a person wrote to what a machine runs. Here it goes as
+far as every compiled back end can share: the equations become graphs of elementwise operations,
+names of gates become columns of one matrix of pre-activations, and weights are put in the order in
+which they are multiplied. From there on each back end goes its own way.
 
 A step is a product of the inputs, a product of each state that feeds back, and the pointwise
 equations between them. Backwards, only the equations' derivative and the gradient of the states are

@@ -8,22 +8,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqbench.nn.backends import RAN
+from seqbench.nn.backends.base import Backend
 from seqbench.nn.cell import Cell, State
 from seqbench.nn.masking import zero_padding
 
 
-def run(
-    cell: Cell, values: Tensor, lengths: Tensor | None, state: State, instead_of: str | None = None
-) -> tuple[Tensor, State]:
-    """Return the hidden states ``[B, T, H]`` and the states after the last real step.
+class Reference(Backend):
+    """The equations, step by step."""
 
-    ``instead_of`` says what could not run the cell, and why, for the record.
-    """
-    RAN["reference" if instead_of is None else f"reference ({instead_of})"] += 1
-    kept, final = _loop(cell, values, lengths, state, cell.states[:1])
-    hidden = kept[cell.states[0]]
-    return (hidden if lengths is None else _masked(hidden, lengths)), final
+    name = "reference"
+    does = "the equations, step by step, under autograd; the truth for the tests"
+    runs = "any operation, any dtype"
+
+    def check(self, cell: Cell, values: Tensor) -> str | None:
+        """Find nothing that it cannot run."""
+        return None
+
+    def run(
+        self, cell: Cell, values: Tensor, lengths: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Return the hidden states ``[B, T, H]`` and the states after the last real step."""
+        kept, final = _loop(cell, values, lengths, state, cell.states[:1])
+        hidden = kept[cell.states[0]]
+        return (hidden if lengths is None else _masked(hidden, lengths)), final
+
+    def version(self) -> str:
+        """Return torch's version."""
+        return f"torch {torch.__version__}"
+
+
+BACKEND = Reference()
 
 
 def trace(cell: Cell, values: Tensor, lengths: Tensor | None, state: State) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from llvmlite import ir
@@ -25,6 +24,7 @@ from seqbench.nn.backends.cpu.gradients import (
 )
 from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
 from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
+from seqbench.nn.backends.cpu.shares import Shares, by_steps, evenly, threads_for
 from seqbench.nn.backends.cpu.workspace import WORKSPACE, Loan
 from seqbench.nn.backends.equations import Unsupported
 from seqbench.nn.backends.lowering import Structure, structure
@@ -32,9 +32,6 @@ from seqbench.nn.cell import Cell
 
 CACHE_NUMBERS = 1 << 16
 """Pre-activations that are computed at once and then used: as many as a core's cache holds."""
-
-SMALL_WORK = 1 << 20
-"""Products below which a second thread costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ class Kernel:
             "saved_step": width if save else 0,
         }
         lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
-        self._spread("forward", FORWARD, named, lists, size.work, _by_steps(lengths))
+        self._spread("forward", FORWARD, named, lists, size.work, by_steps(lengths))
         # A copy even where one sequence alone would be contiguous: the buffer is only borrowed.
         hidden = states[0][1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
         rows = torch.arange(size.batch, device=lengths.device)
@@ -219,7 +216,7 @@ class Kernel:
             "d_step": d_hidden.stride(1),
         }
         lists = (packed, states, vectors, d_states, d_vectors, d_inner)
-        self._spread("backward", BACKWARD, named, lists, size.work, _by_steps(lengths))
+        self._spread("backward", BACKWARD, named, lists, size.work, by_steps(lengths))
         rows = _rows(lengths, size)
         d_weight, d_bias = self._gradient(
             size, rows, d_slots, 0, size.input_slots, values, values.stride()[:2]
@@ -280,7 +277,7 @@ class Kernel:
             return {"panel": panel, "copy": panel + room * scratch.element_size()}
 
         work = len(rows) * columns * width
-        self._spread("gradients", GRADIENTS, named, (), work, _evenly(columns), own)
+        self._spread("gradients", GRADIENTS, named, (), work, evenly(columns), own)
         return result, sums
 
     def _spread(
@@ -290,7 +287,7 @@ class Kernel:
         named: dict[str, int],
         lists: Sequence[Sequence[Tensor]],
         work: int,
-        shares: Callable[[int], list[tuple[int, int]]],
+        shares: Shares,
         own: Callable[[int], dict[str, int]] = lambda thread: {},
     ) -> None:
         """Call a function for each share of what there is to do, each on its own thread.
@@ -304,7 +301,7 @@ class Kernel:
             shares: from a number of threads to the first and last of each share.
             own: from a thread's number to the arguments that are its own.
         """
-        threads = torch.get_num_threads() if work > SMALL_WORK else 1
+        threads = threads_for(work)
         addresses = [tensor.data_ptr() for tensors in lists for tensor in tensors]
         calls = []
         for thread, (first, last) in enumerate(shares(threads)):
@@ -376,29 +373,3 @@ def _rows(lengths: Tensor, size: Sizes) -> Tensor:
 @lru_cache(maxsize=8)
 def _all_rows(count: int) -> Tensor:
     return torch.arange(count, device="cpu")
-
-
-def _evenly(count: int) -> Callable[[int], list[tuple[int, int]]]:
-    """Split columns evenly."""
-
-    def shares(threads: int) -> list[tuple[int, int]]:
-        edges = [count * n // threads for n in range(threads + 1)]
-        return [(a, b) for a, b in pairwise(edges) if a < b]
-
-    return shares
-
-
-def _by_steps(lengths: Tensor) -> Callable[[int], list[tuple[int, int]]]:
-    """Split sequences so that each share has about as many steps."""
-
-    def split(threads: int) -> list[tuple[int, int]]:
-        if threads == 1:
-            return [(0, len(lengths))]
-        until = lengths.cumsum(0)
-        each = int(until[-1]) / threads
-        wanted = until.new_tensor([each * n for n in range(1, threads)], dtype=torch.float64)
-        inner = (torch.searchsorted(until.double(), wanted) + 1).tolist()
-        edges = [0, *inner, len(lengths)]
-        return [(a, b) for a, b in pairwise(edges) if a < b]
-
-    return split
