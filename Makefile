@@ -8,7 +8,7 @@ WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-engine golden coverage lint docs wheel bench results clean
+.PHONY: help demo test test-all test-nightly test-engine golden coverage lint types docs wheel bench results clean
 
 help:  ## what make can do here
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
@@ -18,9 +18,12 @@ demo: $(VENV)/ready  ## train a BiLSTM on Bach's chorales
 	$(BIN)/seqbench task=music model=bilstm
 
 test: $(VENV)/ready  ## the tests, without those that train or install end to end
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not nightly"
 
-test-all: lint  ## lint, types, every test
+test-all: lint  ## lint, types, every test but the nightly ones
+	$(PYTEST) -m "not nightly"
+
+test-nightly: lint  ## every test: whole products, where the others take samples
 	$(PYTEST)
 
 test-engine: $(VENV)/ready  ## the recurrence engine and the models that run on it
@@ -32,9 +35,16 @@ golden: $(VENV)/ready  ## are the numbers of short trials what they were? WRITE=
 coverage: lint  ## everything, and which lines it reached: slower
 	$(PYTEST) --cov --cov-report=term
 
-lint: $(VENV)/ready  ## ruff and mypy
+lint: types  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# mypy cannot be told that three folders of this tree are packages inside seqbench, so it is shown a
+# tree of links in which they are.
+types: $(VENV)/ready  ## mypy, over everything
+	rm -rf build/typed
+	mkdir -p build/typed/seqbench
+	ln -s $(addprefix ../../../,$(wildcard seqbench/*) conf plugins tasks) build/typed/seqbench
 	$(BIN)/mypy
 
 docs: $(VENV)/ready  ## the documentation's site, build/site; a link that leads nowhere fails
