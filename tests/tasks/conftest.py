@@ -16,7 +16,7 @@ SECRET = "Zaphod-8472"
 
 
 @pytest.fixture
-def health_files() -> Callable[[bool], dict[str, Lines]]:
+def health_files() -> Callable[..., dict[str, Lines]]:
     """Make the lines of each file: forty patients with 1 to 6 times and two variables."""
 
     def make(online: bool) -> dict[str, Lines]:

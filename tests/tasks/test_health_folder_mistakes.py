@@ -18,7 +18,7 @@ SECRET = "Zaphod-8472"
 ODD = "31415.92653589"
 """Ends the numbers that a patient could be known by."""
 Lines = list[list[str]]
-Files = Callable[[bool], dict[str, Lines]]
+Files = Callable[..., dict[str, Lines]]
 Write = Callable[[Path, dict[str, Lines]], Path]
 Break = Callable[[dict[str, Lines]], object]
 
