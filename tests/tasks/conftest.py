@@ -1,4 +1,4 @@
-"""What tests of tasks share: health records in a folder, as a user would lay them."""
+"""What tests of tasks share: data as a user would lay them, rolls and health records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 Lines = list[list[str]]
 PATIENTS = 40
@@ -57,3 +58,16 @@ def write_files() -> Callable[[Path, dict[str, Lines]], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def papers_file(tmp_path: Path) -> str:
+    """A file of the papers' form: pieces of 5, 6 and 7 random frames in each split."""
+    generator = np.random.default_rng(0)
+    contents = {}
+    for split in ("train", "valid", "test"):
+        cells = np.empty((1, 3), dtype=object)
+        cells[0] = [(generator.random((5 + n, 88)) < 0.1).astype(float) for n in range(3)]
+        contents[f"{split}data"] = cells
+    scipy.io.savemat(tmp_path / "papers.mat", contents)
+    return str(tmp_path / "papers.mat")

@@ -42,19 +42,6 @@ def splits(task: Music) -> Splits:
     return task.splits()
 
 
-@pytest.fixture
-def papers_file(tmp_path: Path) -> str:
-    """A file of the papers' form: pieces of 5, 6 and 7 random frames in each split."""
-    generator = np.random.default_rng(0)
-    contents = {}
-    for split in SPLITS:
-        cells = np.empty((1, 3), dtype=object)
-        cells[0] = [(generator.random((5 + n, KEYS)) < 0.1).astype(float) for n in range(3)]
-        contents[f"{split}data"] = cells
-    scipy.io.savemat(tmp_path / "papers.mat", contents)
-    return str(tmp_path / "papers.mat")
-
-
 def parts(splits: Splits) -> dict[str, list[Example]]:
     return {name: list(getattr(splits, name)) for name in SPLITS}
 
