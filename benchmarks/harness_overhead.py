@@ -124,7 +124,7 @@ def by_hand(task: Task) -> tuple[float, float]:
     for batch in loader:
         optimizer.zero_grad()
         total, count = batch_loss(task, predictor, batch)
-        (total / count).backward()
+        (total / count).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(predictor.parameters(), RECIPE.clip)
         optimizer.step()
     trained = time.perf_counter()

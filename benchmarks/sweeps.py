@@ -82,7 +82,7 @@ class Clock:
         with ExitStack() as stack:
             for part, names in PARTS.items():
                 for name in names:
-                    patcher = mock.patch(name)
+                    patcher: Any = mock.patch(name)
                     original = patcher.get_original()[0]
                     patcher.new = self.wrap(part, original)
                     stack.enter_context(patcher)

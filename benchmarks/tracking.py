@@ -145,8 +145,8 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="seqbench-tracking-") as folder:
                 began = time.monotonic()
                 uri = f"{folder}/fresh"
-                arguments = [(folder, uri, i, 0.0, None) for i in range(options.processes)]
-                pool.map(log, arguments, chunksize=1)
+                alone = [(folder, uri, i, 0.0, None) for i in range(options.processes)]
+                pool.map(log, alone, chunksize=1)
                 seconds.append(time.monotonic() - began)
                 found, beside = lost(uri, options.processes)
                 problems += [*found, *[f"{beside} unfinished runs"] * (beside > 0)]
@@ -162,7 +162,7 @@ def main() -> int:
                 server.start()
                 try:
                     parent = open_store(TrackingSettings(uri=server.uri)).start_sweep("s", "{}")
-                    arguments = [
+                    arguments: list[tuple[str, str, int, float, str | None]] = [
                         (folder, server.uri, i, 0.5, parent) for i in range(options.processes)
                     ]
                     result = pool.map_async(log, arguments, chunksize=1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import os
 import signal
+import sqlite3
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,48 @@ from seqbench.nn import (
 )
 from seqbench.registry import modules
 from seqbench.registry.plugins import DISABLED, PLUGIN_FILES, registry
+from seqbench.tracking import mlflow_client
 
 # A shell starts background jobs with Ctrl-C ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite database that may be open, into one that may be."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copy the empty tables of a new store from the first one that MLflow has made here.
+
+    Making them takes seconds, for a history of migrations that no test is about. Stores in other
+    processes are made by MLflow, each time.
+    """
+    made = tmp_path_factory.mktemp("store") / "tables.db"
+    create = mlflow_client.create_database
+
+    def create_quickly(draft: Path, artifacts: Path, experiment: str) -> None:
+        mlflow_client.load()
+        from mlflow.store.db import utils
+
+        def tables(engine: Any) -> None:
+            if made.exists():
+                copy_database(made, draft)
+            else:
+                initialize(engine)
+                copy_database(draft, made)
+
+        initialize = utils._initialize_tables
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(utils, "_initialize_tables", tables)
+            create(draft, artifacts, experiment)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_client, "create_database", create_quickly)
+        yield
 
 
 @pytest.fixture

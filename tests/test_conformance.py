@@ -1,10 +1,14 @@
-"""No prediction sees what its task hides: every task, model and depth, on real batches."""
+"""No prediction sees what its task hides: every visibility, model and depth, on real batches."""
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
+from typing import Any
+
 import pytest
 
-from seqbench.api import Task
+from seqbench.api import Task, Visibility
 from seqbench.config.machine import data_folder
 from seqbench.registry.plugins import registry
 from seqbench.testing import (
@@ -35,12 +39,40 @@ MODELS = [
 ]
 
 
-@pytest.fixture(scope="module", params=TASKS)
-def task(request: pytest.FixtureRequest) -> Task:
-    """Each task, prepared."""
-    prepared: Task = registry().get("task", request.param).load()()
-    prepared.prepare()
-    return prepared
+STEPS = 8
+"""Of a batch: more than the three layers, and than what is padded, need to show."""
+
+
+@cache
+def prepared(name: str) -> Task:
+    """Each task once in a process, with its data."""
+    task: Task = registry().get("task", name).load()()
+    task.prepare()
+    return task
+
+
+def pairs() -> list[Any]:
+    """Every model and shape on every task; by day only on one task of each visibility.
+
+    Which one takes turns, so that every task meets every kind of model.
+    """
+    alike: dict[Visibility, list[str]] = {}
+    for name in TASKS:
+        alike.setdefault(registry().get("task", name).load().visibility, []).append(name)
+    by_day = {
+        (names[number % len(names)], number)
+        for names in alike.values()
+        for number in range(len(MODELS))
+    }
+    return [
+        pytest.param(
+            task,
+            *MODELS[number],
+            id="-".join([task, MODELS[number][0], *map(str, MODELS[number][1].values())]),
+            marks=() if (task, number) in by_day else pytest.mark.nightly,
+        )
+        for task, number in product(TASKS, range(len(MODELS)))
+    ]
 
 
 @pytest.mark.parametrize("name", registry().names("model"))
@@ -61,12 +93,13 @@ def test_task_keeps_its_contract(name: str) -> None:
     assert [] == [outcome for outcome in found if outcome.status == "broken"]
 
 
-@pytest.mark.parametrize(("model", "shape"), MODELS)
-def test_no_leak(task: Task, model: str, shape: dict[str, int]) -> None:
+@pytest.mark.parametrize(("task_name", "model", "shape"), pairs())
+def test_no_leak(task_name: str, model: str, shape: dict[str, int]) -> None:
     """Hidden steps, padding and neighbours in the batch change nothing; padding is not counted.
 
     A model that has no layers or directions to choose is checked as it is.
     """
+    task = prepared(task_name)
     registration = registry().get("model", model)
     known = {parameter.name for parameter in registration.source().parameters}
     splits = task.splits(task.folds()[0])
@@ -78,5 +111,5 @@ def test_no_leak(task: Task, model: str, shape: dict[str, int]) -> None:
         task.output_spec(train),
         task.visibility,
     )
-    check_visibility(predictor, small_batch(task, splits.test).inputs)
-    check_counting(task, predictor, small_examples(task, splits.test))
+    check_visibility(predictor, small_batch(task, splits.test, STEPS).inputs)
+    check_counting(task, predictor, small_examples(task, splits.test, STEPS))

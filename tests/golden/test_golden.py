@@ -22,6 +22,7 @@ def golden() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_no_number_moves_without_a_new_protocol(golden: ModuleType) -> None:
     lines, how = golden.compare(golden.measure())
     assert [] == lines, "\n".join(lines)

@@ -17,16 +17,13 @@ import scipy.special
 import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from threadpoolctl import threadpool_limits
 
 from seqbench.api import Example, Splits, Visibility
 from seqbench.errors import Refused
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
-from seqbench.tasks.music import baselines as baselines_module
 from seqbench.tasks.music.pianoroll import Grid, to_roll
 from seqbench.tasks.music.sources import read_midi
-from seqbench.training.scoring import score_baselines
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")
@@ -45,38 +42,8 @@ def splits(task: Music) -> Splits:
     return task.splits()
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def papers_file(tmp_path: Path) -> str:
-    """A file of the papers' form: pieces of 5, 6 and 7 random frames in each split."""
-    generator = np.random.default_rng(0)
-    contents = {}
-    for split in SPLITS:
-        cells = np.empty((1, 3), dtype=object)
-        cells[0] = [(generator.random((5 + n, KEYS)) < 0.1).astype(float) for n in range(3)]
-        contents[f"{split}data"] = cells
-    scipy.io.savemat(tmp_path / "papers.mat", contents)
-    return str(tmp_path / "papers.mat")
-
-
 def parts(splits: Splits) -> dict[str, list[Example]]:
     return {name: list(getattr(splits, name)) for name in SPLITS}
-
-
-def scores(task: Music, splits: Splits) -> dict[str, dict[str, float]]:
-    """Return the baselines' metrics, as the harness scores them."""
-    found = score_baselines(task, [task.baselines(splits)], [splits.test])
-    return {name: of_baseline.compute() for name, of_baseline in found.items()}
-
-
-def few(splits: Splits) -> Splits:
-    """Return a fifteenth of the data."""
-    return Splits(*(examples[::15] for examples in parts(splits).values()))
 
 
 # Data
@@ -253,165 +220,6 @@ def test_specifications(task: Music, splits: Splits, papers_file: str) -> None:
     assert spec.size == KEYS
     assert spec.bias is not None
     np.testing.assert_allclose(expected, spec.bias.numpy(), rtol=1e-5, atol=1e-6)
-
-
-# Baselines, against computations that share no code with them
-
-
-def pairs(examples: list[Example], first: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y frame by frame, the first of a piece after silence or left out."""
-    before, now = [], []
-    for example in examples:
-        last = np.zeros(KEYS)
-        for step, frame in enumerate(example.values.double().numpy()):
-            if step or first:
-                before.append(last)
-                now.append(frame)
-            last = frame
-    return np.array(before), np.array(now)
-
-
-def nll(p: np.ndarray, now: np.ndarray) -> float:
-    return float(-np.log(np.where(now > 0, p, 1 - p)).sum() / len(now))
-
-
-def all_keys_at_once(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
-    """Return weights and intercepts ``[F + 1, 88]`` of the logistic regressions, by L-BFGS."""
-    design = np.column_stack([x, np.ones(len(x))])
-    penalty = np.append(np.ones(x.shape[1]), 0)[:, None] / strength
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(-1, y.shape[1])
-        logits = design @ weights
-        value = (np.logaddexp(0, logits) - y * logits).sum() + (penalty * weights**2).sum() / 2
-        gradient = design.T @ (scipy.special.expit(logits) - y) + penalty * weights
-        return value, gradient.ravel()
-
-    start = np.zeros(design.shape[1] * y.shape[1])
-    options = {"maxiter": 2000, "maxfun": 4000}
-    with threadpool_limits(limits=1):
-        found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    assert found.success
-    return np.asarray(found.x).reshape(-1, y.shape[1])
-
-
-@pytest.mark.parametrize("frames", ["all", "from_second"])
-def test_unigram_and_markov_equal_counting(
-    frames: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On some of the chorales, counted key by key and state by state."""
-    task = Music(frames=frames)
-    subset = few(task.splits())
-    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path))  # computed here, not read from a cache
-    found = scores(task, subset)
-    x, y = pairs(list(subset.train), frames == "all")
-    test_x, test_y = pairs(list(subset.test), frames == "all")
-    unigram = np.array([(y[:, key].sum() + 0.5) / (len(y) + 1) for key in range(KEYS)])
-    assert found["unigram"]["nll"] == pytest.approx(nll(unigram, test_y), rel=1e-9)
-    markov = np.empty((2, KEYS))
-    for key in range(KEYS):
-        for state in (0, 1):
-            after = y[x[:, key] == state, key]
-            markov[state, key] = (after.sum() + 5 * unigram[key]) / (len(after) + 5)
-    p = np.where(test_x > 0, markov[1], markov[0])
-    assert found["markov"]["nll"] == pytest.approx(nll(p, test_y), rel=1e-9)
-
-
-def test_logistic_regression_equals_another_optimiser(
-    splits: Splits, own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On some of the chorales, every frame on its own and all keys in one L-BFGS."""
-    strengths = (0.03, 0.3)  # two that L-BFGS is quick with, of which validation prefers one
-    monkeypatch.setattr(baselines_module, "STRENGTHS", strengths)
-    subset = few(splits)
-    data = {name: pairs(part, first=True) for name, part in parts(subset).items()}
-    (x, y), (_, test_y) = data["train"], data["test"]
-    changing = np.flatnonzero((y.min(axis=0) == 0) & (y.max(axis=0) == 1))
-    best = (math.inf, np.empty(0))
-    for strength in strengths:
-        *weights, intercepts = all_keys_at_once(x, y[:, changing], strength)
-        predicted = {}
-        for name, (rows, now) in data.items():
-            predicted[name] = np.full(now.shape, 0.5 / (len(y) + 1))  # keys that never sound
-            predicted[name][:, changing] = scipy.special.expit(rows @ weights + intercepts)
-        best = min(best, (nll(predicted["valid"], data["valid"][1]), predicted["test"]))
-    hits = ((best[1] > 0.5) & (test_y > 0)).sum()
-    union = ((best[1] > 0.5) | (test_y > 0)).sum()
-    expected = {"nll": nll(best[1], test_y), "frame_accuracy": hits / union}
-    found = scores(Music(), subset)["logistic_regression"]
-    assert found == pytest.approx(expected, abs=2e-3)
-
-
-def test_baselines_stand_in_their_order(task: Music, splits: Splits) -> None:
-    """The card's scores are those measured on the whole data, in the order of strength."""
-    found = {name: metrics["nll"] for name, metrics in scores(task, splits).items()}
-    assert list(found) == ["unigram", "markov", "logistic_regression"]
-    assert dict(Music.baseline_scores) == pytest.approx(found, abs=5e-4)
-    assert list(found.values()) == pytest.approx([11.329912, 10.696791, 9.468664], abs=1e-6)
-
-
-def test_baselines_predict_every_frame(papers_file: str) -> None:
-    """Frames that do not count are predicted too: the harness leaves them out."""
-    task = Music(source=papers_file)
-    splits = task.splits()
-    for predictions in task.baselines(splits).values():
-        for example, prediction in zip(splits.test, predictions, strict=True):
-            assert (len(example.values), KEYS) == prediction.shape
-            assert torch.float64 == prediction.dtype
-
-
-def test_baselines_know_a_key_that_always_or_never_sounds(own_cache: Path) -> None:
-    """Such a key keeps its smoothed log odds, and the scores stay finite on surprises."""
-    values = torch.zeros(20, KEYS)
-    values[:, 3] = 1
-    values[::2, 50] = 1
-    surprise = values.clone()
-    surprise[5, 3], surprise[6, 80] = 0, 1
-    found = scores(Music(), Splits(*([Example(v, v)] for v in (values, values, surprise))))
-    assert all(math.isfinite(value) for metrics in found.values() for value in metrics.values())
-    always = math.log(20.5 / 0.5)  # log odds of a key that always sounds; a silent one's are minus
-    floor = 19 * math.log1p(math.exp(-always)) + math.log1p(math.exp(always))  # key 3
-    floor += 19 * math.log1p(math.exp(-always)) + math.log1p(math.exp(always))  # key 80
-    floor += 20 * 85 * math.log1p(math.exp(-always))  # the silent keys
-    other = (found["logistic_regression"]["nll"] * 20 - floor) / 20  # key 50, which alternates
-    assert 0 < other < 0.2
-
-
-def test_baselines_are_cached_and_checked(
-    papers_file: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are computed once for the same data, whatever ``transpose``, and again if damaged."""
-    computed = []
-    fit = music_module.fit_baselines
-
-    def counted(*args: Any) -> Any:
-        computed.append(1)
-        return fit(*args)
-
-    monkeypatch.setattr(music_module, "fit_baselines", counted)
-
-    def found(**parameters: Any) -> dict[str, dict[str, float]]:
-        task = Music(source=papers_file, **parameters)
-        return scores(task, task.splits())
-
-    first = found()
-    assert first == found() == found(transpose=4)
-    assert len(computed) == 1
-    (path,) = own_cache.glob("*.npz")
-    path.write_bytes(path.read_bytes()[:-40])
-    assert first == found()
-    assert len(computed) == 2
-    found(frames="all")
-    assert len(computed) == 3
-
-
-def test_baselines_need_no_cache_folder(
-    papers_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "file"))
-    task = Music(source=papers_file)
-    assert set(task.baselines(task.splits())) == {"unigram", "markov", "logistic_regression"}
 
 
 # Samples

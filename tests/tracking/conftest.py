@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from seqbench.config.settings import TrackingSettings
 from seqbench.records import TrialRecord
+from seqbench.tracking.outbox import TOKEN
 from seqbench.tracking.store import Store, open_store
 
 
@@ -34,7 +36,53 @@ def a_record() -> Callable[..., TrialRecord]:
     """Make a record with some fields changed."""
 
     def make(**changes: Any) -> TrialRecord:
-        fields = {"key": "0123456789abcdef", "task": "music", "model": "lstm", "seed": 3}
+        fields: dict[str, Any] = {
+            "key": "0123456789abcdef",
+            "task": "music",
+            "model": "lstm",
+            "seed": 3,
+        }
         return TrialRecord(**(fields | changes))
 
     return make
+
+
+Content = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def content() -> Content:
+    """Read what a store holds of the runs with a mark, or of all."""
+
+    def read(store: Store, token: str = "") -> list[dict[str, Any]]:
+        """Everything of the runs with a tag, without identifiers, times and places."""
+        found = []
+        query = f"tags.mark = '{token}'" if token else ""
+        for run in store._client.search_runs(store._experiments, query):
+            run_id = run.info.run_id
+            histories = {
+                key: [(m.step, m.value) for m in store._client.get_metric_history(run_id, key)]
+                for key in run.data.metrics
+            }
+            own = ("mlflow.", TOKEN)
+            tags = {k: v for k, v in run.data.tags.items() if not k.startswith(own) and k != "mark"}
+            files = {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for folder in [Path(store._client.download_artifacts(run_id, ""))]
+                for path in folder.rglob("*")
+                if path.is_file()
+            }
+            record = json.loads(files["record.json"])
+            assert run_id == record.pop("run_id")
+            assert store.location(run_id) == record.pop("location")
+            found.append(
+                {"status": run.info.status, "parameters": run.data.params, "metrics": histories}
+                | {
+                    "tags": tags,
+                    "files": files | {"record.json": record},
+                    "name": run.info.run_name,
+                }
+            )
+        return found
+
+    return read

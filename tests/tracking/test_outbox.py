@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import resource
 import shutil
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from seqbench.cli import main
-from seqbench.config import composition
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
@@ -30,9 +24,9 @@ from seqbench.tracking.mlflow_client import first_line
 from seqbench.tracking.outbox import deliver, waiting
 from seqbench.tracking.store import Store, open_store
 from seqbench.tracking.tracked import TrackedRun
-from seqbench.trials import run as run_module
 
 Make = Callable[..., TrialRecord]
+Content = Callable[..., list[dict[str, Any]]]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 
 
@@ -72,36 +66,8 @@ def train(store: Store, record: TrialRecord, tags: dict[str, str] | None = None)
     return run
 
 
-def content(store: Store, token: str = "") -> list[dict[str, Any]]:
-    """Everything of the runs with a tag, without identifiers, times and places."""
-    found = []
-    query = f"tags.mark = '{token}'" if token else ""
-    for run in store._client.search_runs(store._experiments, query):
-        run_id = run.info.run_id
-        histories = {
-            key: [(m.step, m.value) for m in store._client.get_metric_history(run_id, key)]
-            for key in run.data.metrics
-        }
-        own = ("mlflow.", outbox.TOKEN)
-        tags = {k: v for k, v in run.data.tags.items() if not k.startswith(own) and k != "mark"}
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for folder in [Path(store._client.download_artifacts(run_id, ""))]
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
-        record = json.loads(files["record.json"])
-        assert run_id == record.pop("run_id")
-        assert store.location(run_id) == record.pop("location")
-        found.append(
-            {"status": run.info.status, "parameters": run.data.params, "metrics": histories}
-            | {"tags": tags, "files": files | {"record.json": record}, "name": run.info.run_name}
-        )
-    return found
-
-
 @pytest.fixture
-def twins(store: Store, a_record: Make) -> dict[str, Any]:
+def twins(content: Content, store: Store, a_record: Make) -> dict[str, Any]:
     """What a run is that nothing disturbed."""
     train(store, a_record(metrics={"test/nll": 8.7}), {"mark": "whole"})
     return content(store, "whole")[0]
@@ -109,7 +75,7 @@ def twins(store: Store, a_record: Make) -> dict[str, Any]:
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 5, 8])
 def test_a_run_whose_store_fails_is_whole_after_delivery(
-    store: Store, a_record: Make, twins: dict[str, Any], calls: int
+    content: Content, store: Store, a_record: Make, twins: dict[str, Any], calls: int
 ) -> None:
     """Wherever it failed, run creation included; a sweep's trial does not even refuse."""
     away: Any = Away(store._client, calls)
@@ -125,6 +91,7 @@ def test_a_run_whose_store_fails_is_whole_after_delivery(
 
 @pytest.mark.parametrize("calls", [0, 2, 4, 7])
 def test_half_a_delivery_is_repeated_without_a_trace(
+    content: Content,
     store: Store,
     a_record: Make,
     twins: dict[str, Any],
@@ -205,7 +172,7 @@ def test_what_a_store_refuses_stops_nothing_else(
 
 
 def test_a_run_that_was_held_for_dead_meanwhile(
-    store: Store, a_record: Make, twins: dict[str, Any]
+    content: Content, store: Store, a_record: Make, twins: dict[str, Any]
 ) -> None:
     """The reason that the store was given for its end is taken back."""
     mark = f"repaired-{time.time_ns()}"
@@ -219,6 +186,7 @@ def test_a_run_that_was_held_for_dead_meanwhile(
 
 
 def test_a_disk_that_is_full_for_a_while(
+    content: Content,
     store: Store,
     a_record: Make,
     twins: dict[str, Any],
@@ -249,6 +217,7 @@ def test_a_disk_that_is_full_for_a_while(
 
 
 def test_what_no_disk_takes_is_delivered_from_memory_or_named(
+    content: Content,
     store: Store,
     a_record: Make,
     twins: dict[str, Any],
@@ -304,6 +273,7 @@ def test_an_embedded_store_on_a_full_disk(tmp_path: Path, a_record: Make) -> Non
 
 
 def test_an_embedded_store_that_is_locked(
+    content: Content,
     folder: Path,
     store: Store,
     a_record: Make,
@@ -365,111 +335,3 @@ def test_sync(store: Store, a_record: Make, capsys: pytest.CaptureFixture[str]) 
     assert f"{damaged} still waits: line 1 of operations.jsonl is damaged\n" in out
     assert 2 == main(["sync", "tracking.url=x"])
     assert "unknown word 'tracking.url=x' (did you mean 'tracking.uri'?)" in capsys.readouterr().err
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
-    """The address of a tracking server on this machine, and what starts and kills it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
-            "--artifacts-destination", str(tmp_path / "served"),
-        ]  # fmt: skip
-        processes.append(
-            subprocess.Popen(
-                command,
-                start_new_session=True,
-                env={**os.environ, **QUIET},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.2)
-
-    def kill() -> None:
-        process = processes.pop()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    start()
-    yield f"http://127.0.0.1:{port}", start, kill
-    if processes:
-        kill()
-
-
-@pytest.mark.slow
-def test_a_server_that_dies_in_mid_sweep(
-    server: tuple[str, Callable[[], None], Callable[[], None]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It costs no trial anything, neither one that trains nor one that starts while it is dead.
-
-    The same command finds their results, which are those of a trial that nothing disturbed.
-    """
-    uri, start, kill = server
-    words = ["experiment=smoke", "model=rnn", "model.hidden_size=4", f"tracking.uri={uri}"]
-    words.append("recipe.max_epochs=3")
-    store = open_store(TrackingSettings(uri=uri))
-    parent = store.start_sweep("sweep", "{}")
-
-    def run(experiment: str) -> TrialRecord:
-        more = [f"tracking.parent={parent}", f"tracking.experiment={experiment}"]
-        return run_module.run(composition.settings(composition.compose([*words, *more])))
-
-    log_epoch = TrackedRun.log_epoch
-
-    def dying(log: TrackedRun, epoch: int, metrics: dict[str, float]) -> None:
-        if epoch == 1:
-            kill()
-        log_epoch(log, epoch, metrics)
-
-    run("undisturbed")
-    with monkeypatch.context() as patch:
-        patch.setattr(TrackedRun, "log_epoch", dying)
-        assert "FINISHED" == run("dying").status
-    record = run("dead")
-    assert ("", "seqbench-runs/unlogged/") == (record.run_id, record.location[:23])
-    assert 2 == len(waiting())
-    assert 1 == main(["sync"])
-    assert 2 == capsys.readouterr().out.count(f"still waits: {uri}: does not answer")
-    assert 2 == main(["-m", *words, "seed=0"])
-    assert "does not answer" in capsys.readouterr().err
-    start()
-    assert 0 == main(["-m", *words, "tracking.experiment=dead", "seed=0"])
-    assert "The tracking store took 2 runs that had waited here" == caplog.messages[-1]
-    assert "1 trial: 1 finished; 0 to run" in capsys.readouterr().err
-    assert [] == waiting()
-    expected, *others = [
-        comparable(open_store(TrackingSettings(uri=uri, experiment=name)))
-        for name in ("undisturbed", "dying", "dead")
-    ]
-    assert [expected] * 2 == others
-
-
-def comparable(store: Store) -> list[dict[str, Any]]:
-    """What of a trial's runs must be equal: everything but times, memory, places and drawings."""
-    found = content(store)
-    for run in found:
-        assert {"learning_curve.png", "checkpoint/best.ckpt"} <= run["files"].keys()
-        run["files"] = sorted(run["files"])
-        noisy = ("second", "peak_bytes")
-        run["metrics"] = {
-            key: values
-            for key, values in run["metrics"].items()
-            if not any(word in key for word in noisy)
-        }
-        del run["parameters"]["tracking.experiment"]
-    return found

@@ -69,7 +69,7 @@ def test_two_directions_and_layers_count_all_cells() -> None:
 )
 def test_states(model: type[Model], parameters: dict[str, Any], numbers: int) -> None:
     """C and h of an LSTM, h of a GRU; attention keeps the states that it reads."""
-    built = model(F, "all", hidden_size=H, **parameters)
+    built = model(F, "all", hidden_size=H, **parameters)  # type: ignore[call-arg]
     assert numbers == built.state_numbers(10)
 
 

@@ -15,18 +15,18 @@ from seqbench.nn import unroll
 from seqbench.testing import check_model, check_task
 
 
-def test_model_conforms():
+def test_model_conforms() -> None:
     """No prediction sees what its visibility hides, in one direction and in two."""
     check_model(MGU)
     check_model(MGU, bidirectional=True, num_layers=2)
 
 
-def test_task_conforms():
+def test_task_conforms() -> None:
     """Splits are disjoint and repeatable, scores do not depend on the batch size."""
     check_task(Latch(lag=5, sequences=16))
 
 
-def test_calibration_by_hand():
+def test_calibration_by_hand() -> None:
     """Of three predictions of .85 two are right, and one of .65 is: (|2.55 - 2| + .35) / 4."""
     found = Calibration(Latch())
     logits = torch.logit(torch.tensor([0.85, 0.85, 0.15, 0.65], dtype=torch.float64))[:, None]
@@ -34,7 +34,7 @@ def test_calibration_by_hand():
     assert abs(found.compute()["error"] - (0.55 + 0.35) / 4) < 1e-12
 
 
-def test_cell_equals_its_equations():
+def test_cell_equals_its_equations() -> None:
     """The candidate sees the gated state; loop, gradients and the rest are seqbench's."""
     torch.manual_seed(0)
     cell = MGUCell(2, 3).double()
@@ -47,7 +47,7 @@ def test_cell_equals_its_equations():
     torch.testing.assert_close(h, unroll(cell, values).hidden[:, -1], rtol=0, atol=1e-12)
 
 
-def test_closed_gate_keeps_the_state():
+def test_closed_gate_keeps_the_state() -> None:
     """With a bias that closes the gate, the state does not move."""
     cell = MGUCell(2, 3).double()
     with torch.no_grad():
