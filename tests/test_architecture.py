@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,27 @@ def imported_component(item: Import) -> str:
     return part if part in known else ""
 
 
-FORMER_PLACES = {("seqbench.api", "seqbench.nn.RecurrentModel")}
-"""Names that can still be imported from where they were for one release, and who hands them on."""
+UPWARD = {
+    ("seqbench.api", "seqbench.nn.RecurrentModel"): "its former place, for one release",
+}
+"""Imports that run up a floor: who imports what, and why. docs/architecture.md says so too."""
+
+
+def floors(may_import: Mapping[str, set[str]]) -> dict[str, int]:
+    """Return the floor on which each part stands: one above the highest that it may import.
+
+    Raises:
+        ValueError: two parts may import each other, directly or through others.
+    """
+    above = {part: allowed - {part} for part, allowed in may_import.items()}
+    try:
+        order = list(TopologicalSorter(above).static_order())
+    except CycleError as error:
+        raise ValueError(f"no part may stand above itself: {' -> '.join(error.args[1])}") from None
+    found: dict[str, int] = {}
+    for part in order:
+        found[part] = 1 + max((found[name] for name in above[part]), default=-1)
+    return found
 
 
 def test_import_direction() -> None:
@@ -158,9 +178,40 @@ def test_import_direction() -> None:
         if item.top == "seqbench"
         and imported_component(item) not in MAY_IMPORT[item.component] | EVERYWHERE
         and not _own_helper(item)
-        and (item.importer, item.imported) not in FORMER_PLACES
+        and (item.importer, item.imported) not in UPWARD
     ]
     assert [] == shown(wrong)
+
+
+def test_no_arrow_runs_back_up() -> None:
+    """The parts stand on floors; an import from above is an exception, with a reason on the page."""
+    standing = floors(MAY_IMPORT)
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    upward = {
+        (item.importer, item.imported)
+        for item in IMPORTS
+        if item.top == "seqbench"
+        and imported_component(item) not in {item.component, *EVERYWHERE}
+        and not _own_helper(item)
+        and standing[imported_component(item)] >= standing[item.component]
+    }
+    assert set(UPWARD) == upward
+    for importer, imported in UPWARD:
+        assert f"`{importer}`" in page
+        assert f"`{imported.rpartition('.')[2]}`" in page
+
+
+def test_two_parts_that_import_each_other_are_refused() -> None:
+    """A table with a cycle has no floors, and the message names the cycle."""
+    with pytest.raises(ValueError, match="no part may stand above itself: .*api.*nn"):
+        floors({"api": {"nn"}, "nn": {"api"}, "errors": set()})
+
+
+def test_only_the_version_comes_from_the_top() -> None:
+    """The package itself hands on the Python API; below it, nothing else may be taken from it."""
+    taken = {item.imported for item in IMPORTS if imported_component(item) == ""}
+    ours = {name for name in taken if name.partition(".")[0] == "seqbench"}
+    assert ours <= {"seqbench.__version__"}
 
 
 def _own_helper(item: Import) -> bool:
