@@ -296,8 +296,8 @@ def test_one_name_everywhere(kind: Kind, package: str) -> None:
 
 
 @pytest.mark.parametrize("folder", [path.parent for path in (ROOT / "tasks").glob("*/__init__.py")])
-def test_a_name_without_a_variant_is_the_default(folder: Path) -> None:
-    """A folder without a class of its own name stands for its default, in every configuration."""
+def test_a_task_without_a_class_is_its_default_subtask(folder: Path) -> None:
+    """A task's bare name stands for its default subtask, in every configuration."""
     names = {item.name: item.target for item in registry().all("task")}
     default = re.search(r'^default = "(.+)"$', (folder / "__init__.py").read_text(), re.MULTILINE)
     if default is None:

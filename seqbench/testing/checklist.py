@@ -60,7 +60,7 @@ class Check(Generic[_Subject]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """What became of a check.
 
     Args:
@@ -82,7 +82,7 @@ class Outcome:
     read: str = ""
 
 
-def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator[Outcome]:
+def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator[CheckResult]:
     """Run checks one after the other and yield what became of each.
 
     A check that ends with another exception is broken too: the subject raised it.
@@ -108,4 +108,4 @@ def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator
             status, seen = "broken", f"{type(error).__name__}: {text}"
             expected = check.promise
         seconds = time.perf_counter() - began
-        yield Outcome(check.name, check.promise, status, seconds, seen, expected, check.read)
+        yield CheckResult(check.name, check.promise, status, seconds, seen, expected, check.read)

@@ -24,7 +24,7 @@ from seqbench.tuning.space import Tuning, TuningSettings, make_sampler
 FOLDER = Path(RUNS_FOLDER, "tuning")
 """Where studies are kept, in the working directory."""
 
-_VERDICT = "verdict"
+_RESULT = "verdict"  # the attribute's name in studies on disk
 _LEAST_FOR_IMPORTANCE = 4
 _REFUSED_IN_A_ROW = 3  # candidates at a study's beginning, after which it is given up
 _DIGITS = 4
@@ -34,7 +34,7 @@ Candidate = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CandidateResult:
     """What the trials of a candidate have given.
 
     Args:
@@ -50,7 +50,7 @@ class Verdict:
     refused: bool = False
 
 
-Evaluate = Callable[[Mapping[int, Candidate]], list[Verdict]]
+Evaluate = Callable[[Mapping[int, Candidate]], list[CandidateResult]]
 """Judge candidates, which are given by their numbers from 0."""
 
 
@@ -81,13 +81,13 @@ class Study:
         """See :func:`study_name`."""
         return str(self.optuna.study_name)
 
-    def verdicts(self) -> list[Verdict]:
+    def results(self) -> list[CandidateResult]:
         """Return how the candidates that were judged did, in order."""
-        return [Verdict(**trial.user_attrs[_VERDICT]) for trial in self._judged()]
+        return [CandidateResult(**trial.user_attrs[_RESULT]) for trial in self._judged()]
 
     def scores(self) -> list[float]:
         """Return the scores of the candidates in order; NaN for one that failed."""
-        return [verdict.score for verdict in self.verdicts()]
+        return [result.score for result in self.results()]
 
     def best(self) -> Candidate | None:
         """Return the best candidate, the first of equal ones; None if every one failed."""
@@ -131,14 +131,14 @@ class Study:
             for number in range(len(self.optuna.trials), end):
                 self._draw(number)
             batch = self.optuna.trials[done:end]
-            verdicts = evaluate({trial.number: dict(trial.params) for trial in batch})
-            for trial, verdict in zip(batch, verdicts, strict=True):
+            results = evaluate({trial.number: dict(trial.params) for trial in batch})
+            for trial, result in zip(batch, results, strict=True):
                 # What stands with a candidate is written before it counts as judged.
-                self.optuna._storage.set_trial_user_attr(trial._trial_id, _VERDICT, asdict(verdict))
-                failed = math.isnan(verdict.score)
+                self.optuna._storage.set_trial_user_attr(trial._trial_id, _RESULT, asdict(result))
+                failed = math.isnan(result.score)
                 self.optuna.tell(
                     trial.number,
-                    None if failed else verdict.score,
+                    None if failed else result.score,
                     TrialState.FAIL if failed else TrialState.COMPLETE,
                 )
             self._give_up_if_refused()
@@ -163,10 +163,10 @@ class Study:
 
     def _give_up_if_refused(self) -> None:
         """Keep no budget spent on nothing, as where the data are missing."""
-        found = self.verdicts()
+        found = self.results()
         if len(found) < min(_REFUSED_IN_A_ROW, self.trials):
             return
-        if all(verdict.refused for verdict in found):
+        if all(result.refused for result in found):
             optuna.delete_study(study_name=self.name, storage=self.optuna._storage)
             raise Refused(f"no candidate of {self.model} can be trained: {found[-1].reason}")
 
