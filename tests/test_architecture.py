@@ -184,7 +184,7 @@ def test_import_direction() -> None:
 
 
 def test_no_arrow_runs_back_up() -> None:
-    """The parts stand on floors; an import from above is an exception, with a reason on the page."""
+    """An import from a floor above is an exception, and its reason stands on the page."""
     standing = floors(MAY_IMPORT)
     page = (ROOT / "docs" / "architecture.md").read_text()
     upward = {
@@ -203,7 +203,7 @@ def test_no_arrow_runs_back_up() -> None:
 
 def test_two_parts_that_import_each_other_are_refused() -> None:
     """A table with a cycle has no floors, and the message names the cycle."""
-    with pytest.raises(ValueError, match="no part may stand above itself: .*api.*nn"):
+    with pytest.raises(ValueError, match=r"no part may stand above itself: .*(api.*nn|nn.*api)"):
         floors({"api": {"nn"}, "nn": {"api"}, "errors": set()})
 
 

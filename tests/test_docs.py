@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +22,19 @@ from seqbench.tuning.space import read_words
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 HOOKS = [name for name in vars(hookspecs) if name.startswith("seqbench_")]
+
+
+def _generate() -> ModuleType:
+    """Import docs/generate.py, which is a script and no part of a package."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = _generate()
 
 
 def fenced_commands(page: Path) -> list[str]:
@@ -105,6 +121,41 @@ def test_links_and_paths_exist(page: Path) -> None:
     paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     known = [path for path in paths if not re.search(r"(/|_)x[./]", path)]
     assert [] == [path for path in known if not (ROOT / path).exists()]
+
+
+def prose_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a page that are neither in a code block nor a table's or a picture's."""
+    in_code = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("|", "![")):
+            yield line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_wraps_at_100_columns(page: Path) -> None:
+    assert [] == [line for line in prose_lines(page.read_text()) if len(line) > 100]
+
+
+def test_prose_is_what_stands_outside_tables_and_code() -> None:
+    text = "one\n| a | b |\n```\ncode\n```\n![picture](p.png)\n* two"
+    assert ["one", "* two"] == list(prose_lines(text))
+
+
+def test_generated_blocks_are_up_to_date() -> None:
+    """`python docs/generate.py` would change no page."""
+    assert [] == generate.outdated()
+
+
+def test_a_stale_block_is_noticed_and_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the block changes, whatever stood in it; a page without its markers is an error."""
+    monkeypatch.setattr(generate, "BLOCKS", {("page.md", "words"): lambda: "new"})
+    marked = "before\n<!-- generated: words -->\n{}<!-- end -->\nafter\n"
+    for old in ("", "old\n"):
+        assert marked.format("new\n") == generate.rendered("page.md", marked.format(old))
+    with pytest.raises(ValueError, match=r"page\.md has 0 blocks named words"):
+        generate.rendered("page.md", "no markers")
 
 
 def test_changelog_has_this_version() -> None:

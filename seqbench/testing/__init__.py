@@ -11,7 +11,7 @@ In a plugin's own tests::
 :class:`ConformanceError`, which says what was seen and what was expected.
 """
 
-from seqbench.testing.checklist import Check, ConformanceError, CheckResult, run_checks
+from seqbench.testing.checklist import Check, CheckResult, ConformanceError, run_checks
 from seqbench.testing.models import MODEL_CHECKS, check_model
 from seqbench.testing.perturbation import (
     DEPENDENCE,
@@ -31,9 +31,9 @@ __all__ = [
     "TASK_CHECKS",
     "TOLERANCE",
     "Check",
+    "CheckResult",
     "ConformanceError",
     "ModelSubject",
-    "CheckResult",
     "TaskSubject",
     "check_counting",
     "check_model",

@@ -18,7 +18,7 @@ from seqbench.sweeps.plan import plan_members
 from seqbench.sweeps.run import Ran, results, run_plan, status
 from seqbench.tracking.notes import note_tuning
 from seqbench.tuning.space import Tuning, distribution_text
-from seqbench.tuning.study import Candidate, Study, CandidateResult, drawn_candidates, open_study
+from seqbench.tuning.study import Candidate, CandidateResult, Study, drawn_candidates, open_study
 
 _PAUSE = 5.0  # seconds between looks at trials that another process runs
 _PATIENCE = 60.0  # seconds in all: a worker of a killed tuning ends within a few

@@ -24,7 +24,7 @@ from seqbench.tracking.store import open_store
 from seqbench.trials import run as run_module
 from seqbench.tuning.run import _run, known_members
 from seqbench.tuning.space import Tuning, distribution_text, read_words
-from seqbench.tuning.study import Candidate, Study, CandidateResult, open_study
+from seqbench.tuning.study import Candidate, CandidateResult, Study, open_study
 
 WORDS = ["trials=6", "task=music", "model=rnn,gru"]
 
