@@ -1,4 +1,4 @@
-"""The candidates of one model on one task, kept on disk: killed at any moment, it goes on."""
+"""The candidates of one model on one task, kept on disk so that a killed tuning can continue."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Candidate = dict[str, Any]
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """What the trials of a candidate have given.
+    """The result of a candidate's trials.
 
     Args:
-        score: mean of the validation monitor over seeds; NaN without one.
-        reason: why there is none.
-        seconds: that its trials took, all seeds together.
-        refused: whether nothing was trained: a value is impossible, or data are missing.
+        score: mean of the validation monitor over seeds; NaN if there is none.
+        reason: why there is no score.
+        seconds: total time of its trials, all seeds together.
+        refused: whether nothing was trained, because a value is impossible or data are missing.
     """
 
     score: float
@@ -51,7 +51,7 @@ class CandidateResult:
 
 
 Evaluate = Callable[[Mapping[int, Candidate]], list[CandidateResult]]
-"""Judge candidates, which are given by their numbers from 0."""
+"""Evaluates candidates, given by their numbers from 0."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Study:
     Args:
         task: registered name.
         model: registered name.
-        direction: of the monitor: ``min`` or ``max``.
-        trials: the budget: how many candidates are judged, failed ones included.
+        direction: direction of the monitor, ``min`` or ``max``.
+        trials: the budget: number of candidates to evaluate, failed ones included.
         settings: how candidates are drawn.
-        space: what is drawn.
-        optuna: the study that keeps them; it may hold more, of a larger budget.
+        space: distributions to draw from, by key.
+        optuna: Optuna's study that stores them; it may hold more candidates, of a larger budget.
     """
 
     task: str
@@ -82,7 +82,7 @@ class Study:
         return str(self.optuna.study_name)
 
     def results(self) -> list[CandidateResult]:
-        """Return how the candidates that were judged did, in order."""
+        """Return the results of the evaluated candidates, in order."""
         return [CandidateResult(**trial.user_attrs[_RESULT]) for trial in self._judged()]
 
     def scores(self) -> list[float]:
@@ -90,7 +90,7 @@ class Study:
         return [result.score for result in self.results()]
 
     def best(self) -> Candidate | None:
-        """Return the best candidate, the first of equal ones; None if every one failed."""
+        """Return the best candidate, the first of equal ones; None if all failed."""
         scored = [
             (score if self.direction == "min" else -score, number)
             for number, score in enumerate(self.scores())
@@ -101,7 +101,7 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Return how much of the variance of scores each key explains (PED-ANOVA).
 
-        Watanabe et al. 2023. Empty where there are too few candidates, or nothing differs.
+        Watanabe et al. 2023. Empty if there are too few candidates, or all scores are equal.
         """
         finished = {score for score in self.scores() if not math.isnan(score)}
         if len(finished) < _LEAST_FOR_IMPORTANCE or len(self.space) < 2:
@@ -114,17 +114,17 @@ class Study:
             return {}
 
     def run(self, at_once: int, evaluate: Evaluate) -> None:
-        """Draw and judge candidates until there are as many as the budget says.
+        """Draw and evaluate candidates until the budget is spent.
 
-        Candidates are drawn in batches, and judged in order: the same command draws the same ones,
-        also after it was killed, for an equal ``at_once``.
+        Candidates are drawn in batches and evaluated in order. With an equal ``at_once`` the same
+        command draws the same candidates, also after it was killed.
 
         Args:
-            at_once: how many are drawn before the first of them is judged.
-            evaluate: judges a batch.
+            at_once: number of candidates drawn before the first of them is evaluated.
+            evaluate: evaluates a batch.
 
         Raises:
-            Refused: none of the first candidates could be trained at all; the study is forgotten.
+            Refused: none of the first candidates could be trained at all; the study is deleted.
         """
         while (done := len(self._judged())) < self.trials:
             end = min(self.trials, at_once * (done // at_once + 1))
@@ -184,10 +184,10 @@ def _short(value: Any, distribution: BaseDistribution) -> Any:
 
 @contextmanager
 def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterator[Study]:
-    """Open what is known of a model's candidates on a task; one process at a time may.
+    """Open the study of a model on a task; only one process at a time may hold it open.
 
     Raises:
-        Refused: another process tunes the same, or the file cannot be used.
+        Refused: another process runs the same tuning, or the file cannot be used.
     """
     space = tuning.space_of(model)
     name = study_name(tuning, task, model)
@@ -212,7 +212,7 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
 
 
 def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
-    """Return the candidates of a model on a task that were drawn so far; nothing is made."""
+    """Return the candidates of a model on a task drawn so far; creates no file."""
     name = study_name(tuning, task, model)
     file = FOLDER / f"{name}.db"
     if not file.is_file():
@@ -229,9 +229,9 @@ def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
 
 
 def study_name(tuning: Tuning, task: str, model: str) -> str:
-    """Return a study's name: equal for equal questions, however many candidates are asked for.
+    """Return a study's name, which does not depend on the budget.
 
-    Other code, versions or data of the user's own make it another study, as they make other trials.
+    Changes of code, versions or the user's own data give another study, as they give other trials.
     """
     settings = tuning.settings
     asked = tuning.settings_of(task, model)
