@@ -170,3 +170,12 @@ def test_words_of_a_name() -> None:
     assert {"bootstrap", "scores", "score"} == words("bootstrap_scores")
     assert {"lstm", "cell"} == words("LSTMCell")
     assert {"reported", "trial"} == words("ReportedTrial")
+
+
+def test_former_names_can_still_be_imported() -> None:
+    """For one release, from where they were."""
+    import seqbench.api
+    import seqbench.nn
+
+    assert seqbench.api.Visibility is seqbench.api.Alignment
+    assert seqbench.nn.RecurrentModel is seqbench.api.RecurrentModel
