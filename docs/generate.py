@@ -1,26 +1,59 @@
-"""Rewrites the generated blocks of the documentation, or compares them.
+"""Writes or checks the parts of the documentation that are generated from the code.
 
-    python docs/generate.py            # rewrite
-    python docs/generate.py --check    # exit with 1 and name the blocks that are out of date
-
-A block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. To add one, write both
-markers into the page and a function that returns its Markdown into :data:`BLOCKS`.
+``python docs/generate.py`` writes each block between its two markers. With ``--check`` it changes
+nothing, names the stale files, and exits with 1 if there are any. To add a block, write a function
+that returns its text, and add an entry to :data:`BLOCKS`.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).parent.parent
 
 
-def imports() -> str:
+@dataclass(frozen=True)
+class Block:
+    """A part of a file that is made from the code.
+
+    Args:
+        file: below the project's root.
+        begin: the line before it.
+        end: the line after it.
+        make: returns its lines, each with its newline.
+    """
+
+    file: str
+    begin: str
+    end: str
+    make: Callable[[], str]
+
+    def stale(self) -> bool:
+        """Return whether the file has something else."""
+        return self._parts()[1] != self.make()
+
+    def write(self) -> None:
+        """Put into the file what is made now."""
+        before, _, after = self._parts()
+        (ROOT / self.file).write_text(before + self.make() + after, encoding="utf-8")
+
+    def _parts(self) -> tuple[str, str, str]:
+        text = (ROOT / self.file).read_text(encoding="utf-8")
+        for marker in (self.begin, self.end):
+            if text.count(f"{marker}\n") != 1:
+                raise SystemExit(f"{self.file} must have the line '{marker}' once")
+        start = text.index(f"{self.begin}\n") + len(self.begin) + 1
+        stop = text.index(f"{self.end}\n", start)
+        return text[:start], text[start:stop], text[stop:]
+
+
+def imports_by_floor() -> str:
     """Return the table of seqbench's parts by floor, from the test that enforces it."""
     rules = _module(ROOT / "tests" / "test_architecture.py")
     floors: dict[str, int] = rules.floors(rules.MAY_IMPORT)
@@ -35,57 +68,7 @@ def imports() -> str:
             allowed = allowed if missing else "everything below"
         path = _place(part)
         rows.append(f"| {floors[part]} | `{path}` | {_summary(ROOT / path)} | {allowed} |")
-    return "\n".join(rows)
-
-
-BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
-    ("docs/architecture.md", "imports"): imports,
-}
-"""What is generated: by page and name of the block, the function that returns its Markdown."""
-
-
-def rendered(page: str, text: str) -> str:
-    """Return a page's text with all of its blocks as they should be.
-
-    Raises:
-        ValueError: a block has no markers in the text.
-    """
-    for (where, name), make in BLOCKS.items():
-        if where == page:
-            marks = rf"(<!-- generated: {re.escape(name)} -->\n).*?(<!-- end -->)"
-            block = f"{make()}\n"
-            text, found = re.subn(marks, lambda m, b=block: m[1] + b + m[2], text, flags=re.DOTALL)
-            if found != 1:
-                raise ValueError(f"{page} has {found} blocks named {name}, expected: 1")
-    return text
-
-
-def outdated() -> list[str]:
-    """Return the pages whose blocks are not what their functions return today."""
-    return [page for page in _pages() if rendered(page, _text(page)) != _text(page)]
-
-
-def main(words: list[str]) -> int:
-    """Rewrite the pages, or compare them with ``--check``; return the exit code."""
-    if words == ["--check"]:
-        for page in (pages := outdated()):
-            sys.stderr.write(f"{page} is out of date: run python docs/generate.py\n")
-        return 1 if pages else 0
-    if words:
-        sys.stderr.write(f"{words[0]} is not known: --check, or nothing\n")
-        return 2
-    for page in outdated():
-        (ROOT / page).write_text(rendered(page, _text(page)), encoding="utf-8")
-        sys.stdout.write(f"{page}\n")
-    return 0
-
-
-def _pages() -> list[str]:
-    return sorted({page for page, _ in BLOCKS})
-
-
-def _text(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
+    return "".join(f"{row}\n" for row in rows)
 
 
 def _module(path: Path) -> ModuleType:
@@ -113,5 +96,28 @@ def _summary(path: Path) -> str:
     return first.replace("``", "`").rstrip(".")
 
 
+BLOCKS = [
+    Block("docs/architecture.md", "<!-- imports -->", "<!-- end of imports -->", imports_by_floor),
+]
+
+
+def stale() -> list[str]:
+    """Return the files of which a block is not what the code makes now."""
+    return [block.file for block in BLOCKS if block.stale()]
+
+
+def main() -> int:
+    """Write every block, or check them."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        raise SystemExit("usage: python docs/generate.py [--check]")
+    old = stale()
+    for file in old:
+        sys.stdout.write(f"{file} is {'stale: make docs' if sys.argv[1:] else 'written'}\n")
+    if not sys.argv[1:]:
+        for block in BLOCKS:
+            block.write()
+    return int(bool(sys.argv[1:] and old))
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

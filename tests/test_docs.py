@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -22,19 +23,6 @@ from seqbench.tuning.space import read_words
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 HOOKS = [name for name in vars(hookspecs) if name.startswith("seqbench_")]
-
-
-def _generate() -> ModuleType:
-    """Import docs/generate.py, which is a script and no part of a package."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _generate()
 
 
 def fenced_commands(page: Path) -> list[str]:
@@ -106,6 +94,36 @@ def test_readme_has_the_two_commands() -> None:
     assert "make test-all" in (ROOT / ".ci/run").read_text()
 
 
+def generate() -> ModuleType:
+    """Return `docs/generate.py`, which writes what is made from the code."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module  # for its dataclass
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    """`make docs` would change nothing: the README's commands, the help page."""
+    assert [] == generate().stale()
+
+
+def test_a_stale_part_is_found_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = generate()
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "page.md").write_text("before\n<!-- x -->\nold\n<!-- y -->\nafter\n")
+    block = module.Block("page.md", "<!-- x -->", "<!-- y -->", lambda: "new\n")
+    assert block.stale()
+    block.write()
+    assert not block.stale()
+    assert "before\n<!-- x -->\nnew\n<!-- y -->\nafter\n" == (tmp_path / "page.md").read_text()
+    (tmp_path / "page.md").write_text("no marker\n")
+    with pytest.raises(SystemExit, match=r"page\.md must have the line '<!-- x -->' once"):
+        block.stale()
+
+
 def test_every_subcommand_is_in_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [] == [name for name in SUBCOMMANDS if f"seqbench {name}" not in readme]
@@ -141,21 +159,6 @@ def test_prose_wraps_at_100_columns(page: Path) -> None:
 def test_prose_is_what_stands_outside_tables_and_code() -> None:
     text = "one\n| a | b |\n```\ncode\n```\n![picture](p.png)\n* two"
     assert ["one", "* two"] == list(prose_lines(text))
-
-
-def test_generated_blocks_are_up_to_date() -> None:
-    """`python docs/generate.py` would change no page."""
-    assert [] == generate.outdated()
-
-
-def test_a_stale_block_is_noticed_and_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the block changes, whatever stood in it; a page without its markers is an error."""
-    monkeypatch.setattr(generate, "BLOCKS", {("page.md", "words"): lambda: "new"})
-    marked = "before\n<!-- generated: words -->\n{}<!-- end -->\nafter\n"
-    for old in ("", "old\n"):
-        assert marked.format("new\n") == generate.rendered("page.md", marked.format(old))
-    with pytest.raises(ValueError, match=r"page\.md has 0 blocks named words"):
-        generate.rendered("page.md", "no markers")
 
 
 def test_changelog_has_this_version() -> None:
