@@ -112,7 +112,9 @@ def main() -> int:
         raise SystemExit("usage: python docs/generate.py [--check]")
     old = stale()
     for file in old:
-        sys.stdout.write(f"{file} is {'stale: make docs' if sys.argv[1:] else 'written'}\n")
+        sys.stdout.write(
+            f"{file} is {'stale: run python docs/generate.py' if sys.argv[1:] else 'written'}\n"
+        )
     if not sys.argv[1:]:
         for block in BLOCKS:
             block.write()

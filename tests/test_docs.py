@@ -106,7 +106,7 @@ def generate() -> ModuleType:
 
 
 def test_generated_parts_are_up_to_date() -> None:
-    """`make docs` would change nothing: the README's commands, the help page."""
+    """`python docs/generate.py` would change nothing."""
     assert [] == generate().stale()
 
 
