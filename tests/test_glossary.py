@@ -25,7 +25,7 @@ RETIRED = {
 }
 
 ONLY_IN = {
-    "variant": {"reporting"},
+    "variant": {"reporting", "identity"},
     "protocol": {"records", "identity"},
     "cell": {"nn", "plugins", "templates", "testing", "training", "reporting"},
 }
