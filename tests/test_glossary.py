@@ -27,15 +27,13 @@ RETIRED = {
 ONLY_IN = {
     "variant": {"reporting", "identity"},
     "protocol": {"records", "identity"},
-    "cell": {"nn", "plugins", "templates", "testing", "training", "reporting"},
+    "cell": {"nn", "plugins", "templates", "testing", "training"},
 }
-"""Words that one part of the code owns; reporting's cells become columns."""
+"""Words that some parts of the code own."""
 
 SAME_NAME = {
     "Frames": "the scored frames of the two music tasks, each in the form of its own baselines",
-    "Row": "reporting's is on its way to become a column's; the task's names a target's parts",
     "Rows": "labelled rows as arrays: predictions in the harness, features in a task's baselines",
-    "Cell": "reporting's is on its way to become a column's",
 }
 """Public classes of one name in two modules, and why."""
 
