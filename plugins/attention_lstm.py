@@ -21,14 +21,13 @@ class AttentionLSTM(RecurrentModel):
         context_t = sum_j a_tj h_j
         output_t = [h_t; context_t]                 [2H]
 
-    W_q and W_k are ``[A, H]``, v and b are ``[A]``. J(t) is every step where the task lets a
-    prediction see all steps, and steps <= t otherwise (>= t for the direction that reads
-    backwards).
+    W_q and W_k are ``[A, H]``, v and b are ``[A]``. J(t) contains all steps if the
+    task lets a prediction see all steps; otherwise it contains steps <= t (>= t for the backward
+    direction).
 
     Args:
         attention_size: A, width of the score's hidden layer.
-        window: steps that J(t) reaches from t on either side it may see, t included; None: no
-            limit.
+        window: number of steps of J(t) on each visible side of t, t included; None for no limit.
     """
 
     citation = (
@@ -60,7 +59,7 @@ class AttentionLSTM(RecurrentModel):
         self.final_size *= 2
 
     def state_numbers(self, steps: int) -> int | None:
-        """Return those of the LSTM and of the states that are attended to; they grow with steps."""
+        """Return the size of the LSTM's state and of the attended states, which grow with steps."""
         own = super().state_numbers(steps)
         assert own is not None
         window = self.forward_attention.window
@@ -68,7 +67,7 @@ class AttentionLSTM(RecurrentModel):
         return own + seen * self.hidden_size * (2 if self.backward_size else 1)
 
     def encode(self, inputs: SequenceInput) -> Encoding:
-        """Encode a batch: each state beside its context vector."""
+        """Encode a batch: each state, concatenated with its context vector."""
         forward, backward = self.hidden_states(inputs)
         mask, lengths = inputs.mask, inputs.lengths
         forward = self._attend(self.forward_attention, forward, mask)

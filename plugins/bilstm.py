@@ -16,11 +16,11 @@ class BiLSTM(RecurrentModel):
         hf_t = LSTM_forward(x_t, hf_{t-1})      t = 1..L
         hb_t = LSTM_backward(x_t, hb_{t+1})     t = L..1
 
-    Each of hf_t and hb_t is ``[H]``. Where a task predicts step t itself, the prediction is made
-    from hf_{t-1} and hb_{t+1}, never from x_t, and the row is labelled ``context=past+future``.
+    Each of hf_t and hb_t is ``[H]``. If a task predicts step t itself, the prediction uses hf_{t-1}
+    and hb_{t+1}, never x_t, and the row is labelled ``context=past+future``.
 
     Args:
-        bidirectional: False leaves the forward LSTM alone.
+        bidirectional: False uses the forward LSTM only.
     """
 
     citation = (

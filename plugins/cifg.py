@@ -16,7 +16,7 @@ class CIFGCell(PeepholeLSTMCell):
     bias_init = {"i": -1.0}
 
     def forget_gate(self, a: Named, s: Named, p: Named, i: Tensor | float) -> Tensor | float:
-        """Return f, what the input gate leaves."""
+        """Return f = 1 - i."""
         return 1.0 - i
 
 
@@ -27,8 +27,8 @@ class CIFG(RecurrentModel):
 
         f_t = 1 - i_t
 
-    as in a GRU. There are no W_f, U_f, b_f and p_f. The input gate's bias starts at -1, so that f_t
-    starts where that of ``model=peephole`` does.
+    as in a GRU. W_f, U_f, b_f and p_f do not exist. The input gate's bias starts at -1, so
+    that f_t starts as in ``model=peephole``.
     """
 
     citation = CITATION

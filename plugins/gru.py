@@ -54,8 +54,8 @@ class GRU(RecurrentModel):
     keeps the state, so its bias starts at 1, as a forget gate's does.
 
     Args:
-        reset: where the reset gate acts. ``after`` the recurrent product is the form that GPU
-            libraries compute, ``before`` it is that of Cho et al.
+        reset: where the reset gate acts: ``after`` the recurrent product, the form that GPU
+            libraries compute, or ``before`` it, the form of Cho et al.
     """
 
     citation = (

@@ -32,21 +32,21 @@ class GRUD(Model):
         h_t = (1 - z_t) * s_t + z_t * n_t
 
     w and c are ``[F]``, each W and V ``[H, F]``, each U ``[H, H]``, each b ``[H]``; ``*`` is
-    elementwise. These are Che et al.'s equations of GRU-D: a value that is missing decays from the
-    last one known to the training mean, which is 0, for the harness standardises what it carries
-    forward. The update gate lets the candidate in, so its bias starts at -1, which keeps the state
-    as the GRU's +1 does in its own form.
+    elementwise. These are Che et al.'s equations of GRU-D. A missing value decays from the last
+    known value to the training mean, which is 0 because the harness standardises values. Here the
+    update gate weights the candidate, so its bias starts at -1, which keeps the state; in
+    ``model=gru`` a bias of +1 does the same.
 
-    Without ``observed`` and ``delta`` everything counts as measured, one unit of time after the
-    step before.
+    Without ``observed`` and ``delta`` every value counts as measured, one unit of time after the
+    previous step.
 
     Args:
         hidden_size: H.
         dropout: probability of zeroing each output in training. The command line takes
             ``recipe.dropout`` unless this is given.
-        elapsed: what d is of the time that the task gives: ``linear``, as in the paper, for tasks
-            whose typical time between steps is about 1; ``log``, log(1 + time), makes decays
-            powers of the time, which suits any unit.
+        elapsed: how d_t is computed from the task's time. ``linear``, as in the paper, is for tasks
+            whose typical time between steps is about 1. ``log``, log(1 + time), makes decays powers
+            of the time, which suits any unit.
     """
 
     citation = (
@@ -91,7 +91,7 @@ class GRUD(Model):
         self.dropout = nn.Dropout(dropout)
 
     def state_numbers(self, steps: int) -> int | None:
-        """Return H; the last known values are the task's."""
+        """Return H; the last known values belong to the task, not to the state."""
         return self.forward_size
 
     def encode(self, inputs: SequenceInput) -> Encoding:
@@ -100,7 +100,7 @@ class GRUD(Model):
         return Encoding(hidden, None, last_step(hidden, inputs.lengths))
 
     def hidden_states(self, inputs: SequenceInput) -> Tensor:
-        """Return h_1 to h_T, ``[B, T, H]``; what stands at padded steps has no meaning."""
+        """Return h_1 to h_T, ``[B, T, H]``; values at padded steps have no meaning."""
         values = inputs.values
         ones = torch.ones_like(values)
         measured = ones if inputs.observed is None else inputs.observed.to(values.dtype)

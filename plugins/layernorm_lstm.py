@@ -17,8 +17,8 @@ GATES = ("i", "f", "g", "o")
 class LayerNormLSTMCell(Cell):
     """LSTM that normalises its pre-activations and its cell state (Ba et al. 2016, eqs. 20-22).
 
-    Gains ``gain_x_*``, ``gain_h_*`` and biases ``bias_*`` are vectors ``[H]`` of each gate. There
-    is one bias where the paper has three in one sum.
+    Gains ``gain_x_*``, ``gain_h_*`` and biases ``bias_*`` are vectors ``[H]`` of each gate. The
+    paper adds three biases in one sum; here there is one.
     """
 
     gates = GATES
@@ -71,11 +71,11 @@ class LayerNormLSTM(RecurrentModel):
 
     The first line's gates are sums, before their sigmoid or tanh; x_t is ``[F]``, h_t and c_t are
     ``[H]``, both 0 at first. Each W is ``[H, F]``, each U ``[H, H]``; the gains a_x, a_h and the
-    bias b are ``[4H]``, a_c and b_c ``[H]``; ``*`` is elementwise. Gains start at 1, biases at 0,
-    but for the forget gate's, which starts at 1.
+    bias b are ``[4H]``, a_c and b_c ``[H]``; ``*`` is elementwise. Gains start at 1, and biases
+    at 0, except the forget gate's, which starts at 1.
 
-    A normalised row needs all of its units at once, which the compiled back ends do not offer:
-    ``backend=auto`` runs this model step by step (``reference``), so compare its scores and not its
+    Normalising a row needs all of its units at once, which the compiled back ends do not support.
+    ``backend=auto`` runs this model step by step (``reference``), so compare its scores, not its
     speed.
     """
 

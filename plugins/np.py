@@ -15,7 +15,7 @@ class NP(RecurrentModel):
         f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
         o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
 
-    The cell is that of ``model=lstm``, so that both give the same numbers; this name completes the
+    The cell is that of ``model=lstm``, so both give the same numbers. This name completes the
     paper's list.
     """
 

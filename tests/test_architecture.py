@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
-    "trials": {"trials", "api", "config", "identity", "records", "registry"}
+    "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}
     | {"testing", "tracking", "training"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},
@@ -145,8 +146,27 @@ def imported_component(item: Import) -> str:
     return part if part in known else ""
 
 
-FORMER_PLACES = {("seqbench.api", "seqbench.nn.RecurrentModel")}
-"""Names that can still be imported from where they were for one release, and who hands them on."""
+UPWARD = {
+    ("seqbench.api", "seqbench.nn.RecurrentModel"): "its former place, for one release",
+}
+"""Imports that run up a floor: who imports what, and why. docs/architecture.md says so too."""
+
+
+def floors(may_import: Mapping[str, set[str]]) -> dict[str, int]:
+    """Return the floor on which each part stands: one above the highest that it may import.
+
+    Raises:
+        ValueError: two parts may import each other, directly or through others.
+    """
+    above = {part: allowed - {part} for part, allowed in may_import.items()}
+    try:
+        order = list(TopologicalSorter(above).static_order())
+    except CycleError as error:
+        raise ValueError(f"no part may stand above itself: {' -> '.join(error.args[1])}") from None
+    found: dict[str, int] = {}
+    for part in order:
+        found[part] = 1 + max((found[name] for name in above[part]), default=-1)
+    return found
 
 
 def test_import_direction() -> None:
@@ -158,9 +178,40 @@ def test_import_direction() -> None:
         if item.top == "seqbench"
         and imported_component(item) not in MAY_IMPORT[item.component] | EVERYWHERE
         and not _own_helper(item)
-        and (item.importer, item.imported) not in FORMER_PLACES
+        and (item.importer, item.imported) not in UPWARD
     ]
     assert [] == shown(wrong)
+
+
+def test_no_arrow_runs_back_up() -> None:
+    """An import from a floor above is an exception, and its reason stands on the page."""
+    standing = floors(MAY_IMPORT)
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    upward = {
+        (item.importer, item.imported)
+        for item in IMPORTS
+        if item.top == "seqbench"
+        and imported_component(item) not in {item.component, *EVERYWHERE}
+        and not _own_helper(item)
+        and standing[imported_component(item)] >= standing[item.component]
+    }
+    assert set(UPWARD) == upward
+    for importer, imported in UPWARD:
+        assert f"`{importer}`" in page
+        assert f"`{imported.rpartition('.')[2]}`" in page
+
+
+def test_two_parts_that_import_each_other_are_refused() -> None:
+    """A table with a cycle has no floors, and the message names the cycle."""
+    with pytest.raises(ValueError, match=r"no part may stand above itself: .*(api.*nn|nn.*api)"):
+        floors({"api": {"nn"}, "nn": {"api"}, "errors": set()})
+
+
+def test_only_the_version_comes_from_the_top() -> None:
+    """The package itself hands on the Python API; below it, nothing else may be taken from it."""
+    taken = {item.imported for item in IMPORTS if imported_component(item) == ""}
+    ours = {name for name in taken if name.partition(".")[0] == "seqbench"}
+    assert ours <= {"seqbench.__version__"}
 
 
 def _own_helper(item: Import) -> bool:
@@ -253,8 +304,8 @@ def test_one_name_everywhere(kind: Kind, package: str) -> None:
 
 
 @pytest.mark.parametrize("folder", [path.parent for path in (ROOT / "tasks").glob("*/__init__.py")])
-def test_a_name_without_a_variant_is_the_default(folder: Path) -> None:
-    """A folder without a class of its own name stands for its default, in every configuration."""
+def test_a_task_without_a_class_is_its_default_subtask(folder: Path) -> None:
+    """A task's bare name stands for its default subtask, in every configuration."""
     names = {item.name: item.target for item in registry().all("task")}
     default = re.search(r'^default = "(.+)"$', (folder / "__init__.py").read_text(), re.MULTILINE)
     if default is None:
@@ -268,6 +319,9 @@ def test_a_name_without_a_variant_is_the_default(folder: Path) -> None:
 
 
 def test_modules_are_short() -> None:
-    """A file that needs a table of contents is two files."""
-    lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
-    assert {} == {name: length for name, length in lengths.items() if length >= 450}
+    """A file that needs a table of contents is two files: also a test, a benchmark, an example."""
+    folders = ("seqbench", "plugins", "tasks", "tests", "benchmarks", "docs", "examples")
+    files = [path for name in folders for path in (ROOT / name).rglob("*.py")]
+    assert len(files) > len(modules())
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {} == {name: length for name, length in lengths.items() if length >= 400}

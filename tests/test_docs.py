@@ -7,6 +7,7 @@ import inspect
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -105,7 +106,7 @@ def generate() -> ModuleType:
 
 
 def test_generated_parts_are_up_to_date() -> None:
-    """`make docs` would change nothing: the README's commands, the help page."""
+    """`make docs` would change nothing: lists of commands, tables of imports and back ends."""
     assert [] == generate().stale()
 
 
@@ -143,6 +144,26 @@ def test_links_and_paths_exist(page: Path) -> None:
     paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     known = [path for path in paths if not re.search(r"(/|_)x[./]", path)]
     assert [] == [path for path in known if not (ROOT / path).exists()]
+
+
+def prose_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a page that are neither in a code block nor a table's or a picture's."""
+    in_code = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("|", "![")):
+            yield line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_wraps_at_100_columns(page: Path) -> None:
+    assert [] == [line for line in prose_lines(page.read_text()) if len(line) > 100]
+
+
+def test_prose_is_what_stands_outside_tables_and_code() -> None:
+    text = "one\n| a | b |\n```\ncode\n```\n![picture](p.png)\n* two"
+    assert ["one", "* two"] == list(prose_lines(text))
 
 
 def test_changelog_has_this_version() -> None:

@@ -1,4 +1,4 @@
-"""Sequences as they travel from a task through the harness to a model.
+"""The tensors that pass from a task through the harness to a model.
 
 Legend of shapes, here and everywhere: B sequences in a batch, T time steps, F input features,
 S static features, K outputs per prediction, H hidden units of one direction.
@@ -17,12 +17,13 @@ class SequenceInput:
     """A padded batch of sequences: what a model sees.
 
     Args:
-        values: ``[B, T, F]`` float; embedded, filled, zero at padded steps.
+        values: ``[B, T, F]`` float; missing values filled in, zero at padded steps.
         lengths: ``[B]`` int64, each in 1..T; steps at or beyond a sequence's length are padding.
-        observed: ``[B, T, F]`` bool, or None where nothing is ever missing.
-        delta: ``[B, T, F]`` float, time since the feature was last observed (the task states the
-            unit), or None where steps are regular.
-        static: ``[B, S]`` float, features of the whole sequence, or None.
+        observed: ``[B, T, F]`` bool, True where a value was observed; None if the task has no
+            missing values.
+        delta: ``[B, T, F]`` float, time since the feature was last observed, in the task's unit;
+            None if the task has no missing values.
+        static: ``[B, S]`` float, features of the whole sequence, or None if there are none.
     """
 
     values: Tensor
@@ -54,13 +55,12 @@ class SequenceInput:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of sequences with what is to be predicted from them.
+    """A batch of sequences and their targets.
 
     Args:
         inputs: the sequences.
-        targets: ``[B, ...]`` where the task labels sequences, ``[B, T, ...]`` where it labels
-            steps.
-        target_mask: bool, ``[B]`` or ``[B, T]``: the predictions that count. Padding never does.
+        targets: ``[B, ...]`` if the task labels sequences, ``[B, T, ...]`` if it labels steps.
+        target_mask: bool, ``[B]`` or ``[B, T]``: True if a prediction counts; padding never does.
     """
 
     inputs: SequenceInput
@@ -83,13 +83,13 @@ class Example:
     Args:
         values: ``[T, F]`` float.
         targets: ``[...]`` for a label of the sequence, ``[T, ...]`` for a label of each step.
-        target_mask: ``[T]`` bool, the steps whose prediction counts; None: every one. Always None
-            for a label of the sequence.
+        target_mask: ``[T]`` bool, True at steps whose prediction counts; None if all count. Always
+            None for a label of the sequence.
         observed: ``[T, F]`` bool or None, as in :class:`SequenceInput`.
         delta: ``[T, F]`` float or None, as in :class:`SequenceInput`.
         static: ``[S]`` float or None.
-        group: who or what the sequence comes from (a piece, a speaker, a patient): the group of
-            splits and of the bootstrap. Never shown where it could identify a person.
+        group: the patient, speaker or piece that the sequence comes from. No group is in two
+            splits, and the bootstrap resamples groups. Never shown if it could identify a person.
     """
 
     values: Tensor
@@ -102,11 +102,14 @@ class Example:
 
 
 def collate(examples: list[Example], step_targets: bool) -> Batch:
-    """Pad examples to their longest and stack them.
+    """Pad examples to the longest one and stack them.
 
     Args:
         examples: at least one; all with the same optional fields.
-        step_targets: whether targets are per step, and so are padded too.
+        step_targets: whether targets are per step; they are then padded too.
+
+    Raises:
+        ValueError: an optional field is given for some of the examples only.
     """
     lengths = torch.tensor([len(example.values) for example in examples])
     values = _pad([example.values for example in examples])

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class GenerativeTask(Task):
-    """A ``next`` task that can draw a step of a sequence from the prediction of it.
+    """A ``next`` task that can sample a step of a sequence from its prediction.
 
-    Its examples have values alone: nothing is missing, and there are no static features.
+    Its examples have values only: no missing values and no static features.
 
-    `seqbench sample` gives a trained model the first steps of a test sequence, draws the step after
-    them from the model's prediction, appends it, and goes on: the sequence is a draw from the
-    distribution that the model has learned (ancestral sampling).
+    `seqbench sample` gives a trained model the first steps of a test sequence. It samples the next
+    step from the model's prediction, appends it, and repeats. The continued sequence is a sample
+    from the distribution that the model has learned (ancestral sampling).
     """
 
     visibility = Visibility.NEXT
@@ -31,40 +31,40 @@ class GenerativeTask(Task):
     def draw_step(
         self, prediction: Tensor, generator: torch.Generator, temperature: float
     ) -> Tensor:
-        """Return a step's values ``[F]``, drawn from its prediction.
+        """Return a step's values ``[F]``, sampled from its prediction.
 
         Args:
             prediction: ``[K]``, as :meth:`loss` takes it.
-            generator: the only source of chance.
-            temperature: above 0; divides the logits. 1 is what the model says, less is nearer to
-                its most probable step, more is nearer to chance.
+            generator: the only source of randomness.
+            temperature: above 0; divides the logits. 1 samples the model's own distribution, less
+                favours its most probable step, more makes samples more random.
         """
 
     @abstractmethod
     def write_sample(self, values: Tensor, given: int, stem: Path) -> list[Path]:
-        """Write a continued sequence to files that other programs open.
+        """Write a continued sequence to files for other programs.
 
         Args:
-            values: ``[T, F]``, the given steps and those drawn.
-            given: how many were given.
-            stem: path of the files, to which each adds its suffix; its folder exists.
+            values: ``[T, F]``, the given steps, then the sampled ones.
+            given: number of given steps.
+            stem: path of the files without suffix; its folder exists.
 
         Returns:
             The files.
 
         Raises:
-            OSError: one cannot be written.
+            OSError: a file cannot be written.
         """
 
     @abstractmethod
     def picture_sample(self, figure: Figure, values: Tensor, given: int) -> str:
-        """Draw a continued sequence, the given part apart from the rest.
+        """Draw a continued sequence, and distinguish the given part from the rest.
 
         Args:
             figure: empty.
-            values: ``[T, F]``, the given steps and those drawn.
-            given: how many were given.
+            values: ``[T, F]``, the given steps, then the sampled ones.
+            given: number of given steps.
 
         Returns:
-            A sentence that says what is to be seen.
+            A sentence that describes the picture.
         """

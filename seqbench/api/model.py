@@ -13,17 +13,17 @@ Context = Literal["past", "all"]
 
 
 class Encoding(NamedTuple):
-    """What a model makes of a batch of sequences.
+    """A model's representation of a batch of sequences.
 
     Under context ``past``: ``forward_steps[:, t]`` depends on inputs <= t only, and
-    ``backward_steps[:, t]`` on inputs >= t only. Under ``all`` each may depend on everything but
-    padding. Values at padded steps are zero.
+    ``backward_steps[:, t]`` on inputs >= t only. Under ``all`` both may depend on everything
+    except padding. Values at padded steps are zero.
     """
 
     forward_steps: Tensor
     """``[B, T, D]``."""
     backward_steps: Tensor | None
-    """``[B, T, E]``, or None for a model that reads forwards only."""
+    """``[B, T, E]``, or None if the model only reads forwards."""
     final: Tensor
     """``[B, G]``: a summary of the whole sequence."""
 
@@ -31,9 +31,9 @@ class Encoding(NamedTuple):
 class Model(nn.Module, ABC):
     """An encoder of sequences.
 
-    The constructor is ``__init__(self, input_size, context, *, <the model's own parameters>)``: the
-    parameters are keyword-only, typed, have defaults, and are the keys of
-    ``conf/model/<name>.yaml``. It raises ``ValueError`` for an impossible value.
+    The constructor is ``__init__(self, input_size, context, *, <the model's own parameters>)``. The
+    parameters are keyword-only and typed, have defaults, and are the keys of
+    ``conf/model/<name>.yaml``. The constructor raises ``ValueError`` for an impossible value.
 
     Args:
         input_size: F, features per step.
@@ -42,14 +42,14 @@ class Model(nn.Module, ABC):
 
     citation: ClassVar[str]
     consumes_missingness: ClassVar[bool] = False
-    """Whether ``encode`` uses ``observed`` and ``delta`` itself. If not, the harness concatenates
-    them to the values, alike for every such model. Static features it concatenates for every model:
-    to one that uses ``observed`` and ``delta`` they count as observed, a time 0 ago."""
+    """Whether ``encode`` uses ``observed`` and ``delta`` itself. If not, the harness appends them
+    to the values. Static features are appended to the values for every model; for a model that uses
+    ``observed`` and ``delta``, they count as observed with a delta of 0."""
 
     forward_size: int
     """D of :class:`Encoding`."""
     backward_size: int
-    """E of :class:`Encoding`; 0 for a model that reads forwards only."""
+    """E of :class:`Encoding`; 0 if the model only reads forwards."""
     final_size: int
     """G of :class:`Encoding`."""
 
@@ -63,18 +63,21 @@ class Model(nn.Module, ABC):
         self.context: Context = context
 
     def state_numbers(self, steps: int) -> int | None:
-        """Return how many numbers one sequence's state holds after some steps, all layers together.
+        """Return the size of the state of one sequence after some steps, summed over layers.
 
-        They are what must be kept to read on. None, the default, leaves it unsaid.
+        The state is everything that the model must keep to read further steps.
 
         Args:
-            steps: that were read.
+            steps: number of steps read so far.
+
+        Returns:
+            The count of numbers, or None (the default) if the model does not say.
         """
         return None
 
     @abstractmethod
     def encode(self, inputs: SequenceInput) -> Encoding:
-        """Encode a batch; see :class:`Encoding` for what may depend on what."""
+        """Encode a batch; see :class:`Encoding` for what its outputs may depend on."""
 
     def forward(self, inputs: SequenceInput) -> Encoding:
         """Call :meth:`encode`, through torch's hooks."""

@@ -1,4 +1,4 @@
-"""Other draws of the test data, the same for every predictor, so that differences are paired."""
+"""Bootstrap resamples of the test data, the same for every predictor, so differences are paired."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 CHUNK = 100
-"""Resamples that are made together; bounds the memory."""
+"""Resamples computed together; bounds the memory."""
 SEED = 0
 
 
 def resamples(groups: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each group is drawn, ``[R, groups]`` in chunks of :data:`CHUNK`.
+    """Yield how often each resample has each group, ``[R, groups]`` in chunks of :data:`CHUNK`.
 
-    As many groups as there are, drawn with replacement: the bootstrap of Efron 1979, of whole
-    groups where what they hold is alike (the cluster bootstrap of Field & Welsh 2007).
+    Each resample draws ``groups`` groups with replacement: the bootstrap of Efron (1979), applied
+    to whole groups because values within a group are correlated (the cluster bootstrap of Field &
+    Welsh 2007).
 
     Args:
-        groups: patients, pieces, speakers, ...
+        groups: number of groups, for example of patients, pieces or speakers.
     """
     generator = np.random.default_rng(SEED)
     for start in range(0, RESAMPLES, CHUNK):
@@ -30,11 +31,11 @@ def resamples(groups: int) -> Iterator[NDArray[np.float64]]:
 
 
 def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
-    """Return the mean of all groups in each resample.
+    """Return the weighted mean over the groups of each resample.
 
     Args:
-        values: ``[U]``, a mean over what each group holds.
-        weights: ``[U]``, how much that is.
+        values: ``[G]``, the mean of each group.
+        weights: ``[G]``, the weight of each group, for example its number of predictions.
     """
     found: list[float] = []
     for counts in resamples(len(values)):
@@ -43,7 +44,7 @@ def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) ->
 
 
 def percentile_interval(bootstrap_scores: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 percentiles; what is not finite is left out."""
+    """Return the 2.5th and 97.5th percentiles of the finite scores; NaN if there are none."""
     finite = bootstrap_scores[np.isfinite(bootstrap_scores)]
     if not len(finite):
         return float("nan"), float("nan")

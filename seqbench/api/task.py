@@ -1,4 +1,4 @@
-"""The contract of a task: its data, its split, its loss, its metrics and its trivial baselines."""
+"""The contract of a task: its data, splits, loss, metrics and baselines."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Predictions = Sequence[Tensor]
-"""For each example of a split, in order, what a model's head would give: ``[K]`` where the task
-labels sequences, ``[T, K]`` where it labels steps."""
+"""One tensor per example of a split, in order, in the form of a model's head: ``[K]`` if the task
+labels sequences, ``[T, K]`` if it labels steps."""
 
 Pooling = Literal["predictions", "folds"]
 
 
 class Visibility(StrEnum):
-    """What the prediction at step t may see.
+    """Which steps the prediction at step t may see.
 
-    * ``sequence``: one label for each sequence, from all its steps.
-    * ``step``: a label for each step, from all steps of the inputs.
-    * ``online``: a label for each step, from steps <= t alone, and not from the sequence's length.
-    * ``next``: step t is predicted from steps < t; targets stand at the step they describe. A model
-      that also reads backwards sees steps > t as well, never t, and its rows are labelled
+    * ``sequence``: one label per sequence, predicted from all its steps.
+    * ``step``: one label per step, predicted from all steps of the inputs.
+    * ``online``: one label per step, predicted from steps <= t, without the sequence's length.
+    * ``next``: step t is predicted from steps < t; targets are stored at the step they describe. A
+      model that also reads backwards sees steps > t as well, but never t, and its rows are labelled
       ``past+future``.
     """
 
@@ -44,12 +44,12 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A score and which way is better.
+    """A score and its direction.
 
     Args:
         name: key in what :meth:`MetricSet.compute` returns.
         direction: ``"min"`` if smaller is better, ``"max"`` if larger is.
-        unit: how a table says it, for example ``"nats per frame"``.
+        unit: as tables show it, for example ``"nats per frame"``.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the inputs of a task look like.
+    """The shape and statistics of a task's inputs.
 
     Args:
         size: F, features per step.
         static_size: S, features per sequence; 0 if there are none.
         missing: whether ``observed`` and ``delta`` are given.
-        mean: ``[F]``, means over the training split, or None to leave the values as they are.
+        mean: ``[F]``, means over the training split, or None for no standardisation.
         std: ``[F]``, standard deviations over the training split, or None.
         observed_rate: ``[F]``, the share of the training split's steps at which a feature was
-            observed; with it the flags ``observed`` are standardised as values are. None to leave
-            them 0 and 1.
+            observed. If given, the harness standardises the flags ``observed`` like values. None
+            leaves them 0 and 1.
     """
 
     size: int
@@ -82,11 +82,11 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What is predicted.
+    """The shape of a task's predictions.
 
     Args:
         size: K, numbers per prediction (logits, means, ...): the width of the harness's head.
-        bias: ``[K]``, where the head's bias starts (for example the training split's log odds), or
+        bias: ``[K]``, initial bias of the head (for example the training split's log odds), or
             None for zeros.
     """
 
@@ -96,7 +96,7 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a task's data; a group is in one of them only."""
+    """The splits of one fold; each group is in exactly one of them."""
 
     train: Sequence[Example]
     valid: Sequence[Example]
@@ -104,17 +104,17 @@ class Splits:
 
 
 class MetricSet(ABC):
-    """Metrics of a whole set: fed batch by batch, computed once, independent of the batch size."""
+    """Metrics of a whole split: updated by batch, computed once, independent of the batch size."""
 
     @abstractmethod
     def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
-        """Take a batch's rows that count, no padding.
+        """Add the predictions of a batch that count; padding is left out.
 
         Args:
             predictions: ``[N, K]``.
             targets: ``[N, ...]``.
-            sequences: ``[N]`` int64, the number of the sequence that each row is of: ascending from
-                batch to batch, the rows of a sequence in the order of time.
+            sequences: ``[N]`` int64, the number of each row's sequence. Numbers ascend from batch
+                to batch, and the rows of a sequence are in the order of time.
         """
 
     @abstractmethod
@@ -122,22 +122,23 @@ class MetricSet(ABC):
         """Return every metric by name."""
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
-        """Return metrics over other draws of the test data, ``[R]`` each.
+        """Return metrics over resamples of the test data, ``[R]`` each.
 
-        The draws are the same for every predictor of the same rows, see
-        :func:`seqbench.api.resampling.resamples`; NaN where a draw gives a metric no meaning.
+        The resamples are the same for every predictor of the same rows, see
+        :func:`seqbench.api.resampling.resamples`. A score is NaN if the metric is undefined on a
+        resample.
 
         Returns:
-            By metric; empty where a task offers none.
+            Scores by metric; empty if the task offers none.
         """
         return {}
 
 
 class TaskMetrics(MetricSet):
-    """Metrics of a plugin, beside the task's own; see the hook ``seqbench_metrics``.
+    """Metrics of a plugin, in addition to the task's own; see the hook ``seqbench_metrics``.
 
     Args:
-        task: whose predictions they score.
+        task: the task whose predictions they score.
     """
 
     def __init__(self, task: Task) -> None:
@@ -145,10 +146,10 @@ class TaskMetrics(MetricSet):
 
     @classmethod
     def suits(cls, task: Task) -> bool:
-        """Return whether they have a meaning for a task; by default for every one.
+        """Return whether the metrics apply to a task; by default they apply to all.
 
         Args:
-            task: constructed; its data may not be there yet.
+            task: a constructed task; its data may not have been prepared.
         """
         return True
 
@@ -158,34 +159,33 @@ class Task(ABC):
 
     A subclass's constructor takes the task's parameters (the keys of ``conf/task/<name>.yaml``),
     each keyword-only, typed and with a default, and raises ``ValueError`` for an impossible value.
-    It must not touch
-    data: the harness constructs a task to check a configuration.
+    It must not read data, because the harness constructs a task just to check a configuration.
     """
 
     version: ClassVar[str]
-    """Changes whenever the same configuration would give other data, targets or metrics."""
+    """Change it whenever the same configuration gives other data, targets or metrics."""
     visibility: ClassVar[Visibility]
     monitor: ClassVar[Metric]
-    """Selects the epoch (and later the hyperparameters), on the validation split."""
+    """Selects the epoch, and candidates of a tuning, on the validation split."""
     primary: ClassVar[Metric]
-    """Ranks models, on the test split."""
+    """Ranks models on the test split."""
     citation: ClassVar[str]
     licence: ClassVar[str]
     sizes: ClassVar[Mapping[str, str]]
     """Sizes of the default data for the data card, for example ``{"train": "220 pieces"}``."""
     metric_help: ClassVar[Mapping[str, str]]
-    """Each metric of :meth:`metrics`, and what it means."""
+    """The meaning of each metric of :meth:`metrics`, by name."""
     baseline_scores: ClassVar[Mapping[str, float]] = {}
-    """The primary metric of each baseline, as measured at the default parameters, for the card."""
+    """Primary metric of each baseline, measured at the default parameters, for the data card."""
     group: ClassVar[str] = ""
-    """What :meth:`MetricSet.bootstrap_scores` draws, or what a fold leaves out where scores of
-    folds are averaged: ``piece``, ``patient``, ``speaker``; empty if nothing is drawn."""
+    """What :meth:`MetricSet.bootstrap_scores` resamples, or what a fold leaves out if scores of
+    folds are averaged: ``piece``, ``patient``, ``speaker``. Empty if nothing is resampled."""
     pooling: ClassVar[Pooling] = "predictions"
-    """How a test score comes of several folds: from their predictions together, as out-of-fold
-    predictions of the whole data set, or as the mean of the folds' scores."""
+    """How the test scores of folds are combined: ``predictions`` scores all out-of-fold predictions
+    together, ``folds`` averages the scores of folds."""
 
     def __init_subclass__(cls, **options: object) -> None:
-        """Take ``alignment`` and ``unit`` for ``visibility`` and ``group``: their former names."""
+        """Accept ``alignment`` and ``unit``, the former names of ``visibility`` and ``group``."""
         super().__init_subclass__(**options)
         for old, new in (("alignment", "visibility"), ("unit", "group")):
             if old in vars(cls) and new not in vars(cls):
@@ -193,19 +193,21 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Fetch or parse the data once, check it, cache it; return at once if that is done.
+        """Fetch or parse the data, check and cache them; return at once if this was done before.
 
         Raises:
-            Refused: the data are missing or damaged; one line that says what to do.
+            Refused: the data are missing or damaged; one line says what to do.
         """
 
     def folds(self) -> tuple[int, ...]:
-        """Return the folds of a trial; a model is trained for each. By default there is one, 0."""
+        """Return the folds of a trial, which trains one model for each; by default only fold 0."""
         return (0,)
 
     @abstractmethod
     def splits(self, fold: int = 0) -> Splits:
-        """Return a fold's data; called after :meth:`prepare`. The same parameters, the same splits.
+        """Return a fold's data; called after :meth:`prepare`.
+
+        The same parameters of the task always give the same splits.
 
         Args:
             fold: one of :meth:`folds`.
@@ -213,11 +215,11 @@ class Task(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of the data of all folds as they are used; called after :meth:`prepare`."""
+        """Return a hash of the processed data of all folds; called after :meth:`prepare`."""
 
     @abstractmethod
     def input_spec(self, train: Sequence[Example]) -> InputSpec:
-        """Return the shape of the inputs, with statistics taken from the training split alone."""
+        """Return the shape of the inputs, with statistics of the training split only."""
 
     @abstractmethod
     def output_spec(self, train: Sequence[Example]) -> OutputSpec:
@@ -236,27 +238,32 @@ class Task(ABC):
 
     @abstractmethod
     def baselines(self, splits: Splits) -> dict[str, Predictions]:
-        """Return simple predictors' predictions of the test split, fitted without it.
+        """Return the predictions of each baseline for the test split; none is fitted on that split.
 
-        They are scored by :meth:`metrics` as a model's are, on identical folds. A width other than
-        K is for the metric set to understand: a detector's score, for example.
+        They are scored by :meth:`metrics` on the same folds, like a model's. Their width may differ
+        from K if the metric set understands it, for example the score of a detector.
         """
 
     def picture(self, figure: Figure) -> str:
         """Draw an example of the data; called after :meth:`prepare`.
 
-        Where the data are about people it shows aggregates alone.
+        For data about people, draw aggregates only.
 
         Args:
-            figure: empty.
+            figure: an empty figure.
 
         Returns:
-            A sentence that says what is to be seen; empty if the task draws nothing.
+            A sentence that describes the picture; empty if the task draws nothing.
         """
         return ""
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
-        """Return a training example as this epoch sees it; the default leaves it alone."""
+        """Return a training example as augmented for this epoch; by default it is unchanged.
+
+        Args:
+            example: must not be modified.
+            generator: the only source of randomness.
+        """
         return example
 
 
@@ -282,11 +289,11 @@ class MeanLoss(MetricSet):
             self._by_sequence[number] = (before + total, known + count)
 
     def compute(self) -> dict[str, float]:
-        """Return the mean, NaN if there was no prediction."""
+        """Return the mean, or NaN without any prediction."""
         return {self._name: self._total / self._count if self._count else float("nan")}
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
-        """Return the mean over other draws of the sequences."""
+        """Return the mean loss over resamples of the sequences."""
         if not self._by_sequence:
             return {}
         totals, counts = np.array(list(self._by_sequence.values())).T

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqbench.commands.words import Given
-    from seqbench.testing import Outcome
+    from seqbench.testing import CheckResult
 
 _MARKS = {"kept": ("✓", "green"), "broken": ("✗", "bold red"), "skipped": ("-", "dim")}
 
@@ -84,7 +84,7 @@ def _named(given: Given) -> list[Registration]:
     return found
 
 
-def _checked(item: Registration, changes: Sequence[str], console: Console) -> list[Outcome]:
+def _checked(item: Registration, changes: Sequence[str], console: Console) -> list[CheckResult]:
     """Check one model or task, and print what became of each promise as it is known."""
     from rich.text import Text
 
@@ -104,7 +104,7 @@ def _checked(item: Registration, changes: Sequence[str], console: Console) -> li
     return outcomes
 
 
-def _print(outcome: Outcome, console: Console) -> None:
+def _print(outcome: CheckResult, console: Console) -> None:
     from rich.text import Text
 
     mark, style = _MARKS[outcome.status]
@@ -121,7 +121,7 @@ def _print(outcome: Outcome, console: Console) -> None:
         console.print(Text(f"      not looked at: {outcome.seen}", style="dim"), soft_wrap=True)
 
 
-def _outcomes(item: Registration, changes: Sequence[str]) -> Iterator[Outcome]:
+def _outcomes(item: Registration, changes: Sequence[str]) -> Iterator[CheckResult]:
     """Yield what becomes of each check; one that cannot be loaded fails the first."""
     from seqbench.config import composition, searchpath
     from seqbench.testing import MODEL_CHECKS, TASK_CHECKS, ModelSubject, TaskSubject, run_checks

@@ -66,9 +66,9 @@ def _extras() -> str:
 
 
 def _alias_of(item: Registration, items: list[Registration]) -> str:
-    """Return the variant that a name without one stands for; empty if it stands for itself."""
-    variants = (other.name for other in items if other.target == item.target)
-    return next((name for name in variants if name.startswith(f"{item.name}/")), "")
+    """Return the subtask that a task's bare name stands for; empty if it stands for itself."""
+    subtasks = (other.name for other in items if other.target == item.target)
+    return next((name for name in subtasks if name.startswith(f"{item.name}/")), "")
 
 
 def _summary(item: Registration) -> str:

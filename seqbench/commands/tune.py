@@ -46,9 +46,9 @@ def command(args: list[str]) -> int:
             model=item.model,
             monitor=item.monitor,
             direction=item.direction,
-            scores=[verdict.score for verdict in item.verdicts],
-            trials=len(item.verdicts) * len(tuning.settings.seeds),
-            seconds=sum(verdict.seconds for verdict in item.verdicts),
+            scores=[result.score for result in item.results],
+            trials=len(item.results) * len(tuning.settings.seeds),
+            seconds=sum(result.seconds for result in item.results),
             best=item.best or {},
             importances=item.importances,
         )
@@ -64,7 +64,7 @@ def command(args: list[str]) -> int:
     sys.stdout.write(f"\nbest by budget: {readable_path(picture)}\n")
     for item in found:
         sys.stdout.write(f"budget of {item.task} {item.model}: {item.budget}\n")
-        reasons = Counter(verdict.reason for verdict in item.verdicts if verdict.reason)
+        reasons = Counter(result.reason for result in item.results if result.reason)
         for reason, number in reasons.items():
             sys.stdout.write(f"{number} failed of {item.task} {item.model}: {reason}\n")
     well = all(result.status in ("FINISHED", "ELSEWHERE") for result in final)

@@ -18,7 +18,7 @@ ANY = "KEY"
 """Name of a word that stands for any override of the configuration."""
 
 
-class Form(ABC):
+class ValueForm(ABC):
     """What the value of a word may be."""
 
     @property
@@ -36,7 +36,7 @@ class Form(ABC):
 
 
 @dataclass(frozen=True)
-class Text(Form):
+class Text(ValueForm):
     """Any text."""
 
     allowed: str = ""
@@ -47,7 +47,7 @@ class Text(Form):
 
 
 @dataclass(frozen=True)
-class Names(Form):
+class Names(ValueForm):
     """Names with commas between them."""
 
     allowed: str = "names with commas between them"
@@ -61,7 +61,7 @@ class Names(Form):
 
 
 @dataclass(frozen=True)
-class Choice(Form):
+class Choice(ValueForm):
     """One of some words."""
 
     options: tuple[str, ...]
@@ -79,7 +79,7 @@ class Choice(Form):
 
 
 @dataclass(frozen=True)
-class Whole(Form):
+class Whole(ValueForm):
     """A whole number between two others, which are allowed too."""
 
     least: int
@@ -100,7 +100,7 @@ class Whole(Form):
 
 
 @dataclass(frozen=True)
-class Positive(Form):
+class Positive(ValueForm):
     """A finite number above 0."""
 
     allowed: str = "a number above 0"
@@ -137,7 +137,7 @@ class Word:
     meaning: str
     value: str = ""
     default: str = ""
-    form: Form = field(default_factory=Text)
+    form: ValueForm = field(default_factory=Text)
     least: int = 0
     missing: str = ""
     repeats: bool = False

@@ -75,8 +75,8 @@ def enable(import_plugins: bool = True) -> None:
         except Exception:  # broken code: selecting it is refused in `settings`, with the reason
             node = {"name": item.name}
         node |= _beside(item)
-        variant_of, _, name = item.name.rpartition("/")
-        group = f"{item.kind}/{variant_of}" if variant_of else item.kind
+        parent, _, name = item.name.rpartition("/")
+        group = f"{item.kind}/{parent}" if parent else item.kind
         ConfigStore.instance().store(group=group, name=name, node=node, provider=item.origin)
 
 

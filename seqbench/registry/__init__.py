@@ -1,1 +1,1 @@
-"""Which models, tasks, metrics and callbacks there are, found without importing them."""
+"""Models, tasks, metrics and callbacks by name, found without importing them."""

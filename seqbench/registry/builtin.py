@@ -4,9 +4,9 @@ A module ``peephole.py`` holds the class whose name, in lower case, is the modul
 underscores: ``Peephole``. Names that start with ``_`` are helpers. A module that needs more than
 seqbench's own dependencies says so in a literal constant, ``requires = ("package",)``.
 
-A folder may hold variants: a module ``anomaly/watch.py`` with a configuration of the same name is
-``anomaly/watch``, and its class ``Watch``. ``anomaly`` is the class ``Anomaly`` of the folder
-itself, or the variant that its ``__init__.py`` names in a literal constant, ``default = "watch"``.
+A folder may hold subtasks: a module ``anomaly/watch.py`` with a configuration of the same name is
+``anomaly/watch``, and its class is ``Watch``. ``anomaly`` is the class ``Anomaly`` of the folder
+itself, or the subtask that its ``__init__.py`` names in a literal constant, ``default = "watch"``.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def _entries(package: str, kind: str) -> list[Entry]:
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
         name = class_named_like(path.stem, text)
-        variants = _variants(path, f"{package}.{path.stem}", kind) if path.is_dir() else {}
+        subtasks = _subtasks(path, f"{package}.{path.stem}", kind) if path.is_dir() else {}
         default = re.search(r'^default = "(\w+)"$', text, re.MULTILINE)
-        if name is None and default and default.group(1) in variants:
-            found.append(replace(variants[default.group(1)], name=path.stem))
+        if name is None and default and default.group(1) in subtasks:
+            found.append(replace(subtasks[default.group(1)], name=path.stem))
         else:
             target = f"{package}.{path.stem}:{name or path.stem}"
             found.append(Entry(path.stem, target, requires_of(text)))
-        found += variants.values()
+        found += subtasks.values()
     return found
 
 
-def _variants(folder: Path, package: str, kind: str) -> dict[str, Entry]:
-    """Return the variants in a folder, by their module's stem."""
+def _subtasks(folder: Path, package: str, kind: str) -> dict[str, Entry]:
+    """Return the subtasks in a folder, by their module's stem."""
     found = {}
     configurations = [path / kind / folder.name for path in package_folders("seqbench.conf")]
     for path in sorted(folder.glob("[!_.]*.py")):

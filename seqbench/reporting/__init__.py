@@ -1,1 +1,1 @@
-"""Finished trials turned into tables and pictures; no torch here."""
+"""Turns finished trials into statistics, verdicts, tables, pictures and the page; no torch."""

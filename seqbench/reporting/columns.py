@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seqbench.reporting.forms import Column, Entry, Form, Grid, Line, grid
+from seqbench.reporting.forms import Column, Form, Item, Layout, Line, layout
 from seqbench.reporting.numbers import NONE, amount, finite, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import (
@@ -319,26 +319,26 @@ TRIALS: list[Column[TrialRow]] = [
 """Of trials; what each has under names of its own (metrics, costs, configuration) is not here."""
 
 
-def score_grid(table: Table, form: Form) -> Grid:
+def score_layout(table: Table, form: Form) -> Layout:
     """Return a table's variants and simple predictors, laid out."""
-    found = grid(SCORES, variant_rows(table), form, lambda row: "best" if row.is_best else "")
+    found = layout(SCORES, variant_rows(table), form, lambda row: "best" if row.is_best else "")
     for name, level in table.baselines.items():
-        number = Entry(score(level, level), finite(level))
-        rest = [number if head.is_score else Entry("") for head in found.heads[1:]]
-        found.lines.append(Line([Entry(name), *rest], "baseline"))
+        number = Item(score(level, level), finite(level))
+        rest = [number if head.is_score else Item("") for head in found.heads[1:]]
+        found.lines.append(Line([Item(name), *rest], "baseline"))
     return found
 
 
-def pair_grid(table: Table, form: Form) -> Grid:
+def pair_layout(table: Table, form: Form) -> Layout:
     """Return every pair of a table's variants that was compared, laid out."""
-    return grid(PAIRS, pair_rows(table), form)
+    return layout(PAIRS, pair_rows(table), form)
 
 
-def cost_grid(table: Table, form: Form) -> Grid:
+def cost_layout(table: Table, form: Form) -> Layout:
     """Return what those variants cost that have a score, laid out."""
-    return grid(COSTS, [row for row in variant_rows(table) if row.variant.scored], form)
+    return layout(COSTS, [row for row in variant_rows(table) if row.variant.scored], form)
 
 
-def overview_grid(overview: Overview, form: Form) -> Grid:
+def overview_layout(overview: Overview, form: Form) -> Layout:
     """Return the models of an overview, laid out."""
-    return grid(OVERVIEW, model_rows(overview), form)
+    return layout(OVERVIEW, model_rows(overview), form)

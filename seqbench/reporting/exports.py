@@ -11,9 +11,9 @@ from seqbench.reporting.columns import (
     COSTS,
     SCORES,
     TRIALS,
-    cost_grid,
-    overview_grid,
-    score_grid,
+    cost_layout,
+    overview_layout,
+    score_layout,
 )
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import latex_table, latex_text, markdown_table, markdown_text
@@ -44,7 +44,7 @@ def markdown(content: Content) -> str:
         parts += [
             f"## {overview_title(overview)}",
             markdown_text(overview_verdict(overview)),
-            markdown_table(overview_grid(overview, Form.MARKDOWN)),
+            markdown_table(overview_layout(overview, Form.MARKDOWN)),
             markdown_text(overview_explanation(overview)),
             *_pictures(content, overview.identifier),
         ]
@@ -54,9 +54,9 @@ def markdown(content: Content) -> str:
             f"## {markdown_text(table.name)}{older}{_badge(table)}",
             markdown_text(verdict(table)),
             f"Test {markdown_text(with_direction(table.metric))}; conditions {table.conditions}.",
-            markdown_table(score_grid(table, Form.MARKDOWN)),
+            markdown_table(score_layout(table, Form.MARKDOWN)),
             *(markdown_text(note) for note in table_notes(table)),
-            markdown_table(cost_grid(table, Form.MARKDOWN)),
+            markdown_table(cost_layout(table, Form.MARKDOWN)),
             *_pictures(content, table.identifier),
         ]
     for title, picture in content.tunings:
@@ -73,7 +73,7 @@ def latex(tables: Sequence[Table]) -> str:
             parts.append(
                 "\\begin{table}\n\\centering\n"
                 f"\\caption{{{latex_text(caption)}}}\n"
-                f"{latex_table(score_grid(table, Form.LATEX))}\n"
+                f"{latex_table(score_layout(table, Form.LATEX))}\n"
                 "\\end{table}"
             )
     return "\n\n".join(parts) + "\n"

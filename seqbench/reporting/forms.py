@@ -77,7 +77,7 @@ class Head(NamedTuple):
     is_score: bool
 
 
-class Entry(NamedTuple):
+class Item(NamedTuple):
     """What stands in a row, in one column: what is read, and the number to sort by."""
 
     text: str
@@ -87,11 +87,11 @@ class Entry(NamedTuple):
 class Line(NamedTuple):
     """A row; ``mark`` says how it looks: ``best``, ``failed``, ... or empty."""
 
-    entries: list[Entry]
+    items: list[Item]
     mark: str = ""
 
 
-class Grid(NamedTuple):
+class Layout(NamedTuple):
     """A table that is laid out; the first column names the rows."""
 
     heads: list[Head]
@@ -118,12 +118,12 @@ def heads(columns: Iterable[Column[Subject]], rows: Sequence[Subject], form: For
     ]
 
 
-def grid(
+def layout(
     columns: Iterable[Column[Subject]],
     rows: Sequence[Subject],
     form: Form,
     mark: Callable[[Subject], str] = lambda _: "",
-) -> Grid:
+) -> Layout:
     """Return a table laid out for a form that people read.
 
     Args:
@@ -133,13 +133,13 @@ def grid(
         mark: of a row.
     """
     chosen = _chosen(columns, rows, form)
-    lines = [Line([_entry(column, row) for column in chosen], mark(row)) for row in rows]
-    return Grid(heads(columns, rows, form), lines)
+    lines = [Line([_item(column, row) for column in chosen], mark(row)) for row in rows]
+    return Layout(heads(columns, rows, form), lines)
 
 
-def _entry(column: Column[Subject], row: Subject) -> Entry:
+def _item(column: Column[Subject], row: Subject) -> Item:
     value = column.value(row)
-    return Entry(column.text(value, row), _number(value))
+    return Item(column.text(value, row), _number(value))
 
 
 def _number(value: object) -> float | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqbench.reporting.forms import Grid, Line
+from seqbench.reporting.forms import Layout, Line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,14 +26,14 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;")
 
 
-def markdown_table(grid: Grid) -> str:
+def markdown_table(layout: Layout) -> str:
     """Return a table as Markdown, the best row's name in bold; empty without rows."""
-    if not grid.lines:
+    if not layout.lines:
         return ""
-    rows = [[head.text for head in grid.heads]]
-    rows.append(["---:" if head.align == "right" else "---" for head in grid.heads])
-    for line in grid.lines:
-        label, *others = (markdown_text(entry.text) for entry in line.entries)
+    rows = [[head.text for head in layout.heads]]
+    rows.append(["---:" if head.align == "right" else "---" for head in layout.heads])
+    for line in layout.lines:
+        label, *others = (markdown_text(item.text) for item in line.items)
         rows.append([f"**{label}**" if line.mark == "best" else label, *others])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -43,16 +43,16 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
-def latex_table(grid: Grid) -> str:
+def latex_table(layout: Layout) -> str:
     """Return a table as a ``tabular`` of booktabs; of the best row the score is bold."""
     names = [f"${head.text}$" if len(head.text) == 1 else latex_text(head.text)
-             for head in grid.heads]  # fmt: skip
+             for head in layout.heads]  # fmt: skip
     parts = [_latex_row(names)]
-    for _, lines in itertools.groupby(grid.lines, key=lambda line: line.mark == "baseline"):
-        parts.append("\n".join(_latex_row(_latex_entries(grid, line)) for line in lines))
+    for _, lines in itertools.groupby(layout.lines, key=lambda line: line.mark == "baseline"):
+        parts.append("\n".join(_latex_row(_latex_items(layout, line)) for line in lines))
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{{''.join(head.align[0] for head in grid.heads)}}}",
+            rf"\begin{{tabular}}{{{''.join(head.align[0] for head in layout.heads)}}}",
             r"\toprule",
             "\n\\midrule\n".join(parts),
             r"\bottomrule",
@@ -65,29 +65,29 @@ def _latex_row(texts: Sequence[str]) -> str:
     return rf"{' & '.join(texts)} \\"
 
 
-def _latex_entries(grid: Grid, line: Line) -> list[str]:
-    found = [latex_text(line.entries[0].text)]
-    for head, entry in zip(grid.heads[1:], line.entries[1:], strict=True):
-        text = _MINUS.sub("$-$", latex_text(entry.text))
+def _latex_items(layout: Layout, line: Line) -> list[str]:
+    found = [latex_text(line.items[0].text)]
+    for head, item in zip(layout.heads[1:], line.items[1:], strict=True):
+        text = _MINUS.sub("$-$", latex_text(item.text))
         found.append(rf"\textbf{{{text}}}" if head.is_score and line.mark == "best" else text)
     return found
 
 
-def terminal_table(grid: Grid) -> Table:
+def terminal_table(layout: Layout) -> Table:
     """Return a table for Rich; a long name of a row folds, what stands beside it does not."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in grid.heads:
+    for head in layout.heads:
         table.add_column(
             Text(head.text),
             justify=head.align,
             overflow="fold" if head.align == "left" else "ellipsis",
             no_wrap=head.align == "right",
         )
-    for line in grid.lines:
-        texts = (Text(entry.text) for entry in line.entries)
+    for line in layout.lines:
+        texts = (Text(item.text) for item in line.items)
         table.add_row(*texts, style=_STYLES.get(line.mark, ""))
     return table

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seqbench.errors import Refused, did_you_mean
-from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.selection import Wanted, select
 from seqbench.reporting.summary import print_tables, summary
 from seqbench.reporting.table import Table
@@ -64,7 +64,7 @@ class Comparison:
 
 
 def compare_models(
-    models: Sequence[str], wanted: Wanted | None = None, watch: Watch = unwatched
+    models: Sequence[str], wanted: Wanted | None = None, watch: ProgressWatch = unwatched
 ) -> Comparison:
     """Compare models by their finished trials; older conditions are left out.
 

@@ -14,13 +14,13 @@ from seqbench.reporting.columns import (
     PAIRS,
     SCORES,
     TRIALS,
-    cost_grid,
-    overview_grid,
-    pair_grid,
-    score_grid,
+    cost_layout,
+    overview_layout,
+    pair_layout,
+    score_layout,
 )
 from seqbench.reporting.drawing import Picture
-from seqbench.reporting.forms import Form, Grid, Head, grid, heads
+from seqbench.reporting.forms import Form, Head, Layout, heads, layout
 from seqbench.reporting.notes import badge, overview_explanation, overview_title, table_notes
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import TrialRow, places_of, variant_rows
@@ -111,7 +111,7 @@ def page(content: Content) -> str:
     sections = []
     room = MOST_PAIRS
     for table in full:
-        pairs = pair_grid(table, Form.PAGE)
+        pairs = pair_layout(table, Form.PAGE)
         if len(pairs.lines) > room:
             what = f"{len(pairs.lines):,} pairs of {table.name}"
             notes.append(f"{what} are left out; `seqbench report --json` has them.")
@@ -149,7 +149,7 @@ def page(content: Content) -> str:
             for title, picture in content.tunings
         ],
         legend=_legend(content.tables) if content.tables else [],
-        trials=grid(TRIALS, trials, Form.PAGE, _mark),
+        trials=layout(TRIALS, trials, Form.PAGE, _mark),
         data=_data(trials, content.commands),
         footer=FOOTER,
     )
@@ -191,7 +191,7 @@ TUNING = (
 )
 
 
-def _section(table: Table, pictures: Sequence[str], pairs: Grid) -> dict[str, Any]:
+def _section(table: Table, pictures: Sequence[str], pairs: Layout) -> dict[str, Any]:
     unit = f", {table.metric.unit}" if table.metric.unit else ""
     better = "smaller is better" if table.metric.direction == "min" else "larger is better"
     control = f"; control {table.control}" if table.control else ""
@@ -204,10 +204,10 @@ def _section(table: Table, pictures: Sequence[str], pairs: Grid) -> dict[str, An
         "verdict": verdict(table),
         "caption": f"Test {table.metric.name}{unit}: {better}; "
         f"conditions {table.conditions}{control}",
-        "scores": score_grid(table, Form.PAGE),
+        "scores": score_layout(table, Form.PAGE),
         "notes": table_notes(table),
         "pairs": pairs,
-        "costs": cost_grid(table, Form.PAGE),
+        "costs": cost_layout(table, Form.PAGE),
         "pictures": pictures,
     }
 
@@ -218,7 +218,7 @@ def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:
         "title": overview_title(item),
         "verdict": overview_verdict(item),
         "explanation": overview_explanation(item),
-        "scores": overview_grid(item, Form.PAGE),
+        "scores": overview_layout(item, Form.PAGE),
         "pictures": pictures,
     }
 
@@ -236,16 +236,13 @@ def _data(rows: Sequence[TrialRow], commands: Callable[[ReportedTrial], list[str
         return pools[pool].setdefault(text, len(pools[pool]))
 
     found = {}
-    dialog = grid(TRIALS, rows, Form.DIALOG)
+    dialog = layout(TRIALS, rows, Form.DIALOG)
     for row, line in zip(rows, dialog.lines, strict=True):
         trial = row.trial
         task = row.place.table.name if row.place else trial.task
         label = row.place.variant.label if row.place else trial.model
         about = {
-            **{
-                head.text: entry.text
-                for head, entry in zip(dialog.heads, line.entries, strict=True)
-            },
+            **{head.text: item.text for head, item in zip(dialog.heads, line.items, strict=True)},
             **{f"test {name}": f"{value:.6g}" for name, value in trial.scores.items()},
         }
         found[trial.short] = {

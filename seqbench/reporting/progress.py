@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 _Item = TypeVar("_Item")
 
 
-class Watch(Protocol):
+class ProgressWatch(Protocol):
     """Hands on items one by one, and may show how far it is."""
 
     def __call__(self, items: Iterable[_Item], title: str, total: int) -> Iterable[_Item]:

@@ -20,7 +20,7 @@ from seqbench.reporting.pictures import (
     overview_pictures,
     scores_picture,
 )
-from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.selection import Selection, Wanted, commands_for, select
 from seqbench.reporting.summary import summary
 from seqbench.reporting.table import Table
@@ -63,7 +63,7 @@ class Report:
         return "\n".join([*said, *map(str, self.files)])
 
 
-def report(folder: Path, wanted: Wanted | None = None, watch: Watch = unwatched) -> Report:
+def report(folder: Path, wanted: Wanted | None = None, watch: ProgressWatch = unwatched) -> Report:
     """Read the finished trials of a store and write what they say.
 
     Args:
@@ -89,7 +89,7 @@ def report(folder: Path, wanted: Wanted | None = None, watch: Watch = unwatched)
 
 
 def write_report(
-    folder: Path, selection: Selection, chosen: str = "", watch: Watch = unwatched
+    folder: Path, selection: Selection, chosen: str = "", watch: ProgressWatch = unwatched
 ) -> list[Path]:
     """Write every form of the report, each file in one move; return the files.
 
@@ -135,7 +135,7 @@ def write_report(
 
 
 def _pictures(
-    selection: Selection, found: Sequence[Overview], watch: Watch
+    selection: Selection, found: Sequence[Overview], watch: ProgressWatch
 ) -> dict[str, list[Picture]]:
     """Draw what a page has room for; a table without a score has no picture."""
     tables = [table for table in selection.tables if any(item.scored for item in table.variants)]

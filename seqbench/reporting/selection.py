@@ -16,7 +16,7 @@ from seqbench.errors import Refused, did_you_mean
 from seqbench.identity import flat, is_shared
 from seqbench.registry.plugins import registry
 from seqbench.reporting.comparison import Practical, compare
-from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import Defaults, ReportedTrial, make_trials
 from seqbench.tracking.address import locate
@@ -92,7 +92,7 @@ class Selection:
     notes: list[str]
 
 
-def select(wanted: Wanted, watch: Watch = unwatched) -> Selection:
+def select(wanted: Wanted, watch: ProgressWatch = unwatched) -> Selection:
     """Read a store's trials, filter them, and compare them.
 
     Args:
@@ -125,7 +125,7 @@ def select(wanted: Wanted, watch: Watch = unwatched) -> Selection:
     return Selection(store, trials, tables, defaults, notes)
 
 
-def _logged(settings: TrackingSettings, watch: Watch) -> Iterable[LoggedTrial]:
+def _logged(settings: TrackingSettings, watch: ProgressWatch) -> Iterable[LoggedTrial]:
     runs = trial_runs(settings)
     logged = logged_trials(settings, runs)
     return logged if len(runs) < _BAR_FROM else watch(logged, "reading trials", len(runs))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_grid, score_grid
+from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_layout, score_layout
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import terminal_table
 from seqbench.reporting.notes import badge, table_notes
@@ -97,9 +97,9 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     for table in tables:
         target.print()
         target.print(Text(verdict(table), style="bold"), soft_wrap=True)
-        target.print(terminal_table(score_grid(table, Form.TERMINAL)), crop=False)
+        target.print(terminal_table(score_layout(table, Form.TERMINAL)), crop=False)
         if len(table.able) > 2:
             target.print("every pair, adjusted for all of them:")
-            target.print(terminal_table(pair_grid(table, Form.TERMINAL)), crop=False)
+            target.print(terminal_table(pair_layout(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
             target.print(Text(note, style="yellow"), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from seqbench.records import MetricInfo
-from seqbench.reporting.forms import Column, Form, Grid, grid
+from seqbench.reporting.forms import Column, Form, Layout, layout
 from seqbench.reporting.markup import terminal_table
 from seqbench.reporting.text import with_unit
 
@@ -94,7 +94,7 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
     """
     target = console or Console(highlight=False, emoji=False)
     target.print()
-    target.print(terminal_table(sweep_grid(results)), crop=False)
+    target.print(terminal_table(sweep_layout(results)), crop=False)
     reasons = Counter(
         (item.task, item.model, item.status, item.reason)
         for item in results
@@ -106,7 +106,7 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
         target.print(Text(text, style="red"), soft_wrap=True)
 
 
-def sweep_grid(results: Sequence[TrialResult]) -> Grid:
+def sweep_layout(results: Sequence[TrialResult]) -> Layout:
     """Return how many trials of each group have finished, and their mean and standard deviation.
 
     Groups of a task stand by their mean, the best first; no difference is judged here.
@@ -117,7 +117,7 @@ def sweep_grid(results: Sequence[TrialResult]) -> Grid:
     groups = [SeedGroup(*key, items) for key, items in found.items()]
     tasks = list(dict.fromkeys(group.task for group in groups))
     groups.sort(key=lambda group: (tasks.index(group.task), group.order))
-    return grid(COLUMNS, groups, Form.TERMINAL, _mark)
+    return layout(COLUMNS, groups, Form.TERMINAL, _mark)
 
 
 def _mark(group: SeedGroup) -> str:

@@ -1,1 +1,1 @@
-"""A matrix of trials: which are finished, which are to run, and running them."""
+"""Plans a matrix of trials and runs those that are not finished, through launchers."""

@@ -22,12 +22,12 @@ _OBJECT_STORE = 100 * 2**20
 
 
 class SlurmLauncher(TrialLauncher):
-    """An array of Slurm jobs, through submitit; one that is preempted goes on where it was.
+    """An array of Slurm jobs, through submitit; a preempted trial resumes.
 
     Args:
         cluster: ``slurm``; ``local`` runs the same jobs as processes of this machine.
         folder: for submitit's files, on a file system that all nodes see.
-        at_once: how many jobs run at a time.
+        at_once: number of jobs that run at the same time.
         parameters: submitit's own, for example ``timeout_min``, ``slurm_partition``, ``mem_gb``.
     """
 
@@ -45,7 +45,7 @@ class SlurmLauncher(TrialLauncher):
         self._parameters = dict(parameters or {})
 
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
-        """Submit trials, and wait for them."""
+        """Submit trials and wait for them."""
         try:
             import submitit
         except ImportError as error:
@@ -87,10 +87,10 @@ class RayLauncher(TrialLauncher):
     """Tasks of a Ray cluster.
 
     Args:
-        address: of the cluster; None starts Ray on this machine.
-        cpus: of a trial.
-        gpus: of a trial; may be a fraction.
-        options: what else ``ray.init`` takes.
+        address: address of the cluster; None starts Ray on this machine.
+        cpus: CPUs per trial.
+        gpus: GPUs per trial; may be a fraction.
+        options: further arguments of ``ray.init``.
     """
 
     def __init__(

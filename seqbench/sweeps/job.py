@@ -1,4 +1,4 @@
-"""One trial of a sweep, in whatever process a launcher runs it; it says how it ended."""
+"""One trial of a sweep, run in any process that a launcher chooses; it reports its outcome."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Outcome:
     """How a trial of a sweep ended.
 
     Args:
-        status: the record's; or ``REFUSED``: it could not be started; ``ELSEWHERE``: another
-            process runs it just now, or has finished it meanwhile.
+        status: the record's status; ``REFUSED`` if the trial could not be started; ``ELSEWHERE`` if
+            another process is running it or has finished it meanwhile.
         reason: why it has no result, in one line.
-        metric: the primary one; None without a result.
-        score: its value on test.
-        monitor: value of the metric that selected the epoch, on validation.
-        run_id: of its run; empty without one.
-        seconds: that it took from end to end.
-        died: whether the process died, so that its run is still said to go on.
+        metric: the primary metric; None without a result.
+        score: the primary metric on test.
+        monitor: value of the monitor on validation, at the selected epoch.
+        run_id: identifier of its run; empty without a run.
+        seconds: wall time from start to end.
+        died: whether the process died, so that the store still lists its run as running.
     """
 
     status: Status | Literal["REFUSED", "ELSEWHERE"]
@@ -48,12 +48,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What of a process decides how a command's words are understood.
+    """The state of a process that decides what a command's words mean.
 
     Args:
         folder: the working directory.
-        plugin_files: given as ``+plugin=``.
-        config_folders: given as ``--config-dir``.
+        plugin_files: files given as ``+plugin=``.
+        config_folders: folders given as ``--config-dir``.
     """
 
     folder: str = field(default_factory=os.getcwd)
@@ -63,7 +63,7 @@ class Surroundings:
     )
 
     def enter(self) -> None:
-        """Make them this process's own.
+        """Apply the state to this process.
 
         Raises:
             Refused: a plugin's file cannot be used.
@@ -78,12 +78,12 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial as a launcher hands it to a worker, which composes nothing again.
+    """A trial as a launcher passes it to a worker, with its configuration already composed.
 
     Args:
-        settings: of the trial.
-        around: of the process that runs the sweep.
-        rerun: whether it runs although it has finished meanwhile.
+        settings: settings of the trial.
+        around: state of the process that runs the sweep.
+        rerun: whether to run the trial even if it has finished meanwhile.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Where the trials of a sweep run: what all launchers share, and the one for this process."""
+"""Launchers decide where trials run: their base class, and the launcher for this process."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from seqbench.sweeps.plan import Planned
 
 
 class TrialLauncher(Launcher):
-    """A launcher that is given trials, and not only their overrides.
+    """A launcher that receives planned trials instead of overrides only.
 
-    ``at_once`` says how many run at a time. Workers may stay for the next call of
-    :meth:`outcomes`; as a context manager it lets them go at the end.
+    ``at_once`` is the number of trials that run at the same time. Workers may stay for the next
+    call of :meth:`outcomes`; use the launcher as a context manager to end them.
     """
 
     at_once: int = 1
 
     def setup(self, **_: Any) -> None:
-        """Take what Hydra hands over: nothing of it is needed."""
+        """Do nothing: nothing that Hydra passes is needed."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Hydra's way in; the sweeper of this project calls :meth:`outcomes` instead."""
+        """Hydra's entry point; the sweeper of this project calls :meth:`outcomes` instead."""
         raise Refused("this launcher runs trials of seqbench's own sweeper only")
 
     def __enter__(self) -> Self:
@@ -41,19 +41,19 @@ class TrialLauncher(Launcher):
         self.close()
 
     def close(self) -> None:
-        """Let workers go, if there are any."""
+        """End the workers, if there are any."""
 
     @abstractmethod
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
-        """Run trials, and yield each one's number and outcome as it ends, in any order.
+        """Run trials and yield the number and outcome of each when it ends, in any order.
 
         Args:
-            trials: possible ones.
-            rerun: whether they run although they have finished meanwhile.
+            trials: trials whose settings are possible.
+            rerun: whether to run trials even if they have finished meanwhile.
 
         Raises:
             Refused: an engine that is needed is not installed or does not start.
-            KeyboardInterrupt: the user stopped it; so are the workers.
+            KeyboardInterrupt: the user stopped the sweep; the workers are stopped too.
         """
 
 
@@ -61,14 +61,14 @@ class BasicLauncher(TrialLauncher):
     """One trial after the other, in this process."""
 
     def outcomes(self, trials: Sequence[Planned], rerun: Rerun) -> Iterator[tuple[int, Outcome]]:
-        """Run trials in their order."""
+        """Run trials in order."""
         for number, trial in enumerate(trials):
             assert trial.settings is not None
             yield number, attempt(trial.settings, rerun)
 
 
 def jobs(trials: Sequence[Planned], rerun: Rerun) -> list[Job]:
-    """Return trials as workers take them."""
+    """Return the jobs of trials."""
     around = Surroundings()
     found = []
     for trial in trials:
@@ -79,10 +79,10 @@ def jobs(trials: Sequence[Planned], rerun: Rerun) -> list[Job]:
 
 
 def count(key: str, value: int | None, default: int) -> int:
-    """Return a number of workers.
+    """Return a validated number of workers.
 
     Raises:
-        Refused: it is none.
+        Refused: it is not a positive integer.
     """
     if value is None:
         return default

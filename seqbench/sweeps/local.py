@@ -29,13 +29,13 @@ _GRACE = 60.0  # seconds beyond limits.minutes until a worker that does not answ
 
 
 class LocalLauncher(TrialLauncher):
-    """Worker processes on this machine; each imports torch once, and computes with one thread.
+    """Worker processes on this machine; each imports torch once and computes with one thread.
 
-    A worker that dies takes the trial with it that it runs, and no other: a new one takes its
-    place. Workers end when the sweep does, also when it is killed.
+    If a worker dies, only its current trial is lost, and a new worker replaces it. Workers end
+    when the sweep ends, also if it is killed.
 
     Args:
-        workers: how many; None takes one for each core.
+        workers: number of workers; None for one per core.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -80,7 +80,7 @@ class LocalLauncher(TrialLauncher):
 
 
 def prepare_worker(parent: int) -> None:
-    """Make a new worker process obey: one thread, an end when it is told to or when orphaned."""
+    """Prepare a new worker process: one thread; it ends when told to, or when its parent dies."""
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     signal.signal(signal.SIGTERM, _stop)

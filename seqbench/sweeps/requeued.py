@@ -8,7 +8,7 @@ from seqbench.sweeps.job import Job, Outcome, work
 
 
 class RequeuedWork(submitit.helpers.Checkpointable):  # type: ignore[misc]
-    """Runs a trial; one that is preempted or out of time is submitted again, and goes on."""
+    """Runs a trial; if it is preempted or out of time, it is submitted again and resumes."""
 
     def __call__(self, job: Job) -> Outcome:
         """Run it."""

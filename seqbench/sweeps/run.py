@@ -1,4 +1,4 @@
-"""Running what is left of a sweep."""
+"""Runs the trials of a sweep that are due."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Ran:
     """A trial of a sweep that has ended.
 
     Args:
-        trial: as it was planned.
-        outcome: how it ended; None if it did not run, because of how it stood.
+        trial: the trial as planned.
+        outcome: how it ended; None if its state in the plan made it not run.
     """
 
     trial: Planned
@@ -41,14 +41,14 @@ class Ran:
 
 
 def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
-    """Run those trials of a sweep that are due, nested in MLflow under a run of the sweep's own.
+    """Run the trials of a sweep that are due, nested under the sweep's own run in MLflow.
 
     Args:
-        overrides: of the sweep, for example ``model=lstm,gru``.
+        overrides: overrides of the sweep, for example ``model=lstm,gru``.
         launcher: where trials run.
 
     Returns:
-        Every trial of the sweep, in its order.
+        Every trial of the sweep, in order.
 
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
@@ -59,7 +59,7 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
 
 
 def deliver_what_waits() -> None:
-    """Bring results to a tracking store that was away, so that a plan knows of them."""
+    """Deliver results that wait for a tracking store, so that a plan knows them."""
     from seqbench.tracking import outbox
 
     if outbox.waiting():
@@ -73,9 +73,9 @@ def run_plan(
 
     Args:
         found: the plan.
-        words: of the command; they name the sweep, and the same words are the same sweep.
+        words: words of the command; they name the sweep. The same words are the same sweep.
         launcher: where trials run.
-        on_validation: whether the validation score is told of each trial, and not the one on test.
+        on_validation: whether to show each trial's validation score instead of its test score.
 
     Raises:
         Refused: the tracking store cannot be used.
@@ -108,7 +108,7 @@ def run_plan(
 
 
 def results(ran: Sequence[Ran]) -> list[TrialResult]:
-    """Return what is told of the trials of a sweep."""
+    """Return the results of a sweep's trials, as printed at its end."""
     keys = [_keys(item.trial.overrides) for item in ran]
     varied = _varied(keys) - {"seed"}
     found = []
@@ -142,11 +142,11 @@ def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
 
 
 def failures(ran: Sequence[Ran]) -> None:
-    """Raise if a trial of a sweep has failed, now or before.
+    """Raise an error if a trial of a sweep has failed, now or before.
 
     Raises:
         Refused: every trial was refused.
-        TrialFailed: one failed.
+        TrialFailed: a trial failed.
     """
     failed = [item for item in ran if status(item) not in _WELL]
     if not failed:
@@ -161,7 +161,7 @@ _WELL = ("FINISHED", "ELSEWHERE", "RUNNING", "STALE")
 
 
 def status(item: Ran) -> str:
-    """Return how a trial of a sweep stands after it: the record's words, or the plan's."""
+    """Return the state of a trial after its sweep, in the record's words or the plan's."""
     if item.outcome is not None:
         return item.outcome.status
     return item.trial.state.upper()

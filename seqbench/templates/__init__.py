@@ -1,1 +1,1 @@
-"""What `seqbench new` writes: files that run as they are, with names to be replaced."""
+"""Files that `seqbench new` writes: they run unchanged, and their names are replaced."""

@@ -21,14 +21,14 @@ class MyModelCell(Cell):
     bias_init = {"f": 1.0}  # forget little at first
 
     def equations(self, a: Named, s: Named, p: Named) -> dict[str, Tensor]:
-        """Advance by one step: elementwise operations compile, others run more slowly."""
+        """Advance by one step. Elementwise operations compile; others run more slowly."""
         f, i, o = torch.sigmoid(a.f), torch.sigmoid(a.i), torch.sigmoid(a.o)
         c = f * s.c + i * torch.tanh(a.g)
         return {"h": o * torch.tanh(c), "c": c}
 
 
 class MyModel(RecurrentModel):
-    """A recurrent model of one cell: layers, directions, masking and training come with it."""
+    """A recurrent model of one cell, with layers, directions, masking and training."""
 
     citation = "Unpublished."
     cell = MyModelCell

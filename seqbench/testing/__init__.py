@@ -1,4 +1,4 @@
-"""The conformance suite: what every task and every model must keep, built-in or not.
+"""The conformance suite: checks that every task and model must pass, built-in or not.
 
 In a plugin's own tests::
 
@@ -8,10 +8,10 @@ In a plugin's own tests::
         check_model(MyModel)
 
 ``seqbench check model=NAME`` runs the same checks and prints them as a list. Each failure is a
-:class:`ConformanceError`, which says what was seen and what was expected.
+:class:`ConformanceError` that says what was seen and what was expected.
 """
 
-from seqbench.testing.checklist import Check, ConformanceError, Outcome, run_checks
+from seqbench.testing.checklist import Check, CheckResult, ConformanceError, run_checks
 from seqbench.testing.models import MODEL_CHECKS, check_model
 from seqbench.testing.perturbation import (
     DEPENDENCE,
@@ -31,9 +31,9 @@ __all__ = [
     "TASK_CHECKS",
     "TOLERANCE",
     "Check",
+    "CheckResult",
     "ConformanceError",
     "ModelSubject",
-    "Outcome",
     "TaskSubject",
     "check_counting",
     "check_model",

@@ -1,7 +1,7 @@
-"""A conformance suite as a list of checks: what each promises, what it saw, where to read.
+"""A conformance suite as a list of checks.
 
-A check is a function that takes a subject and raises :class:`ConformanceError`; or it returns a
-sentence on why it does not apply, which is no failure. Lists of checks are run one by one.
+A check is a function that takes a subject. It raises :class:`ConformanceError` if the promise is
+broken. If the check does not apply, it returns a sentence that says why; this is no failure.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Generic, Literal, TypeVar
 from seqbench.errors import Refused
 
 GUIDE = "docs/conformance.md"
-"""Where each check is explained, under a heading of its name."""
+"""The page that explains each check, under a heading of its name."""
 
 _Subject = TypeVar("_Subject")
 
 
 class ConformanceError(AssertionError):
-    """A promise that was not kept.
+    """A broken promise.
 
     Args:
         seen: what was seen.
@@ -44,9 +44,10 @@ class Check(Generic[_Subject]):
     """One promise of a contract.
 
     Args:
-        name: of one word or two, unique in its list.
+        name: one or two words, unique in its list.
         promise: what must hold.
-        run: looks whether it does; returns why it does not apply, or nothing.
+        run: raises :class:`ConformanceError` if the promise is broken; returns a reason if it does
+            not apply, otherwise None.
     """
 
     name: str
@@ -55,22 +56,22 @@ class Check(Generic[_Subject]):
 
     @property
     def read(self) -> str:
-        """Where it is explained."""
+        """Return the page and heading that explain the check."""
         return f"{GUIDE}#{self.name.replace(' ', '-')}"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a check.
+class CheckResult:
+    """The result of a check.
 
     Args:
-        check: its name.
+        check: name of the check.
         promise: what must hold.
-        status: ``kept``, ``broken``, or ``skipped`` where it does not apply.
-        seconds: that it took.
-        seen: what was seen where it is broken; why it was skipped.
-        expected: what was expected where it is broken.
-        read: where it is explained.
+        status: ``kept``, ``broken``, or ``skipped`` if the check does not apply.
+        seconds: how long the check took.
+        seen: what was seen if the promise is broken, or why the check was skipped.
+        expected: what was expected if the promise is broken.
+        read: the page and heading that explain the check.
     """
 
     check: str
@@ -82,14 +83,14 @@ class Outcome:
     read: str = ""
 
 
-def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator[Outcome]:
-    """Run checks one after the other and yield what became of each.
+def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator[CheckResult]:
+    """Run checks in order and yield each result.
 
-    A check that ends with another exception is broken too: the subject raised it.
+    Any exception of the subject counts as a broken promise.
 
     Args:
-        checks: of one list.
-        subject: what they look at.
+        checks: the checks to run.
+        subject: passed to each check.
     """
     for check in checks:
         began = time.perf_counter()
@@ -108,4 +109,4 @@ def run_checks(checks: Iterable[Check[_Subject]], subject: _Subject) -> Iterator
             status, seen = "broken", f"{type(error).__name__}: {text}"
             expected = check.promise
         seconds = time.perf_counter() - began
-        yield Outcome(check.name, check.promise, status, seconds, seen, expected, check.read)
+        yield CheckResult(check.name, check.promise, status, seconds, seen, expected, check.read)

@@ -1,4 +1,4 @@
-"""What a prediction depends on: inputs are changed, and predictions must change or stay."""
+"""Which inputs a prediction depends on: change inputs, and see whether predictions change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from seqbench.testing.checklist import require
 from seqbench.training.predictor import Predictor, batch_loss
 
 TOLERANCE = 1e-9
-"""Largest difference between float64 predictions that must be equal; what remains is rounding."""
+"""Largest difference between float64 predictions that must be equal; the rest is rounding."""
 
 DEPENDENCE = 1e-14
 """Smallest difference that shows that a prediction depends on an input at all."""
@@ -35,31 +35,31 @@ BatchLoss = Callable[[Batch], tuple[Tensor, int]]
 """Sum of a batch's losses and the number of predictions that count in it."""
 
 Look = Callable[[Predictor, SequenceInput, Tensor], None]
-"""Looks at a predictor, a ragged batch and its predictions; raises where a promise is broken."""
+"""Takes a predictor, a ragged batch and its predictions; raises if a promise is broken."""
 
 
 def check_visibility(
     predictor: Predictor, inputs: SequenceInput, *, dependence: bool = True
 ) -> None:
-    """Check that no prediction sees what its visibility hides, and that it sees what it may.
+    """Check that no prediction sees hidden steps, and that each sees the steps it may see.
 
-    Both in evaluation and, with dropout at 0, in training mode; a model that draws random numbers
-    even so is checked in evaluation mode alone.
+    The check runs in evaluation mode and, with dropout 0, in training mode. A model that still
+    draws random numbers in training mode is checked in evaluation mode only.
 
     Args:
         predictor: in float64, see :func:`make_predictor`.
-        inputs: a ragged batch in float64, zero at padding; best a real one.
-        dependence: whether predictions must also depend on the steps next to those hidden.
+        inputs: a ragged batch in float64, zero at padding; preferably of real data.
+        dependence: whether predictions must also depend on the visible steps next to hidden ones.
 
     Raises:
-        ConformanceError: they do not.
+        ConformanceError: a promise is broken.
     """
     looks: list[Look] = [ignores_padding, ignores_neighbours, sees_no_hidden_step]
     look_at(predictor, inputs, *looks, *([sees_what_it_may] if dependence else []))
 
 
 def look_at(predictor: Predictor, inputs: SequenceInput, *looks: Look) -> None:
-    """Look at a predictor in evaluation and, with dropout at 0, in training mode."""
+    """Apply looks to a predictor in evaluation mode and, with dropout 0, in training mode."""
     with _without_dropout(predictor), torch.no_grad():
         for training in (False, True):
             predictor.train(training)
@@ -85,7 +85,7 @@ def _without_dropout(predictor: Predictor) -> Iterator[None]:
 
 
 def ignores_padding(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    """Change what stands at padding, and add some: predictions must stay."""
+    """Check that predictions stay the same if padding changes or grows."""
     steps = inputs.mask.shape[1]
     for changed in (_with_noise(inputs, ~inputs.mask), _padded(inputs, 3)):
         found = predictor(changed)
@@ -101,7 +101,7 @@ def ignores_padding(predictor: Predictor, inputs: SequenceInput, expected: Tenso
 
 
 def ignores_neighbours(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    """Predict each sequence alone: its predictions must stay."""
+    """Check that predictions for a sequence are the same alone and in the batch."""
     for row, length in enumerate(inputs.lengths.tolist()):
         alone = predictor(_rows(inputs, row, length))[0]
         together = expected[row] if expected.dim() == 2 else expected[row, :length]
@@ -114,7 +114,7 @@ def ignores_neighbours(predictor: Predictor, inputs: SequenceInput, expected: Te
 
 
 def sees_no_hidden_step(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    """Change what is hidden from a step, or cut it off: its prediction must stay."""
+    """Check that a step's prediction stays the same if hidden steps change or are cut off."""
     if predictor.context == "all":
         return
     steps = torch.arange(inputs.mask.shape[1])
@@ -140,7 +140,7 @@ def _require_unseen(step: int, difference: Tensor) -> None:
 
 
 def sees_what_it_may(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
-    """Change the steps that a prediction may see: it must change."""
+    """Check that a prediction changes if steps that it may see change."""
     if predictor.visibility is not Visibility.NEXT:
         changed = predictor(_with_noise(inputs, _last_steps(inputs)))
         difference = changed - expected
@@ -170,13 +170,13 @@ def sees_what_it_may(predictor: Predictor, inputs: SequenceInput, expected: Tens
 def check_counting(
     task: Task, predictor: Predictor, examples: Sequence[Example], loss: BatchLoss | None = None
 ) -> None:
-    """Check that padding is not counted: a batch's loss is the sum over its sequences alone.
+    """Check that padding is not counted: the loss of a batch is the sum over its sequences.
 
     Args:
-        task: of the examples.
+        task: the task of the examples.
         predictor: in float64.
-        examples: of different lengths.
-        loss: what to check; the harness's own if None.
+        examples: sequences of different lengths.
+        loss: the loss to check; None for the harness's own.
     """
     predictor.eval()
     loss = loss or (lambda batch: batch_loss(task, predictor, batch))
@@ -206,9 +206,9 @@ def make_predictor(
     output_spec: OutputSpec,
     visibility: Visibility,
 ) -> Predictor:
-    """Return a predictor in float64 and evaluation mode, whose every weight is random.
+    """Return a predictor in float64 and evaluation mode, with random weights.
 
-    Weights that start at zero (peepholes, biases) would hide what goes through them.
+    Weights that start at zero (peepholes, biases) would hide what passes through them.
     """
     torch.manual_seed(0)
     predictor = Predictor(model_class, parameters, input_spec, output_spec, visibility)
@@ -225,7 +225,7 @@ def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Bat
 
 
 def small_examples(task: Task, examples: Sequence[Example], steps: int = 12) -> list[Example]:
-    """Return what :func:`small_batch` puts together."""
+    """Return the examples of :func:`small_batch`, unpadded."""
     step_targets = task.visibility is not Visibility.SEQUENCE
     cut = []
     for index, example in enumerate(examples[:4]):

@@ -1,4 +1,4 @@
-"""Whether a task minds its files: prepared twice, and cut short."""
+"""Checks of a task's files: preparing twice, and damaged files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _files(folder: Path | None) -> dict[str, int]:
 
 
 def check_damage(subject: TaskSubject) -> str | None:
-    """Cut each file of a copy of the data short: it is refused in one line, or made again."""
+    """Check that a truncated file is refused in one line or made again, on a copy of the data."""
     expected = subject.task.fingerprint()
     if subject.data is None:
         return "where its data are kept is not known"

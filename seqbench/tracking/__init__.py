@@ -1,1 +1,1 @@
-"""The tracking store; the only user of MLflow."""
+"""The tracking store: writes runs and reads them; the only user of MLflow."""

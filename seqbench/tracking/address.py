@@ -1,4 +1,4 @@
-"""Where the tracking store is: what a user may write, and what MLflow is given. No MLflow here."""
+"""The tracking store's address: as a user writes it and as MLflow takes it. No MLflow here."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Address:
     """Where a tracking store is.
 
     Args:
-        uri: what MLflow is given; paths in it are absolute.
-        shown: what a person reads: a path relative to the working directory where possible, or a
+        uri: MLflow's form; paths in it are absolute.
+        shown: form for users: a path relative to the working directory where possible, or a
             URL without user name and password.
         database: the SQLite file, or None for a server or another database.
     """
@@ -51,7 +51,7 @@ class Address:
         return self.uri.startswith(tuple(f"{scheme}:" for scheme in _SERVERS))
 
     def location(self, experiment_id: str, run_id: str) -> str:
-        """Return where a run is, as a person reads it: the store and the short run, or its page."""
+        """Return where a run is, for users: the store and the short run, or its page."""
         if self.is_server:
             return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
         return f"{self.shown} run {run_id[:SHORT]}"
@@ -107,7 +107,7 @@ def locate(uri: str | None) -> Address:
 
 
 def readable_path(path: Path) -> str:
-    """Return a path as a person reads it: relative to the working directory where it is inside."""
+    """Return a path for users: relative to the working directory if it is inside."""
     absolute = path.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -1,4 +1,4 @@
-"""What a trial ran on: versions, platform, state of the user's code. Imports nothing heavy."""
+"""The environment of a trial: versions, platform, git state. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DISTRIBUTIONS = ("torch", "lightning", "mlflow", "hydra-core", "numpy")
 def environment(folder: Path | None = None) -> dict[str, str]:
     """Return versions, platform, CPUs, and git commit and state.
 
-    The machine's name, the user's name and paths are left out, so that it can be published.
+    The machine's name, the user's name and paths are left out, so the result can be published.
 
     Args:
-        folder: whose git state; the working directory if None. ``git`` is ``none`` outside a
-            repository, and otherwise the commit, followed by ``+changes`` if tracked files differ
-            from it.
+        folder: folder whose git state is returned; None for the working directory. ``git`` is
+            ``none`` outside a repository, and otherwise the commit, followed by ``+changes`` if
+            tracked files differ from it.
     """
     return {
         "seqbench": __version__,

@@ -17,12 +17,12 @@ _FIRST = ("run_id", "task", "model", "seed", "status", "reason", "seconds")
 
 
 def trials_frame(settings: TrackingSettings, all_runs: bool = False) -> pd.DataFrame:
-    """Return a row for each trial of an experiment, the latest first.
+    """Return a table with a row for each trial of an experiment, the latest first.
 
     Args:
-        settings: which store and which experiment.
-        all_runs: True returns every run; otherwise a trial that ran several times has one row, of
-            its latest run that finished, or else of its latest.
+        settings: the store and the experiment.
+        all_runs: True returns every run. False returns one row per trial, of its latest finished
+            run or, if none finished, its latest run.
 
     Raises:
         Refused: the address is wrong, or the store cannot be used or does not answer.

@@ -1,4 +1,4 @@
-"""The trials of a store as a report reads them: records, configurations, and what is missing."""
+"""The trials of a store, as a report reads them: records, configurations, and what is missing."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class LoggedTrial:
     """A run of a trial.
 
     Args:
-        run_id: of the run.
+        run_id: identifier of the run.
         status: as in :data:`seqbench.records.Status`, or ``RUNNING``.
         reason: why it has no result, in one line.
         began: in seconds since 1970.
-        record: what it found; made of the run's tags and metrics where its file is missing.
-        config: its resolved configuration; empty where that is missing.
-        tags: where its code and data come from, see :func:`seqbench.trials.trial.provenance`.
-        parent: run of the sweep that it belongs to; empty without.
-        gap: what of it cannot be read, in one line; empty if nothing.
+        record: its record, or one made from the run's tags and metrics if its file is missing.
+        config: its resolved configuration; empty if that is missing.
+        tags: the origin of its code and data, see :func:`seqbench.trials.trial.provenance`.
+        parent: run of the sweep that it belongs to; empty if there is none.
+        gap: what cannot be read, in one line; empty if everything can.
     """
 
     run_id: str
@@ -64,7 +64,7 @@ def trial_runs(settings: TrackingSettings) -> list[RawRun]:
 
 
 def logged_trials(settings: TrackingSettings, runs: Sequence[RawRun]) -> Iterator[LoggedTrial]:
-    """Yield what runs tell, in their order; one whose files cannot be read says so.
+    """Yield runs in order; if the files of a run cannot be read, its ``gap`` says so.
 
     Args:
         settings: which store.

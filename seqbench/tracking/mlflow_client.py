@@ -1,4 +1,4 @@
-"""MLflow, brought up quietly: no telemetry, no waiting for minutes, no log lines, no warnings."""
+"""Imports MLflow quietly: no telemetry, no long timeouts, no log lines, no warnings."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PRIVATE = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 
 
 def set_environment() -> None:
-    """Set MLflow's variables in this process and its children; the user's own values stand.
+    """Set MLflow's variables in this process and its children; the user's own values win.
 
-    Telemetry is off whatever they say.
+    Telemetry is always off.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -44,7 +44,7 @@ def set_environment() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep warnings of MLflow and what it imports from the user; what goes wrong raises anyway."""
+    """Suppress warnings of MLflow and its imports; failures still raise exceptions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -59,7 +59,7 @@ def connect(address: Address) -> MlflowClient:
 
 
 class LateClient:
-    """MLflow's client of a store that cannot be opened now: each use tries to."""
+    """MLflow's client of a store that cannot be opened now; each use tries again."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -69,7 +69,7 @@ class LateClient:
 
 
 def experiment_id(client: MlflowClient, name: str, address: Address) -> str:
-    """Return MLflow's identifier of an experiment, which is made if it is not there.
+    """Return MLflow's identifier of an experiment, which is created if it does not exist.
 
     Raises:
         Refused: it was deleted.
@@ -112,7 +112,7 @@ def create_database(draft: Path, artifacts: Path, experiment: str) -> None:
 
 
 def load() -> None:
-    """Import MLflow with its logging silenced: a failing call is heard as an exception."""
+    """Import MLflow with its logging silenced: a failing call still raises an exception."""
     set_environment()
     with quiet():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
@@ -122,10 +122,10 @@ def load() -> None:
 
 
 def is_silence(error: BaseException | None) -> bool:
-    """Return whether a store does nothing at all now, so that further calls would only wait too.
+    """Return whether a store is unavailable, so that further calls would only wait.
 
-    A server cannot be reached, does not answer or is out of order; a database is locked, read-only
-    or on a full disk.
+    A server cannot be reached, does not answer or fails; a database is locked, read-only or on a
+    full disk.
     """
     from requests.exceptions import ConnectionError as Unreachable
     from requests.exceptions import RetryError, Timeout
@@ -146,7 +146,7 @@ def why(address: Address, error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line of bearable length and without passwords."""
+    """Return an exception's message in one short line, without passwords."""
     lines = str(error).strip().splitlines()
     text = lines[0].strip().rstrip(".") if lines else type(error).__name__
     text = re.sub(r"://[^/\s@]+@", "://", text)

@@ -1,4 +1,4 @@
-"""What is added to finished runs afterwards."""
+"""Notes added to runs after they have finished."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from seqbench.tracking.store import open_store
 
 
 def note_tuning(run_id: str, settings: TrackingSettings) -> None:
-    """Let a finished run's record say how its configuration was found, as ``tracking.tuning`` does.
+    """Add to a finished run's record how its configuration was found, as ``tracking.tuning`` does.
 
-    A trial that had finished before it was chosen, by hand or by a smaller tuning, tells the budget
-    too.
+    So a trial that had finished before a tuning selected it also shows the tuning budget.
 
     Args:
-        run_id: of the run.
-        settings: its store, and what is to be noted.
+        run_id: identifier of the run.
+        settings: its store, and the note.
 
     Raises:
         Refused: the store cannot be used, or the run did not finish.

@@ -1,4 +1,4 @@
-"""What a tracking store did not take: it waits on disk, and is delivered when the store is back."""
+"""Operations that a tracking store did not take; they wait on disk until they are delivered."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
     Args:
         run_id: MLflow's identifier.
-        location: where a person finds it; empty if that was known when it started.
+        location: where a user finds it; empty if that was known when it started.
     """
 
     run_id: str
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 
 def create_run(client: MlflowClient, address: Address, operation: Operation) -> Place:
-    """Start the run that an operation ``create`` describes, unless that has been done.
+    """Start the run that an operation ``create`` describes, unless it exists already.
 
     Args:
         client: MLflow's client of the store.
@@ -83,7 +83,7 @@ def create_run(client: MlflowClient, address: Address, operation: Operation) -> 
 
 
 def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path) -> None:
-    """Do to a run what an operation says; doing it twice is doing it once.
+    """Apply an operation to a run. Operations are idempotent.
 
     Args:
         client: MLflow's client of the store.
@@ -91,7 +91,7 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
         operation: ``metrics`` (``values``, ``step``, ``time``), ``parameters`` or ``tags``
             (``values``), ``text`` (``text``, ``name``), ``file`` (``path``, ``folder``) or ``end``
             (``status``, ``time``).
-        files: folder that a relative ``path`` is in.
+        files: folder of relative ``path`` values.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -117,10 +117,10 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
 
 
 class Outbox:
-    """The operations of one run that wait, in order; each reaches the disk in one write.
+    """The waiting operations of one run, in order; each is written to disk in one write.
 
-    What the disk does not take stays in memory, and is tried again with the next operation. A lock
-    is held as long as the run writes, so that nobody delivers half of it.
+    If the disk fails, operations stay in memory and are written with the next one. A lock is held
+    while the run writes, so that no other process delivers a part of it.
 
     Args:
         address: of the store. Its URI, with a password if it has one, is kept for this user alone.
@@ -139,7 +139,7 @@ class Outbox:
         self._lock = _lock(self.folder)
 
     def append(self, operation: Operation) -> None:
-        """Keep an operation; a file that it names is copied."""
+        """Add an operation; a file that it names is copied."""
         self.operations.append(operation)
         fault = ""
         left: list[int] = []
@@ -159,25 +159,25 @@ class Outbox:
         self._fault = fault
 
     def lost(self) -> list[str]:
-        """Return what is in memory only, and is lost if it is not delivered now."""
+        """Return the operations that are only in memory, which are lost if not delivered now."""
         lost = [self.operations[number] for number in self._unwritten if number]
         names = [item.get("path") or item.get("name") or item["op"] for item in lost]
         return list(dict.fromkeys(Path(name).name for name in names))
 
     @property
     def is_kept(self) -> bool:
-        """Whether anything of it is on disk."""
+        """Whether any operation is on disk."""
         return 0 not in self._unwritten
 
     def release(self) -> None:
-        """Let others deliver it."""
+        """Release the lock, so that other processes can deliver the operations."""
         if self.is_kept:
             self._lock.release()
         else:
             self.remove()
 
     def remove(self) -> None:
-        """Forget it: it has been delivered."""
+        """Remove the operations from disk, after they have been delivered."""
         with suppress(OSError):  # what stays is delivered once more, which changes nothing
             _remove(self.folder)
         self._lock.release()
@@ -212,18 +212,18 @@ class Outbox:
 
 
 def waiting() -> list[Path]:
-    """Return the folders of the working directory in which something waits."""
+    """Return the folders in the working directory with waiting operations."""
     return sorted(path.parent for path in Path(RUNS_FOLDER, _FOLDER).glob(f"*/{_OPERATIONS}"))
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a delivery did.
+    """The result of a delivery.
 
     Args:
-        runs: identifiers of the runs that are now in their store.
-        left: why others still wait, by folder.
-        busy: folders of runs that are still being trained, or that another process delivers.
+        runs: identifiers of the runs that were delivered.
+        left: by folder, why its operations still wait.
+        busy: folders of runs that still train, or that another process is delivering.
     """
 
     runs: list[str]
@@ -232,13 +232,12 @@ class Delivered:
 
 
 def deliver(only: Address | None = None) -> Delivered:
-    """Bring to their stores what waits in the working directory, and remove it here.
+    """Deliver the waiting operations of the working directory, and remove them from disk.
 
-    A run that is still being trained keeps its own. A run whose process ended without saying how
-    is ended as KILLED.
+    Operations of a run that still trains stay. If a run's process died, the run is ended as KILLED.
 
     Args:
-        only: the store that is meant; None for all.
+        only: deliver to this store only; None for all stores.
     """
     delivered = Delivered([], {}, [])
     silent: dict[Address, str] = {}  # a store that does not answer is asked once
@@ -284,18 +283,18 @@ def _deliver(folder: Path, address: Address, operations: Sequence[Operation]) ->
 def replay(
     client: MlflowClient, address: Address, operations: Sequence[Operation], files: Path
 ) -> Place:
-    """Do to a store all that waited, in order, and return the run.
+    """Apply all waiting operations to a store, in order, and return the run.
 
-    Operations after one that is refused are done too: above all, the run is ended.
+    If an operation is refused, the later ones are still applied; above all, the run is ended.
 
     Args:
         client: MLflow's client of the store.
         address: of the store.
-        operations: the first one says which run.
-        files: folder of the files that wait.
+        operations: the first one identifies the run.
+        files: folder of the waiting files.
 
     Raises:
-        Exception: the first that an operation raised.
+        Exception: the first exception that an operation raised.
     """
     place = Place(operations[0]["run_id"])
     refused: Exception | None = None
@@ -342,7 +341,7 @@ def _placed(operation: Operation, place: Place) -> Operation:
 
 
 def announce(delivered: Delivered) -> None:
-    """Say what was delivered by itself, and what still waits."""
+    """Report what was delivered without a command, and what still waits."""
     if delivered.runs:
         number = len(delivered.runs)
         what = "1 run" if number == 1 else f"{number} runs"

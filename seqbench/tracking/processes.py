@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def host() -> str:
-    """Return this machine's name, to know again which runs were started here."""
+    """Return this machine's name, to recognise runs that were started here."""
     return socket.gethostname()
 
 
 def started(pid: int) -> str:
-    """Return when a process of this machine started, in a form to compare; empty if it is gone.
+    """Return when a process of this machine started, in comparable form; empty if it has ended.
 
     On Linux ``boot/pid namespace/clock ticks`` of ``/proc`` (see proc_pid_stat(5), field 22);
-    elsewhere what ``ps`` says. A process number that was given to a new process has another start.
+    elsewhere the output of ``ps``. If a new process reuses the number, its start differs.
     """
     if Path("/proc/self/stat").exists():
         return _started_by_proc(pid)
@@ -25,11 +25,11 @@ def started(pid: int) -> str:
 
 
 def is_gone(pid: int, start: str) -> bool:
-    """Return whether a process of this machine has surely ended.
+    """Return whether a process of this machine has certainly ended.
 
     Args:
         pid: its number.
-        start: what :func:`started` said of it when it ran; empty if that was unknown. A process of
+        start: result of :func:`started` while it ran; empty if unknown. A process of
             the same boot in another container cannot be seen from here, and counts as alive.
     """
     here = started(os.getpid())

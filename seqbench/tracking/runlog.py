@@ -1,4 +1,4 @@
-"""What a trial tells a tracking store, and the store that forgets it all (``tracking=none``)."""
+"""The log of a running trial, and the log that keeps nothing (``tracking=none``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RunLog(ABC):
 
     Args:
         run_id: the store's identifier; empty without a store.
-        location: where the run is logged, for a person to read; empty without a store.
+        location: where the run is logged, in readable form; empty without a store.
     """
 
     def __init__(self, run_id: str, location: str) -> None:
@@ -44,7 +44,7 @@ class RunLog(ABC):
 
 @final
 class NullRun(RunLog):
-    """The log of a trial that is tracked nowhere."""
+    """The log of a trial without tracking."""
 
     def __init__(self) -> None:
         super().__init__("", "")

@@ -1,4 +1,4 @@
-"""What must not be cut short by a second Ctrl-C."""
+"""Protects code that a second Ctrl-C must not interrupt."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM inside, and restore what they did before.
+    """Ignore SIGINT and SIGTERM inside, and restore their handlers afterwards.
 
-    Only the main thread gets signals and may change what they do; elsewhere this does nothing.
+    Only the main thread receives signals and may change handlers; elsewhere this does nothing.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""Finished runs as they are read back: records, configurations, files."""
+"""Finished runs, read back: records, configurations and files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _T = TypeVar("_T")
 
 
 class RunFiles:
-    """The files of a run: in place where they are on this machine, otherwise downloaded.
+    """The files of a run: used in place if they are on this machine, otherwise downloaded.
 
     Args:
         client: MLflow's client of the store.
         run_id: of the run.
-        artifact_uri: where MLflow says that they are.
+        artifact_uri: MLflow's address of the files.
         address: of the store.
     """
 
@@ -81,10 +81,10 @@ class StoredRun:
 
     Args:
         run_id: its identifier.
-        record: what it found.
+        record: its record.
         config: its resolved configuration, as :meth:`Store.start` was given it.
-        tags: its tags, the provenance of its code and data among them.
-        files: what else it keeps.
+        tags: its tags, which include the provenance of its code and data.
+        files: its files.
     """
 
     run_id: str
@@ -97,7 +97,7 @@ class StoredRun:
         """Return the weights of a fold's selected epoch, downloaded first if a server keeps them.
 
         Raises:
-            Refused: the run kept none.
+            Refused: the run has no checkpoint.
         """
         return self.files.path(checkpoint_name(self.record.folds, fold))
 

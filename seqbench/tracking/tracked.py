@@ -42,14 +42,14 @@ _KEY_LENGTH = 250
 class TrackedRun(RunLog):
     """A run of MLflow; get one from :meth:`seqbench.tracking.store.Store.start`.
 
-    When the store fails in mid-run, that is said once, and what comes after waits in a outbox
-    (:mod:`seqbench.tracking.outbox`). :meth:`finish` tries again; where the store still fails, the
-    next run delivers it, or ``seqbench sync``.
+    If the store fails during the run, one line says so, and later operations wait in an outbox
+    (:mod:`seqbench.tracking.outbox`). :meth:`finish` tries again. If the store still fails, the
+    next run or ``seqbench sync`` delivers them.
 
     Args:
         client: MLflow's client of the store.
         run_id: of the run, which has started; empty if the store could not start it.
-        location: where a person finds it.
+        location: where a user finds it.
         address: of the store.
     """
 
@@ -165,7 +165,7 @@ def _metrics(values: Mapping[str, float], step: int) -> Operation:
 
 
 def config_operations(config: Mapping[str, Any]) -> list[Operation]:
-    """Return how a configuration is logged: flat, and whole as ``config.json``.
+    """Return the operations that log a configuration, flat and as ``config.json``.
 
     A parameter too long for MLflow is cut.
     """

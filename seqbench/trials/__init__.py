@@ -1,1 +1,1 @@
-"""One trial: built, run, on several devices, made of equal size, loaded again."""
+"""One trial: builds it, runs it on one or several devices, matches sizes, loads it again."""

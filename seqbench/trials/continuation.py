@@ -14,7 +14,7 @@ from seqbench.api.generative import GenerativeTask
 from seqbench.errors import Refused, did_you_mean
 from seqbench.registry.plugins import registry
 from seqbench.reporting.example import save_picture
-from seqbench.reporting.progress import Watch, unwatched
+from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.training.predictor import Predictor
 from seqbench.trials.reload import Note, reload
 
@@ -49,7 +49,7 @@ def continue_example(
     temperature: float = 1.0,
     out: Path | None = None,
     note: Note,
-    watch: Watch = unwatched,
+    watch: ProgressWatch = unwatched,
 ) -> Continued:
     """Continue a sequence of the test split with a run's model, and write it to files.
 
@@ -111,7 +111,7 @@ def continue_sequence(
     steps: int,
     seed: int,
     temperature: float,
-    watch: Watch = unwatched,
+    watch: ProgressWatch = unwatched,
 ) -> Tensor:
     """Return a sequence with drawn steps after its own, ``[T + steps, F]``.
 

@@ -1,1 +1,1 @@
-"""Tuning with equal budgets: as many candidates for each model, from the same space and sampler."""
+"""Tuning with equal budgets: each model gets as many candidates, from one space and sampler."""

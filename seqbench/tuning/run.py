@@ -18,7 +18,7 @@ from seqbench.sweeps.plan import plan_members
 from seqbench.sweeps.run import Ran, results, run_plan, status
 from seqbench.tracking.notes import note_tuning
 from seqbench.tuning.space import Tuning, distribution_text
-from seqbench.tuning.study import Candidate, Study, Verdict, drawn_candidates, open_study
+from seqbench.tuning.study import Candidate, CandidateResult, Study, drawn_candidates, open_study
 
 _PAUSE = 5.0  # seconds between looks at trials that another process runs
 _PATIENCE = 60.0  # seconds in all: a worker of a killed tuning ends within a few
@@ -34,7 +34,7 @@ class Tuned:
         model: registered name.
         monitor: metric that candidates are judged by, on validation, and its direction.
         direction: ``min`` or ``max``.
-        verdicts: on the candidates, in order.
+        results: on the candidates, in order.
         best: the best candidate; None if every one failed.
         importances: how much of the scores' variance each key explains; empty if unknown.
         budget: what was spent, in words.
@@ -46,7 +46,7 @@ class Tuned:
     model: str
     monitor: str
     direction: str
-    verdicts: list[Verdict]
+    results: list[CandidateResult]
     best: Candidate | None
     importances: dict[str, float]
     budget: str
@@ -114,7 +114,7 @@ def _tune(
         for key in sorted(tuning.space.keys() - study.space.keys()):
             _say(f"{model} has no {key.partition('.')[2]}: {key} is left out for it")
 
-        def evaluate(batch: Mapping[int, Candidate]) -> list[Verdict]:
+        def evaluate(batch: Mapping[int, Candidate]) -> list[CandidateResult]:
             for number, candidate in batch.items():
                 _say(f"{task} {model} candidate {number + 1}/{tuning.trials}: {_shown(candidate)}")
             members = [
@@ -124,13 +124,13 @@ def _tune(
             ]
             ran = _run(members, words, launcher, on_validation=True)
             each = [ran[at : at + len(seeds)] for at in range(0, len(ran), len(seeds))]
-            verdicts = [_verdict(trials) for trials in each]
-            for number, verdict in zip(batch, verdicts, strict=True):
-                said = f"{metric.name} {verdict.score:.4g} on validation"
-                if math.isnan(verdict.score):
-                    said = f"failed: {verdict.reason}"
+            results = [_candidate_result(trials) for trials in each]
+            for number, result in zip(batch, results, strict=True):
+                said = f"{metric.name} {result.score:.4g} on validation"
+                if math.isnan(result.score):
+                    said = f"failed: {result.reason}"
                 _say(f"{task} {model} candidate {number + 1}/{tuning.trials}: {said}")
-            return verdicts
+            return results
 
         # All seeds of a batch's candidates together fill the workers.
         study.run(math.ceil(launcher.at_once / len(seeds)), evaluate)
@@ -140,7 +140,7 @@ def _tune(
             model=model,
             monitor=metric.name,
             direction=metric.direction,
-            verdicts=study.verdicts(),
+            results=study.results(),
             best=study.best(),
             importances=study.importances(),
             budget=_budget(tuning, study),
@@ -189,7 +189,7 @@ def _note(item: Ran) -> None:
             _say(f"run {item.trial.run_id} does not tell of this tuning: {refusal}")
 
 
-def _verdict(ran: Sequence[Ran]) -> Verdict:
+def _candidate_result(ran: Sequence[Ran]) -> CandidateResult:
     """Return the mean validation score over seeds, or why there is none."""
     done = [item.outcome or item.trial for item in ran]
     seconds = sum(item.seconds or 0.0 for item in done)
@@ -197,8 +197,8 @@ def _verdict(ran: Sequence[Ran]) -> Verdict:
         if not math.isfinite(item.monitor):
             refused = all(status(other) in ("REFUSED", "IMPOSSIBLE") for other in ran)
             reason = item.reason or f"its validation score is {item.monitor}"
-            return Verdict(math.nan, reason, seconds, refused)
-    return Verdict(statistics.fmean(item.monitor for item in done), seconds=seconds)
+            return CandidateResult(math.nan, reason, seconds, refused)
+    return CandidateResult(statistics.fmean(item.monitor for item in done), seconds=seconds)
 
 
 def _budget(tuning: Tuning, study: Study) -> str:

@@ -1,4 +1,4 @@
-"""The candidates of one model on one task, kept on disk: killed at any moment, it goes on."""
+"""The candidates of one model on one task, kept on disk so that a killed tuning can continue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seqbench.tuning.space import Tuning, TuningSettings, make_sampler
 FOLDER = Path(RUNS_FOLDER, "tuning")
 """Where studies are kept, in the working directory."""
 
-_VERDICT = "verdict"
+_RESULT = "verdict"  # the attribute's name in studies on disk
 _LEAST_FOR_IMPORTANCE = 4
 _REFUSED_IN_A_ROW = 3  # candidates at a study's beginning, after which it is given up
 _DIGITS = 4
@@ -34,14 +34,14 @@ Candidate = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the trials of a candidate have given.
+class CandidateResult:
+    """The result of a candidate's trials.
 
     Args:
-        score: mean of the validation monitor over seeds; NaN without one.
-        reason: why there is none.
-        seconds: that its trials took, all seeds together.
-        refused: whether nothing was trained: a value is impossible, or data are missing.
+        score: mean of the validation monitor over seeds; NaN if there is none.
+        reason: why there is no score.
+        seconds: total time of its trials, all seeds together.
+        refused: whether nothing was trained, because a value is impossible or data are missing.
     """
 
     score: float
@@ -50,8 +50,8 @@ class Verdict:
     refused: bool = False
 
 
-Evaluate = Callable[[Mapping[int, Candidate]], list[Verdict]]
-"""Judge candidates, which are given by their numbers from 0."""
+Evaluate = Callable[[Mapping[int, Candidate]], list[CandidateResult]]
+"""Evaluates candidates, given by their numbers from 0."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Study:
     Args:
         task: registered name.
         model: registered name.
-        direction: of the monitor: ``min`` or ``max``.
-        trials: the budget: how many candidates are judged, failed ones included.
+        direction: direction of the monitor, ``min`` or ``max``.
+        trials: the budget: number of candidates to evaluate, failed ones included.
         settings: how candidates are drawn.
-        space: what is drawn.
-        optuna: the study that keeps them; it may hold more, of a larger budget.
+        space: distributions to draw from, by key.
+        optuna: Optuna's study that stores them; it may hold more candidates, of a larger budget.
     """
 
     task: str
@@ -81,16 +81,16 @@ class Study:
         """See :func:`study_name`."""
         return str(self.optuna.study_name)
 
-    def verdicts(self) -> list[Verdict]:
-        """Return how the candidates that were judged did, in order."""
-        return [Verdict(**trial.user_attrs[_VERDICT]) for trial in self._judged()]
+    def results(self) -> list[CandidateResult]:
+        """Return the results of the evaluated candidates, in order."""
+        return [CandidateResult(**trial.user_attrs[_RESULT]) for trial in self._judged()]
 
     def scores(self) -> list[float]:
         """Return the scores of the candidates in order; NaN for one that failed."""
-        return [verdict.score for verdict in self.verdicts()]
+        return [result.score for result in self.results()]
 
     def best(self) -> Candidate | None:
-        """Return the best candidate, the first of equal ones; None if every one failed."""
+        """Return the best candidate, the first of equal ones; None if all failed."""
         scored = [
             (score if self.direction == "min" else -score, number)
             for number, score in enumerate(self.scores())
@@ -101,7 +101,7 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Return how much of the variance of scores each key explains (PED-ANOVA).
 
-        Watanabe et al. 2023. Empty where there are too few candidates, or nothing differs.
+        Watanabe et al. 2023. Empty if there are too few candidates, or all scores are equal.
         """
         finished = {score for score in self.scores() if not math.isnan(score)}
         if len(finished) < _LEAST_FOR_IMPORTANCE or len(self.space) < 2:
@@ -114,31 +114,31 @@ class Study:
             return {}
 
     def run(self, at_once: int, evaluate: Evaluate) -> None:
-        """Draw and judge candidates until there are as many as the budget says.
+        """Draw and evaluate candidates until the budget is spent.
 
-        Candidates are drawn in batches, and judged in order: the same command draws the same ones,
-        also after it was killed, for an equal ``at_once``.
+        Candidates are drawn in batches and evaluated in order. With an equal ``at_once`` the same
+        command draws the same candidates, also after it was killed.
 
         Args:
-            at_once: how many are drawn before the first of them is judged.
-            evaluate: judges a batch.
+            at_once: number of candidates drawn before the first of them is evaluated.
+            evaluate: evaluates a batch.
 
         Raises:
-            Refused: none of the first candidates could be trained at all; the study is forgotten.
+            Refused: none of the first candidates could be trained at all; the study is deleted.
         """
         while (done := len(self._judged())) < self.trials:
             end = min(self.trials, at_once * (done // at_once + 1))
             for number in range(len(self.optuna.trials), end):
                 self._draw(number)
             batch = self.optuna.trials[done:end]
-            verdicts = evaluate({trial.number: dict(trial.params) for trial in batch})
-            for trial, verdict in zip(batch, verdicts, strict=True):
+            results = evaluate({trial.number: dict(trial.params) for trial in batch})
+            for trial, result in zip(batch, results, strict=True):
                 # What stands with a candidate is written before it counts as judged.
-                self.optuna._storage.set_trial_user_attr(trial._trial_id, _VERDICT, asdict(verdict))
-                failed = math.isnan(verdict.score)
+                self.optuna._storage.set_trial_user_attr(trial._trial_id, _RESULT, asdict(result))
+                failed = math.isnan(result.score)
                 self.optuna.tell(
                     trial.number,
-                    None if failed else verdict.score,
+                    None if failed else result.score,
                     TrialState.FAIL if failed else TrialState.COMPLETE,
                 )
             self._give_up_if_refused()
@@ -163,10 +163,10 @@ class Study:
 
     def _give_up_if_refused(self) -> None:
         """Keep no budget spent on nothing, as where the data are missing."""
-        found = self.verdicts()
+        found = self.results()
         if len(found) < min(_REFUSED_IN_A_ROW, self.trials):
             return
-        if all(verdict.refused for verdict in found):
+        if all(result.refused for result in found):
             optuna.delete_study(study_name=self.name, storage=self.optuna._storage)
             raise Refused(f"no candidate of {self.model} can be trained: {found[-1].reason}")
 
@@ -184,10 +184,10 @@ def _short(value: Any, distribution: BaseDistribution) -> Any:
 
 @contextmanager
 def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterator[Study]:
-    """Open what is known of a model's candidates on a task; one process at a time may.
+    """Open the study of a model on a task; only one process at a time may hold it open.
 
     Raises:
-        Refused: another process tunes the same, or the file cannot be used.
+        Refused: another process runs the same tuning, or the file cannot be used.
     """
     space = tuning.space_of(model)
     name = study_name(tuning, task, model)
@@ -212,7 +212,7 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
 
 
 def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
-    """Return the candidates of a model on a task that were drawn so far; nothing is made."""
+    """Return the candidates of a model on a task drawn so far; creates no file."""
     name = study_name(tuning, task, model)
     file = FOLDER / f"{name}.db"
     if not file.is_file():
@@ -229,9 +229,9 @@ def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
 
 
 def study_name(tuning: Tuning, task: str, model: str) -> str:
-    """Return a study's name: equal for equal questions, however many candidates are asked for.
+    """Return a study's name, which does not depend on the budget.
 
-    Other code, versions or data of the user's own make it another study, as they make other trials.
+    Changes of code, versions or the user's own data give another study, as they give other trials.
     """
     settings = tuning.settings
     text = json.dumps(

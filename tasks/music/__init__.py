@@ -49,24 +49,24 @@ class Music(GenerativeTask):
     """Predict the next frame of Bach's four-part chorales: which of 88 piano keys sound.
 
     The data are the 365 chorales in four parts of music21's corpus, read from the pinned wheel
-    music21 10.5.1. A piece is a piano roll ``[T, 88]`` of 0 and 1, keys A0 to C8 (MIDI 21 to 108):
-    a frame holds the notes that sound at that instant of the grid. Repeats are not expanded and
-    grace notes are left out. The loss and the NLL sum the 88 keys' binary cross entropies and
-    divide by real frames (Boulanger-Lewandowski et al. 2012): the keys of a frame are independent
-    given the past.
+    music21 10.5.1. A piece is a piano roll ``[T, 88]`` of 0 and 1, keys A0 to C8 (MIDI 21 to 108).
+    A frame holds the notes that sound at that instant of the grid. Repeats are not expanded and
+    grace notes are left out. The loss and the NLL are the binary cross entropies summed over the 88
+    keys and averaged over real frames (Boulanger-Lewandowski et al. 2012): the keys of a frame are
+    independent given the past.
 
-    Split. The corpus holds some chorales more than once, transposed or barely altered. Pieces that
-    share at least 30% of the shorter one's shingles (three chords in a row at quarter notes, as
-    intervals above the first bass note, so in any key) form a group, by connected components, and a
-    group is in one split only; groups are assigned in a hashed order, 60/20/20 by frames. The split
-    is the same on both grids.
+    Split. The corpus has some chorales more than once, transposed or slightly altered. Pieces that
+    share at least 30% of the shorter one's shingles form a group, by connected components. A
+    shingle is three consecutive chords at quarter notes, as intervals above the first bass note, so
+    it is the same in any key. A group is in one split only. Groups are assigned in a hashed order,
+    60/20/20 by frames. The split is the same on both grids.
 
-    Leaks that remain. Bach set many tunes more than once: about half of the test pieces have a
-    tune that a training piece has too, with another harmony, which the grouping leaves apart. On
-    the sixteenth grid most frames repeat the one before, so its NLL per frame is much lower and is
-    not comparable with the quarter grid's, which in turn misplaces about a quarter of the onsets.
-    These are not the pieces, keys and splits of the papers' JSB_Chorales.mat: compare with the
-    papers on that file only, with ``source``.
+    Leaks that remain. Bach set many tunes more than once. About half of the test pieces have a tune
+    that a training piece also has, with another harmony; the grouping does not join these. On the
+    sixteenth grid most frames repeat the previous one, so its NLL per frame is much lower and
+    cannot be compared with the quarter grid's. The quarter grid misplaces about a quarter of the
+    onsets. Pieces, keys and splits differ from those of the papers' JSB_Chorales.mat: compare with
+    the papers on that file only, with ``source``.
 
     Args:
         source: None for the built-in chorales, or a path to other music. A ``.mat`` file:

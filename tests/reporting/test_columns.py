@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 from seqbench.reporting import columns
-from seqbench.reporting.columns import COSTS, OVERVIEW, PAIRS, SCORES, TRIALS, score_grid
+from seqbench.reporting.columns import COSTS, OVERVIEW, PAIRS, SCORES, TRIALS, score_layout
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.exports import latex, markdown, write_csv, write_parquet
-from seqbench.reporting.forms import Column, Form, Grid
+from seqbench.reporting.forms import Column, Form, Layout
 from seqbench.reporting.markup import latex_table
 from seqbench.reporting.page import Content, page
 from seqbench.reporting.summary import print_tables, summary
@@ -195,24 +195,24 @@ def test_columns_of_a_form_are_told_apart(name: str, form: Form) -> None:
         assert all(column.meaning for column in chosen if form is Form.PAGE)
 
 
-def heads(found: Grid) -> list[str]:
+def heads(found: Layout) -> list[str]:
     return [head.text for head in found.heads]
 
 
 def test_a_column_is_shown_where_there_is_something_to_show(family: Family, logged: Make) -> None:
     """A group's column with bootstrap scores, "matters" with a region; JSON has keys always."""
     (plain,) = compare(make_trials(family(lstm=8.5, gru=8.4)))
-    assert not {"test data", "matters"} & set(heads(score_grid(plain, Form.PAGE)))
+    assert not {"test data", "matters"} & set(heads(score_layout(plain, Form.PAGE)))
     draws = np.random.default_rng(0).normal(8.5, 0.5, 100).tolist()
     runs = [logged(model, seed, group="piece", bootstrap_scores=draws)
             for model in ("lstm", "gru") for seed in range(6)]  # fmt: skip
     (table,) = compare(make_trials(runs), practical=Practical(0.2, False))
     low, high = np.percentile(draws, (2.5, 97.5))
     for form in (Form.PAGE, Form.MARKDOWN):
-        found = score_grid(table, form)
+        found = score_layout(table, form)
         at = heads(found).index("by piece")
-        assert f"{low:.4f} to {high:.4f}" == found.lines[0].entries[at].text
-        assert pytest.approx(low) == found.lines[0].entries[at].number
+        assert f"{low:.4f} to {high:.4f}" == found.lines[0].items[at].text
+        assert pytest.approx(low) == found.lines[0].items[at].number
         assert "matters" == heads(found)[-1]
     for found_table in (plain, table):
         assert "interval_over_test_data" in summary([found_table])[0]["variants"][0]
@@ -222,8 +222,8 @@ def test_the_control_is_compared_with_nothing(family: Family) -> None:
     """It says so where its difference would stand; a failure has dashes."""
     (table,) = compare(make_trials(family(lstm=8.5, gru=8.4)))
     for form in (Form.PAGE, Form.MARKDOWN, Form.LATEX, Form.TERMINAL):
-        found = score_grid(table, form)
-        texts = {line.entries[0].text: [entry.text for entry in line.entries]
+        found = score_layout(table, form)
+        texts = {line.items[0].text: [item.text for item in line.items]
                  for line in found.lines}  # fmt: skip
         at = next(n for n, text in enumerate(heads(found)) if text.startswith("difference"))
         assert ["control", ""] == texts["lstm"][at : at + 2]
@@ -234,7 +234,7 @@ def test_the_control_is_compared_with_nothing(family: Family) -> None:
 def test_numbers_in_latex(family: Family) -> None:
     """A minus is a minus, a rank's dash is none, and names keep their hyphens."""
     (table,) = compare(make_trials(family(range(3), **{"lstm": 8.5, "my-gru-2": 8.4})))
-    text = latex_table(score_grid(table, Form.LATEX))
+    text = latex_table(score_layout(table, Form.LATEX))
     (line,) = [line for line in text.splitlines() if line.startswith("my-gru-2")]
     assert re.search(r"^my-gru-2 & 1-2 & [\d.]+ \$\\pm\$ [\d.]+ & 3 of 3 & \$-\$0\.\d+ & ", line)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from seqbench.records import MetricInfo
-from seqbench.reporting.columns import score_grid
+from seqbench.reporting.columns import score_layout
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.forms import Form
 from seqbench.reporting.notes import table_notes
@@ -124,7 +124,7 @@ def test_few_seeds_are_never_equivalent(family: Family) -> None:
 def test_few_seeds_never_matter(family: Family, seeds: int, text: str) -> None:
     """Their interval assumes what they cannot show."""
     table = only(family(range(seeds), lstm=8.5, gru=8.0), practical=Practical(0.01, False))
-    assert text == score_grid(table, Form.PAGE).lines[0].entries[-1].text
+    assert text == score_layout(table, Form.PAGE).lines[0].items[-1].text
 
 
 def test_models_without_a_common_seed(logged: Make) -> None:

@@ -25,8 +25,8 @@ from seqbench.registry.registration import Registration
 from seqbench.testing import (
     MODEL_CHECKS,
     TASK_CHECKS,
+    CheckResult,
     ModelSubject,
-    Outcome,
     run_checks,
 )
 
@@ -187,7 +187,7 @@ PLANTED_MODELS: dict[str, list[type[Model]]] = {
 """The bugs that are planted for each check; that of `configuration` needs a file, see below."""
 
 
-def outcome(name: str, checks: Any, subject: Any) -> Outcome:
+def outcome(name: str, checks: Any, subject: Any) -> CheckResult:
     (check,) = (check for check in checks if check.name == name)
     (found,) = run_checks([check], subject)
     return found

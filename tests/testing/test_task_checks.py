@@ -26,13 +26,13 @@ from seqbench.api import (
 from seqbench.config.machine import DATA_VARIABLE
 from seqbench.testing import (
     TASK_CHECKS,
-    Outcome,
+    CheckResult,
     TaskSubject,
     run_checks,
 )
 
 
-def outcome(name: str, checks: Any, subject: Any) -> Outcome:
+def outcome(name: str, checks: Any, subject: Any) -> CheckResult:
     (check,) = (check for check in checks if check.name == name)
     (found,) = run_checks([check], subject)
     return found

@@ -24,7 +24,7 @@ from seqbench.tracking.store import open_store
 from seqbench.trials import run as run_module
 from seqbench.tuning.run import _run, known_members
 from seqbench.tuning.space import Tuning, distribution_text, read_words
-from seqbench.tuning.study import Candidate, Study, Verdict, open_study
+from seqbench.tuning.study import Candidate, CandidateResult, Study, open_study
 
 WORDS = ["trials=6", "task=music", "model=rnn,gru"]
 
@@ -107,11 +107,13 @@ def test_mistakes_are_refused(words: list[str], message: str) -> None:
         read_words(words)
 
 
-def judge(candidate: Candidate) -> Verdict:
+def judge(candidate: Candidate) -> CandidateResult:
     """Score a candidate by a function of its own; a wide one fails."""
     if candidate["model.hidden_size"] == 256:
-        return Verdict(math.nan, "the loss is nan")
-    return Verdict((math.log10(candidate["recipe.lr"]) + 2.5) ** 2 + candidate["recipe.dropout"])
+        return CandidateResult(math.nan, "the loss is nan")
+    return CandidateResult(
+        (math.log10(candidate["recipe.lr"]) + 2.5) ** 2 + candidate["recipe.dropout"]
+    )
 
 
 def candidates_of(
@@ -120,7 +122,7 @@ def candidates_of(
     """Run a study, stopped by an interrupt after some batches, and return what was drawn."""
     left = [10**6 if stop_after is None else stop_after]
 
-    def evaluate(batch: Mapping[int, Candidate]) -> list[Verdict]:
+    def evaluate(batch: Mapping[int, Candidate]) -> list[CandidateResult]:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
@@ -151,7 +153,7 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(
     with open_study(tuning, "music", "rnn", "min") as study:
         scores = study.scores()
         assert 16 == len(scores)
-        reasons = [verdict.reason for verdict in study.verdicts() if verdict.reason]
+        reasons = [result.reason for result in study.results() if result.reason]
         assert ["the loss is nan"] * sum(map(math.isnan, scores)) == reasons != []
         best = study.best()
         assert best is not None
@@ -179,7 +181,7 @@ def test_a_candidate_is_kept_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> No
 def test_candidates_that_cannot_be_trained_cost_nothing() -> None:
     """Without data every candidate is refused: the study is forgotten, and can be begun again."""
     tuning = read_words(WORDS)
-    refused = Verdict(math.nan, "no data", refused=True)
+    refused = CandidateResult(math.nan, "no data", refused=True)
     with (
         open_study(tuning, "music", "rnn", "min") as study,
         pytest.raises(Refused, match="no candidate of rnn can be trained: no data"),
