@@ -9,8 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-nightly test-engine golden coverage lint types docs wheel \
-    bench results clean
+.PHONY: help demo test test-all test-nightly test-engine golden coverage lint types docs wheel bench results clean
 
 help:  ## what make can do here
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \

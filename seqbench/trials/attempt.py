@@ -27,7 +27,8 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
-        record: of the trial; its key and its data name the folder.
+        record: of the trial; its key, its data and the harness name the folder: no training goes on
+            from a state that other data or other code have left.
         is_kept: False gives a folder that does not outlive the trial.
 
     Raises:
@@ -42,7 +43,8 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
-    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{digest(record.data)[:8]}"
+    of = digest([record.data, record.harness])[:8]
+    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{of}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import torch
 from seqbench_example.calibration import Calibration
@@ -62,15 +63,15 @@ class Half:
 
     device = torch.device("cpu")
 
-    def __init__(self, *shape):
+    def __init__(self, *shape: int) -> None:
         self.shape = shape
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: object) -> torch.Tensor:
         """Return it in the shape that the test wants."""
         return torch.full(self.shape, 0.5)
 
 
-def test_the_worst_sequence_is_written(tmp_path):
+def test_the_worst_sequence_is_written(tmp_path: Path) -> None:
     """Of three labels the one that the logit 0.5 contradicts: loss log(1 + exp(0.5))."""
     values = torch.zeros(3, 1)
     batch = collate([Example(values, torch.tensor(label)) for label in (1.0, 0.0, 1.0)], False)
@@ -81,11 +82,11 @@ def test_the_worst_sequence_is_written(tmp_path):
     assert all(abs(float(row[name]) - value) < 1e-6 for name, value in expected.items())
 
 
-def test_steps_that_do_not_count_are_left_out(tmp_path):
+def test_steps_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     """A row for each step of the sequence that counts; a column for each of several outputs."""
 
     class Steps(Latch):
-        def loss(self, predictions, targets):
+        def loss(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
             return (predictions - targets).square().sum(-1)
 
     counts = torch.tensor([True, False, True])
