@@ -201,6 +201,20 @@ def test_no_arrow_runs_back_up() -> None:
         assert f"`{imported.rpartition('.')[2]}`" in page
 
 
+def test_the_registry_knows_the_contracts_as_types_only() -> None:
+    """It must not load torch, so it imports them for type checkers and nowhere else."""
+    places = modules()
+    found = [i for i in IMPORTS if i.component == "registry" and imported_component(i) == "api"]
+    assert found
+    for item in found:
+        blocks = (
+            range(node.lineno, (node.end_lineno or 0) + 1)
+            for node in ast.parse(places[item.importer].read_text()).body
+            if isinstance(node, ast.If) and "TYPE_CHECKING" == ast.unparse(node.test)
+        )
+        assert any(item.line in block for block in blocks), shown([item])
+
+
 def test_two_parts_that_import_each_other_are_refused() -> None:
     """A table with a cycle has no floors, and the message names the cycle."""
     with pytest.raises(ValueError, match=r"no part may stand above itself: .*(api.*nn|nn.*api)"):
