@@ -100,7 +100,7 @@ def shape(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"hidden_size": 4, "num_layers": num_layers, "bidirectional": bidirectional}
 
 
-@pytest.fixture(params=[(1, False), (2, True)])
+@pytest.fixture(params=[pytest.param((1, False), marks=pytest.mark.nightly), (2, True)])
 def small_shape(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Parameters for a model whose cell alone is its own: stacking is tested with the LSTM."""
     num_layers, bidirectional = request.param

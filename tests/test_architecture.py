@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -100,6 +101,7 @@ class Import:
         return self.imported.partition(".")[0]
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name."""
     found = {}
@@ -139,11 +141,16 @@ def shown(items: list[Import]) -> list[str]:
     return [f"{item.importer}:{item.line} imports {item.imported}" for item in items]
 
 
+@cache
+def components() -> set[str]:
+    """The packages and modules at the top of seqbench."""
+    return {name.split(".")[1] for name in modules() if "." in name}
+
+
 def imported_component(item: Import) -> str:
     """Which part of seqbench an import reaches; "" for a name of the package itself."""
     part = [*item.imported.split("."), ""][1]
-    known = {name.split(".")[1] for name in modules() if "." in name}
-    return part if part in known else ""
+    return part if part in components() else ""
 
 
 UPWARD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import product
 from typing import Any
@@ -39,6 +40,8 @@ MODELS = [
 ]
 
 
+OF_THIS_FILE = [name for name in TASKS if name.startswith(("music", "speech"))]
+"""Tasks whose contract no other test checks."""
 STEPS = 8
 """Of a batch: more than the three layers, and than what is padded, need to show."""
 
@@ -75,7 +78,14 @@ def pairs() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("name", registry().names("model"))
+def by_night(names: Iterable[str], by_day: Sequence[str]) -> list[Any]:
+    """Return names, those to be left to the night but for some: their own tests check them too."""
+    return [
+        pytest.param(name, marks=() if name in by_day else pytest.mark.nightly) for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", by_night(registry().names("model"), ("lstm", "attention_lstm")))
 def test_model_keeps_its_contract(name: str) -> None:
     """Every check of the suite that `seqbench check model=NAME` runs."""
     registration = registry().get("model", name)
@@ -84,7 +94,7 @@ def test_model_keeps_its_contract(name: str) -> None:
     assert [] == [outcome for outcome in found if outcome.status == "broken"]
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", by_night(TASKS, OF_THIS_FILE))
 def test_task_keeps_its_contract(name: str) -> None:
     """Every check of the suite that `seqbench check task=NAME` runs."""
     registration = registry().get("task", name)

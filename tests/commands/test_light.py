@@ -77,6 +77,7 @@ def imported(
     ]
 
 
+@pytest.mark.slow
 def test_help_and_completion_do_not_import_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_help_and_completion_do_not_import_plugins(
     ],
 )
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.slow
 def test_completion_in_bash(line: str, expected: set[str]) -> None:
     """TAB in a real bash, with the completion that the command itself installs."""
     scripts = Path(sys.executable).parent

@@ -99,6 +99,7 @@ def test_without_out_the_run_names_the_files(stored: Stored) -> None:
     assert {f"sample-{stored.short}.mid", f"sample-{stored.short}.png"} == names
 
 
+@pytest.mark.slow
 def test_a_sample_follows_its_words(stored: Stored) -> None:
     """The same words, the same file, byte by byte; a piece by its number or name."""
 

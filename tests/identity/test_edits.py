@@ -149,6 +149,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list
     return found
 
 
+@pytest.mark.slow
 def test_without_an_edit_every_trial_has_finished(states: dict[str, dict[str, list[str]]]) -> None:
     """There is one by each model and one by each task, of a third party too."""
     assert {"model=lstm", "model=borrowed", "task=music", "task=own"} < set(states["none"])
@@ -156,6 +157,7 @@ def test_without_an_edit_every_trial_has_finished(states: dict[str, dict[str, li
 
 
 @pytest.mark.parametrize("name", EDITS)
+@pytest.mark.slow
 def test_what_an_edit_makes_stale(name: str, states: dict[str, dict[str, list[str]]]) -> None:
     """Those trials that it names; of the harness ``plan`` says which file is another now."""
     edit = EDITS[name]

@@ -179,6 +179,7 @@ def test_the_garbage_collector_may_give_buffers_back_at_any_moment() -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_another_process_compiles_nothing_again(
     cold: Callable[[], list[str]], tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_threads_compile_at_once(cold: Callable[[], list[str]], tmp_path: Path) 
     assert 1 == len(list((tmp_path / "cache" / "cells").iterdir()))
 
 
+@pytest.mark.slow
 def test_processes_compile_at_once(tmp_path: Path) -> None:
     code = (
         "import torch; from seqbench.nn import RNNCell, fallback, unroll; "

@@ -201,6 +201,7 @@ def test_operation_and_its_derivative(
         torch.testing.assert_close(wanted[:-1], gradient[:-1], rtol=rtol, atol=atol)
 
 
+@pytest.mark.slow
 def test_every_instruction_is_among_the_operations() -> None:
     """Whoever adds an instruction adds an operation that needs it."""
     used = set()

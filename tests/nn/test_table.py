@@ -144,6 +144,7 @@ print(*(finding.message for finding in doctor.check_engine() if finding.subject 
 """
 
 
+@pytest.mark.slow
 def test_a_new_one_runs_is_seen_and_says_why_not(command: Callable[..., Any]) -> None:
     found = command("-c", TRY)
     assert "" == found.stderr
@@ -155,6 +156,7 @@ def test_a_new_one_runs_is_seen_and_says_why_not(command: Callable[..., Any]) ->
     assert doctor.endswith("toy (toy 1)")
 
 
+@pytest.mark.slow
 def test_a_new_one_is_tested_by_the_tests_that_there_are(command: Callable[..., Any]) -> None:
     """The parametrisation follows: gradients, padding, layouts, with no test edited."""
     file = "tests/nn/test_backends.py"

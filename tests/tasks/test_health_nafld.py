@@ -213,6 +213,7 @@ def test_inputs_end_at_the_index_date(records: Records) -> None:
     assert records.times.max() == 0
 
 
+@pytest.mark.nightly
 def test_baselines_have_the_scores_of_the_card(task: NAFLD) -> None:
     """Refitted on every fold, scored out of fold; last values are known at about .876."""
     folds = [task.splits(fold) for fold in task.folds()]

@@ -201,12 +201,14 @@ def test_protocol_leaves_out_the_visits_that_give_the_label_away(
     assert task.fingerprint() != PBC().fingerprint()
 
 
+@pytest.mark.slow
 def test_baselines_have_the_scores_of_the_card(task: PBC, scores: dict[str, FoldScores]) -> None:
     """Refitted on every fold, scored on all out-of-fold predictions together."""
     found = {name: of_baseline.compute()["auroc"] for name, of_baseline in scores.items()}
     assert dict(task.baseline_scores) == pytest.approx(found, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_baselines_are_as_strong_as_known(scores: dict[str, FoldScores]) -> None:
     """A last-visit regression is known at about .915 and .659, boosted trees .926 and .734."""
     logistic = scores["logistic_regression"].compute()
@@ -215,6 +217,7 @@ def test_baselines_are_as_strong_as_known(scores: dict[str, FoldScores]) -> None
     assert (0.926, 0.734) == pytest.approx((boosted["auroc"], boosted["auprc"]), abs=0.015)
 
 
+@pytest.mark.slow
 def test_the_battery_is_worth_what_the_card_says(scores: dict[str, FoldScores]) -> None:
     """What was measured helps with the 57 visits, and not without them."""
     task = PBC(visits="protocol")

@@ -179,6 +179,7 @@ def test_baselines_know_a_key_that_always_or_never_sounds(own_cache: Path) -> No
     assert 0 < other < 0.2
 
 
+@pytest.mark.slow
 def test_baselines_are_cached_and_checked(
     papers_file: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def expected_mfcc(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("rate", "samples"), [(8000, 1700), (8000, 400), (16_000, 9000)])
+@pytest.mark.slow
 def test_mfcc_are_their_definition(rate: int, samples: int) -> None:
     """Against numpy and scipy; the end is nearly silent, so that the floor at -80 dB is met."""
     sound = (tone(440, samples, rate) * np.linspace(1, 0, samples) ** 12).astype(np.float32)

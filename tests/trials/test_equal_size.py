@@ -120,6 +120,7 @@ def test_parameters_agree() -> None:
         assert abs(size / wanted - 1) < 0.02
 
 
+@pytest.mark.slow
 def test_operations_agree() -> None:
     """Counted by hand: two for each weight and step; biases and elementwise operations are none."""
     asked = settings(compose(["task=music", "model=gru"]))

@@ -109,6 +109,7 @@ def test_limits_are_positive_numbers(key: str, value: str, message: str) -> None
 
 
 @pytest.mark.parametrize(("minutes", "folds"), [(0.3, 1), (1.1, 3)])
+@pytest.mark.slow
 def test_time_is_counted_over_folds(
     minutes: float, folds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_model_that_is_too_large_is_out_of_memory(odd: str) -> None:
 
 
 @LINUX
+@pytest.mark.slow
 def test_memory_is_of_this_trial_alone(odd: str) -> None:
     """What an earlier trial used is forgotten; what this one uses, in pieces, is seen."""
     assert "FINISHED" == run("model=odd", "model.how=large").status

@@ -204,9 +204,16 @@ def test_a_model_whose_constructor_raises_is_named(trial: Callable[..., TrialRec
         )
 
 
-def test_the_key_follows_what_decides_the_result(trial: Callable[..., TrialRecord]) -> None:
+def test_the_key_follows_what_decides_the_result(
+    trial: Callable[..., TrialRecord], tmp_path: Path
+) -> None:
     """Not where the data lie, nor what is shown; seed, recipe, and the model's code do count."""
     first = trial().key
-    assert first == trial("task.source=elsewhere").key
+    assert first == trial("trainer.threads=1").key
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "data.csv").write_text("1,2\n")
+    here, there = (trial(f"task.source={tmp_path}/{name}/data.csv") for name in ("here", "there"))
+    assert first != here.key == there.key
     others = [trial("seed=1").key, trial("recipe.lr=0.1").key, trial("model=rnn").key]
     assert 4 == len({first, *others})

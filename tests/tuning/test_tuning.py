@@ -136,7 +136,7 @@ def candidates_of(
         return [trial.params for trial in study.optuna.trials]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("random", marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_as_if_it_had_not_been(
     sampler: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +282,7 @@ def test_a_model_whose_candidates_all_failed_is_told(capsys: pytest.CaptureFixtu
     assert "music rnn: every candidate failed" in out
 
 
+@pytest.mark.slow
 def test_from_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
