@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from seqbench import __version__
 from seqbench.commands import read
 from seqbench.errors import EXIT_DONE, Refused
+from seqbench.registry.modules import package_folders
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import Kind
 
@@ -38,7 +39,7 @@ def command(args: list[str]) -> int:
         Refused: the name is impossible or taken, or something is there already.
     """
     asked = _read(args)
-    written = _package(asked) if asked.as_package else {_file(asked): _source(asked)}
+    written = _package(asked) if asked.as_package else _files(asked)
     there = next((path for path in written if path.exists()), None)
     if there is not None:
         raise Refused(f"{there} is there already; choose another name, or out=FOLDER")
@@ -75,6 +76,22 @@ def _class_name(name: str) -> str:
 
 def _file(asked: _Asked) -> Path:
     return asked.folder / f"{asked.name}.py"
+
+
+def _files(asked: _Asked) -> dict[Path, str]:
+    """Return the file; of one that is to come with seqbench, its configuration too."""
+    found = {_file(asked): _source(asked)}
+    if _is_built_in(asked):
+        configurations = package_folders("seqbench.conf")[0]
+        found[configurations / asked.kind / f"{asked.name}.yaml"] = _yaml(asked)
+    return found
+
+
+def _is_built_in(asked: _Asked) -> bool:
+    """Whether it is written where the built-in ones are, which needs no ``+plugin=``."""
+    package = "seqbench.plugins" if asked.kind == "model" else "seqbench.tasks"
+    folders = [folder.resolve() for folder in package_folders(package)]
+    return not asked.as_package and asked.folder.resolve() in folders
 
 
 def _source(asked: _Asked) -> str:
@@ -139,6 +156,8 @@ def _next(asked: _Asked) -> list[str]:
             f"seqbench check {asked.kind}={asked.name}",
             f"seqbench {_trial(asked)}",
         ]
+    if _is_built_in(asked):
+        return [f"seqbench check {asked.kind}={asked.name}", f"seqbench {_trial(asked)}"]
     file = shlex.quote(str(_file(asked)))
     lines = [f"seqbench check {file}", f"seqbench +plugin={file} {_trial(asked)}"]
     if asked.kind == "model":

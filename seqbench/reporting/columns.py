@@ -1,7 +1,9 @@
 """Every column of a report's tables; a new column is one entry of a list here.
 
-A list is a table. What a column is, and the forms that it can stand in, is told by
-:class:`seqbench.reporting.forms.Column`.
+A list is a table. :class:`seqbench.reporting.forms.Column` says what a column is, and which forms
+it can have. A column's ``row`` is a class of :mod:`seqbench.reporting.rows`. Of a variant,
+``row.variant`` has ``scores`` (a number for each seed), ``scored`` (finished trials by seed),
+``trials``, ``mean``, ``deviation`` and ``cost(name)``.
 """
 
 from __future__ import annotations

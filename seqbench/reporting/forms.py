@@ -41,7 +41,7 @@ class Column(Generic[Subject]):
 
     ::
 
-        Column("epochs", "epochs", "of training, mean over seeds", lambda row: row.variant.epochs)
+        Column("epochs", "epochs", "mean over seeds", lambda row: row.variant.cost("epochs"))
 
     Args:
         key: its name in JSON, CSV and Parquet.

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from seqbench.cli import main
+from seqbench.commands import new
 
 pytestmark = pytest.mark.slow
 
@@ -158,3 +159,17 @@ def test_a_table_that_does_not_fit(
     trial = ["+plugin=table.py", "task=table", "task.source=data.csv", "experiment=smoke"]
     assert 2 == main([*trial, "tracking=none", "trainer.progress=false"])
     assert line in capsys.readouterr().err
+
+
+def test_what_comes_with_seqbench_needs_no_plugin_and_has_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Written into ``plugins/`` itself, a model is a built-in one."""
+    folders = {"seqbench.plugins": [tmp_path / "plugins"], "seqbench.conf": [tmp_path / "conf"]}
+    monkeypatch.setattr(new, "package_folders", lambda package: folders[package])
+    assert 0 == main(["new", "model", "my_peg", f"out={tmp_path / 'plugins'}"])
+    assert (tmp_path / "plugins" / "my_peg.py").is_file()
+    assert "name: my_peg" in (tmp_path / "conf" / "model" / "my_peg.yaml").read_text()
+    said = capsys.readouterr().out
+    assert "seqbench check model=my_peg\n" in said
+    assert "+plugin=" not in said

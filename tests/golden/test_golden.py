@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import BUILT_IN
+
 
 @pytest.fixture(scope="module")
 def golden() -> ModuleType:
@@ -27,6 +30,15 @@ def test_no_number_moves_without_a_new_protocol(golden: ModuleType) -> None:
     lines, how = golden.compare(golden.measure())
     assert [] == lines, "\n".join(lines)
     assert how.startswith("torch-")
+
+
+def test_every_built_in_task_and_model_has_golden_numbers(golden: ModuleType) -> None:
+    tasks = {item.target: item.name for item in registry().all("task") if item.origin == BUILT_IN}
+    assert set(golden.TASKS) == set(tasks.values())
+    models = {item.name for item in registry().all("model") if item.origin == BUILT_IN}
+    assert {*golden.MODELS, "lstm"} == models
+    known = json.loads(golden.table_path().read_text(encoding="utf-8"))["trials"]
+    assert golden.trials().keys() == known.keys()
 
 
 def test_a_moved_number_is_told(golden: ModuleType) -> None:
