@@ -16,7 +16,7 @@ class SLSTM(Model):
 
     Args:
         hidden_size: units.
-        num_heads: groups of groups whose states mix; they divide hidden_size.
+        num_heads: groups of units whose states mix; they divide hidden_size.
     """
 
     citation = "M. Beck et al. xLSTM: Extended Long Short-Term Memory. NeurIPS 2024."

@@ -80,7 +80,7 @@ def seqbench_epoch_ended(
 def seqbench_run_ended(
     trial: Mapping[str, object], status: str, metrics: Mapping[str, float]
 ) -> None:
-    """Hear how a trial ended: ``FINISHED``, ``FAILED`` or ``KILLED``, and its final metrics."""
+    """Hear a trial's status (see :data:`seqbench.records.Status`) and its final metrics."""
 
 
 @hookspec
