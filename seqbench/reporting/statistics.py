@@ -1,4 +1,4 @@
-"""The statistics of a report: paired tests, intervals, effect sizes and ranks. NumPy, and one function of SciPy.
+"""The statistics of a report: paired tests, intervals, effect sizes and ranks. NumPy, mostly.
 
 A run's score is one number. Runs of two models with the same seed saw the same batches, so models
 are compared by the differences of such pairs. Nothing here draws without a seed of its own, so the
