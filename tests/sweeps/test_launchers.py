@@ -208,7 +208,7 @@ def test_slurm_jobs(
     assert [] == [line for line in capfd.readouterr().err.splitlines() if "seqbench: " not in line]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # Ray takes minutes to start where cores are few
 def test_ray_tasks(
     tmp_path: Path,
     expected: list[Any],

@@ -220,7 +220,10 @@ def seqbench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "online"), [("health/pbc", True), ("health/nafld", False)])
+@pytest.mark.parametrize(
+    ("name", "online"),
+    [("health/pbc", True), pytest.param("health/nafld", False, marks=pytest.mark.nightly)],
+)
 def test_a_trial_leaves_nobody_behind(
     health_files: Files, write_files: Write, name: str, online: bool, tmp_path: Path
 ) -> None:
