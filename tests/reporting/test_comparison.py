@@ -93,6 +93,19 @@ def test_a_difference_that_does_not_matter(family: Family) -> None:
     assert "a difference too small to matter" in verdict(only(runs, practical=Practical(1, False)))
 
 
+def test_uncommitted_changes_are_counted(family: Family, logged: Make) -> None:
+    """Of any checkout that code came from; a note says of how many trials and which variants."""
+    runs = family(lstm=8.5, gru=8.4)
+    assert "uncommitted" not in "\n".join(table_notes(only(runs)))
+    dirty = {"git_seqbench": "0123456+changes", "git_model": "89abcde"}
+    for seed in (3, 4):
+        runs[seed] = logged("lstm", seed, 8.5, environment=dirty)
+    table = only(runs)
+    note = f"2 of {len(runs)} trials were trained with uncommitted changes: lstm."
+    assert note in table_notes(table)
+    assert 2 == sum(bool(trial.uncommitted) for trial in table.trials)
+
+
 def test_failed_trials_stand_and_are_left_out(family: Family, logged: Make) -> None:
     """Of ten seeds nine finished: the mean is of nine, and the reason is told."""
     runs = family(lstm=8.5, gru=8.4)

@@ -14,16 +14,18 @@ from omegaconf import OmegaConf
 from seqbench.commands.plan import other_code, plan_table, reasons
 from seqbench.config.composition import compose, compose_each, settings
 from seqbench.config.overrides import sweep_members
-from seqbench.config.settings import Rerun, TrackingSettings
+from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import TrialRecord
 from seqbench.registry.codehash import harness_hashes
+from seqbench.sweeps.job import attempt
 from seqbench.sweeps.plan import Planned, State, plan, summary
 from seqbench.tracking import trials
 from seqbench.tracking.store import Store, open_store
 from seqbench.tracking.tags import SCHEMA_TAG, identity_tags
 from seqbench.tracking.trials import stored_trials
+from seqbench.trials import run as run_module
 
 SWEEP = ["experiment=smoke", "model=lstm,gru", "seed=0,1,2"]
 
@@ -163,6 +165,22 @@ def test_other_code_of_seqbench_leaves_a_trial_finished(store: Store) -> None:
     assert "(under other code)" in [column.header for column in plan_table(found).columns]
     assert [False, False] == [item.runs("stale") for item in found.trials]
     assert [True, False] == [item.runs("code") for item in found.trials]
+
+
+def test_a_worker_trains_again_what_finished_under_other_code(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only with ``rerun=code``: a worker looks again at what the plan has given it."""
+
+    def run(settings: Settings) -> TrialRecord:
+        raise Refused("it would train")
+
+    monkeypatch.setattr(run_module, "run", run)
+    then = {**harness_hashes(), "training/fit.py": "0"}
+    log(store, asked("seed=0"), "FINISHED", then)
+    found = settings(compose(["experiment=smoke", "seed=0", "tracking.parent=sweep"]))
+    assert "ELSEWHERE" == attempt(found, "stale").status
+    assert "it would train" == attempt(found, "code").reason
 
 
 def test_a_run_of_the_first_schema_is_stale(store: Store) -> None:

@@ -163,6 +163,28 @@ class TestEnvironment:
         (tmp_path / "file").write_text("2")
         assert f"{commit}+changes" == environment.git_state(tmp_path)
 
+    def test_code_state(self, tmp_path: Path) -> None:
+        """Of the code's own file or folder alone; one that git does not know is a change."""
+        assert environment.code_state(tmp_path) == ""
+        environment.code_state.cache_clear()
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+        (tmp_path / ".gitignore").write_text("installed\n")
+        for name in ("code", "other", "installed"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file.py").write_text("1")
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+            subprocess.run([*git, *words], cwd=tmp_path, check=True, capture_output=True)
+        commit = environment.code_state(tmp_path / "code")
+        assert len(commit) == 40
+        assert environment.code_state(tmp_path / "installed") == ""
+        environment.code_state.cache_clear()
+        (tmp_path / "other" / "file.py").write_text("2")
+        assert commit == environment.code_state(tmp_path / "code")
+        assert f"{commit}+changes" == environment.code_state(tmp_path / "other" / "file.py")
+        environment.code_state.cache_clear()
+        (tmp_path / "code" / "new.py").touch()
+        assert f"{commit}+changes" == environment.code_state(tmp_path / "code")
+
     def test_without_git(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert environment.git_state(tmp_path) == "none"
