@@ -20,7 +20,13 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_lists_every_target_with_its_purpose() -> None:
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["make", "help", "--no-print-directory"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     rows = [line.split(maxsplit=2) for line in shown.stdout.splitlines()]
     assert sorted(TARGETS) == sorted(row[1] for row in rows)
     assert {"make"} == {row[0] for row in rows}
