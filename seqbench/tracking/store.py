@@ -172,7 +172,7 @@ class Store:
             "time": int(1000 * time.time()),
         }
         if self._failure is not None:
-            return self._spooled(create, config, self._failure)
+            return self._in_outbox(create, config, self._failure)
         run_id = ""
         with mlflow_client.quiet():
             try:
@@ -187,7 +187,7 @@ class Store:
                     perform(self._client, run_id, operation, Path())
             except BaseException as error:
                 if isinstance(error, Exception) and self._parent:
-                    return self._spooled(create, config, error)
+                    return self._in_outbox(create, config, error)
                 if run_id:
                     self._abandon(run_id, error)
                 if isinstance(error, Exception):
@@ -195,7 +195,7 @@ class Store:
                 raise
         return TrackedRun(self._client, run_id, self.location(run_id), self.address)
 
-    def _spooled(
+    def _in_outbox(
         self, create: Mapping[str, Any], config: Mapping[str, Any], error: BaseException
     ) -> TrackedRun:
         """Return the run of a sweep's trial that a failing store could not start: it waits."""
