@@ -22,8 +22,8 @@ class Comparison:
     """Models compared on the seeds that they share.
 
     Args:
-        tables: one for each set of conditions, on ``next`` tasks of each context; the control is the model
-            that was named first, unless another one was asked for.
+        tables: one for each set of conditions, on ``next`` tasks of each context; the control is
+            the model that was named first, unless another one was asked for.
         alone: tables in which only one of the models has a score, so that nothing is compared.
     """
 
