@@ -292,9 +292,11 @@ def _pip_download(archive: Archive, folder: Path) -> str:
 def _bytes_below(folder: Path) -> int:
     """Return the bytes of the wheels below a folder, while another process moves them."""
     total = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size
+    for inside, _, names in os.walk(folder):  # passes over a folder that is gone, as rglob does not
+        for name in names:
+            if name.endswith(".whl"):
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(inside, name)).st_size
     return total
 
 

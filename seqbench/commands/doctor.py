@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -184,9 +185,17 @@ def check_data() -> Iterator[Finding]:
         advice = f"set {DATA_VARIABLE} to a folder that can be written"
         yield Finding(False, "data", f"{folder} cannot be written: {advice}")
         return
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    sizes = list(_sizes_below(folder))
     held = f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB" if sizes else "nothing cached yet"
     yield Finding(True, "data", f"{folder}: {held}; `seqbench prepare task=NAME` fills it")
+
+
+def _sizes_below(folder: Path) -> Iterator[int]:
+    """Yield the files' sizes in bytes, while another process may be filling the folder."""
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield Path(inside, name).stat().st_size
 
 
 def check_tracking() -> Iterator[Finding]:

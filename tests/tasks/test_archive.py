@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -114,6 +116,22 @@ def test_a_damaged_wheel_in_the_cache_is_replaced(cache: Path, published: Archiv
     (cache / WHEEL).write_bytes((cache / WHEEL).read_bytes()[:-100])
     assert read_members(published) == MEMBERS
     assert left_in(cache) == {WHEEL}
+
+
+def test_pip_removes_its_folders_while_they_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept.whl").write_bytes(b"kept")
+    (tmp_path / "pip-download-1").mkdir()
+    scandir = os.scandir
+
+    def late(folder: str) -> Any:
+        if "pip-download" in os.fspath(folder) and os.path.exists(folder):
+            os.rmdir(folder)  # after it was listed, before it is looked into
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert _archive._bytes_below(tmp_path) == 4
 
 
 def test_what_a_killed_download_left_is_removed(cache: Path, published: Archive) -> None:
