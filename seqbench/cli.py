@@ -283,7 +283,7 @@ def _warn_of_problems() -> None:
 
 
 def _report(error: BaseException) -> int:
-    """Print an exception as one line on stderr and return its exit code."""
+    """Print an exception on stderr, one line and its details, and return its exit code."""
     if os.environ.get(TRACEBACK) == "1":
         import traceback
 
@@ -296,7 +296,8 @@ def _report(error: BaseException) -> int:
         code = EXIT_REFUSED
     elif not isinstance(error, SeqbenchError):
         line = f"internal error: {type(error).__name__}: {line}; {TRACEBACK}=1 shows where"
-    sys.stderr.write(f"seqbench: {line}\n")
+    details = error.details if isinstance(error, Refused) else ()
+    sys.stderr.write("".join(f"{text}\n" for text in (f"seqbench: {line}", *details)))
     return code
 
 

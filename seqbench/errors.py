@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 EXIT_DONE = 0
@@ -17,7 +17,20 @@ class SeqbenchError(Exception):
 
 
 class Refused(SeqbenchError):  # noqa: N818 - "refused" is the exit code's own word
-    """What was asked cannot be done, and nothing was started (exit code 2)."""
+    """What was asked cannot be done, and nothing was started (exit code 2).
+
+    Args:
+        message: why, in one line.
+        details: what is wrong in each of several places, a line each; printed below the message.
+    """
+
+    def __init__(self, message: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+    def within(self, what: str) -> Refused:
+        """Return the same refusal, which says first what was refused."""
+        return type(self)(f"{what}: {self}", self.details)
 
 
 class TrialFailed(SeqbenchError):  # noqa: N818

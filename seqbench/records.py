@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, astuple, dataclass, field, fields
+from typing import Any, Literal, NamedTuple
 
 SCHEMA = 2
 """The version of :class:`TrialRecord`. 1: no ``schema``, ``parts``, ``data`` and ``harness``; other
@@ -41,6 +41,42 @@ class MetricInfo:
         if info.direction not in ("min", "max"):
             raise TypeError(f"a metric's direction is {info.direction!r}")
         return info
+
+
+@dataclass(frozen=True)
+class DataNames:
+    """What the data of a fold are called, for a model knows them by their place alone.
+
+    Args:
+        fold: what the fold is of: a file, a speaker. Empty where a number says it all.
+        inputs: of the features, or of the columns that features are made of, in the model's order.
+        static: of the features of a whole sequence.
+        outputs: of the classes or of what else is predicted.
+    """
+
+    fold: str = ""
+    inputs: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Any) -> DataNames:
+        """Read what a record holds.
+
+        Raises:
+            TypeError: these are no names.
+        """
+        names = cls(found["fold"], *(tuple(found[key]) for key in ("inputs", "static", "outputs")))
+        if not all(isinstance(name, str) for part in astuple(names)[1:] for name in part):
+            raise TypeError(f"names are {found!r}"[:_SHOWN])
+        return names
+
+
+class LeftOut(NamedTuple):
+    """A part of a user's own data that is not used: a file, a patient, a row."""
+
+    name: str
+    reason: str
 
 
 @dataclass
@@ -91,6 +127,9 @@ class TrialRecord:
         data: the data's fingerprint, see :meth:`seqbench.api.Task.fingerprint`.
         harness: the hash of each module of the harness that trained it, by file: information, and
             no part of the identity.
+        title: what tables call the task's data; empty where its name says it.
+        names: of each fold's data; empty for runs that kept none.
+        left_out: what of a user's own data was not used, and why.
     """
 
     key: str
@@ -127,6 +166,9 @@ class TrialRecord:
     parts: dict[str, str] = field(default_factory=dict)
     data: str = ""
     harness: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    names: dict[int, DataNames] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
@@ -159,6 +201,12 @@ class TrialRecord:
         for name in ("monitor", "primary"):
             if name in data:
                 data[name] = MetricInfo.of(data[name])
+        if "names" in data:
+            data["names"] = {
+                int(fold): DataNames.of(names) for fold, names in data["names"].items()
+            }
+        if "left_out" in data:
+            data["left_out"] = [LeftOut(*map(str, item)) for item in data["left_out"]]
         data["intervals"] = _pairs(data.get("intervals", {}))
         differences = data.get("differences", {})
         data["differences"] = {name: _pairs(found) for name, found in differences.items()}

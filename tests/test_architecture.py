@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "errors": set(),
     "records": set(),
     "registry": {"registry", "api"},  # api for the types of hooks' arguments
-    "config": {"config", "registry"},
+    "config": {"config", "registry", "records"},
     "identity": {"config", "registry", "records"},
     "api": {"api", "records"},
     "nn": {"nn", "api"},

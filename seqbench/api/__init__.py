@@ -21,6 +21,7 @@ from seqbench.api.task import (
     Visibility,
 )
 from seqbench.errors import Refused
+from seqbench.records import DataNames, LeftOut
 
 if TYPE_CHECKING:
     from seqbench.nn import RecurrentModel
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Context",
+    "DataNames",
     "Encoding",
     "Example",
     "FinishedTrial",
     "FoldData",
     "GenerativeTask",
     "InputSpec",
+    "LeftOut",
     "MeanLoss",
     "Metric",
     "MetricSet",

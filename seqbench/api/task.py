@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seqbench.api.batch import Example
 from seqbench.api.resampling import weighted_means
+from seqbench.records import DataNames, LeftOut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,6 +203,30 @@ class Task(ABC):
     def folds(self) -> tuple[int, ...]:
         """Return the folds of a trial, which trains one model for each; by default only fold 0."""
         return (0,)
+
+    def names(self, fold: int = 0) -> DataNames:
+        """Return what a fold's data are called; called after :meth:`prepare`.
+
+        They are kept with a trained model, and compared before it is given other data.
+
+        Args:
+            fold: one of :meth:`folds`.
+        """
+        return DataNames()
+
+    def expect(self, kept: Mapping[int, DataNames]) -> None:  # noqa: B027 - may be left as it is
+        """Read data in the order of columns and classes that a trained model knows.
+
+        Called before :meth:`prepare`, where a model is to be given other data. The harness refuses
+        what differs afterwards.
+
+        Args:
+            kept: the model's names, by the number that its fold had.
+        """
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return what of a user's own data is not used, and why; called after :meth:`prepare`."""
+        return ()
 
     @abstractmethod
     def splits(self, fold: int = 0) -> Splits:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from seqbench.config.machine import data_folder
+from seqbench.config.userdata import files_below
 from seqbench.errors import Refused
 
 FOLDER = "hashes"
@@ -30,8 +31,8 @@ _Known = dict[str, tuple[_Stamp, str]]
 def content_hash(source: str) -> str:
     """Return the hash of a task's ``source``, 16 hexadecimal digits.
 
-    Of a file its bytes and its suffix count, of a folder the names inside it and their bytes. What
-    is no path, such as the name of a data set, counts as it is written.
+    Of a file its bytes and its suffix count, of a folder the names inside it and their bytes, but
+    for hidden files. What is no path, such as the name of a data set, counts as it is written.
 
     Raises:
         Refused: a file cannot be read.
@@ -39,7 +40,9 @@ def content_hash(source: str) -> str:
     path = Path(source).expanduser()
     try:
         if path.is_dir():
-            names = sorted(found.relative_to(path) for found in path.rglob("*") if found.is_file())
+            names = sorted(
+                found.relative_to(path) for found in files_below(path) if found.is_file()
+            )
             return _of_files(path, {name.as_posix(): path / name for name in names})
         if path.is_file():
             return _of_files(path, {path.suffix: path})

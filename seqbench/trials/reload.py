@@ -128,7 +128,7 @@ def reload(
     try:
         trial = load(_settings(stored, overrides, given))
     except Refused as refusal:
-        raise Refused(f"{name}: {refusal}") from refusal
+        raise refusal.within(name) from refusal
     changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
     return Reloaded(stored, name, trial, [*overrides, *changed], uri)
 

@@ -57,7 +57,7 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
     try:
         settings: Settings = composition.settings(known)
     except Refused as refusal:
-        raise Refused(f"{name}: {refusal}") from refusal
+        raise refusal.within(name) from refusal
     settings = replace(settings, tracking=TrackingSettings(enabled=False))
     changed = identity(settings).changed(mapping_in(stored.tags.get(PARTS, "")))
     if schema_in(stored.tags) < SCHEMA:

@@ -252,6 +252,8 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         parts=dict(trial.identity.parts),
         data=trial.fingerprint,
         harness=harness_hashes(),
+        names={fold: task.names(fold) for fold in task.folds()},
+        left_out=list(task.left_out()),
     )
 
 

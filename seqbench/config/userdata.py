@@ -1,0 +1,216 @@
+"""Reading a user's own folder: which files count, and all that is wrong with any of them at once.
+
+Tasks read every ``source`` through :class:`UserData`, so that the same names are skipped by all of
+them, and a bad file is answered in the same way::
+
+    data = UserData(Path(source), skip_bad)
+    tables = data.read(data.find((".csv",), "CSV files"), read_table)
+    ...
+    data.left_out  # what is not used, and why
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from seqbench.errors import Refused, did_you_mean
+from seqbench.records import LeftOut
+
+MOST_FILES = 200_000
+"""Files of a folder: more are taken for the wrong folder."""
+MOST_DETAILS = 200
+"""Lines of a refusal."""
+_SYSTEM = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
+
+T = TypeVar("T")
+
+
+class Bad(Exception):  # noqa: N818 - what a file is
+    """A file that cannot be used.
+
+    Args:
+        problems: all that is wrong with it, each with its place (line, byte) and what to do.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of all that lie below, links followed, in order.
+
+    Hidden files and those of the system are none: ``.DS_Store``, ``__MACOSX``, ``a.csv~``.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    return (path for path, is_hidden in _walk(folder) if not is_hidden)
+
+
+class UserData:
+    """A user's own file or folder.
+
+    Args:
+        path: as it was given.
+        skip_bad: whether to go on without what cannot be used.
+    """
+
+    def __init__(self, path: Path, skip_bad: bool = False) -> None:
+        self.path = path
+        self.skip_bad = skip_bad
+        self.left_out: list[LeftOut] = []
+
+    def find(self, suffixes: Sequence[str], what: str, below: Path | None = None) -> list[Path]:
+        """Return the files with one of the suffixes, in the order of their names.
+
+        The path itself if it is a file; else the files of the folder and of all that lie below. Of
+        links to one file, and of files with the same bytes, the first counts; hidden ones do not.
+
+        Args:
+            suffixes: in small letters, for example ``.csv``; the case of a file's does not matter.
+            what: the files, for a message.
+            below: a folder inside the path to look in; None looks in all of it.
+
+        Raises:
+            Refused: there is none, or a folder cannot be read.
+        """
+        folder = self.path if below is None else below
+        if folder.is_file():
+            return [folder]
+        if not folder.exists():
+            raise Refused(f"task.source '{folder}' does not exist{_nearest(folder)}")
+        found: list[Path] = []
+        others: Counter[str] = Counter()
+        try:
+            for path, is_hidden in _walk(folder):
+                if path.suffix.lower() not in suffixes:
+                    others[path.suffix.lower() or "no suffix"] += not is_hidden
+                elif is_hidden:
+                    self._leave_out(path, "it is hidden, or a copy that a program made")
+                elif not path.is_file():
+                    self._leave_out(path, "it is a link to nothing")
+                else:
+                    found.append(path)
+                if len(found) > MOST_FILES:
+                    raise Refused(f"task.source '{folder}' holds more than {MOST_FILES:,} {what}")
+            found = self._without_copies(found)
+        except OSError as error:
+            raise Refused(f"cannot read '{error.filename or folder}': {error.strerror}") from error
+        if not found:
+            kinds = ", ".join(f"{count} {name}" for name, count in others.most_common(3) if count)
+            instead = f"; it holds {kinds}" if kinds else ""
+            raise Refused(
+                f"task.source '{folder}' holds no {what} ({', '.join(suffixes)}){instead}"
+            )
+        return found
+
+    def name(self, path: Path) -> str:
+        """Return a file's path inside the folder, with forward slashes."""
+        return path.name if path == self.path else path.relative_to(self.path).as_posix()
+
+    def read(self, paths: Iterable[Path], reader: Callable[[Path], T]) -> dict[Path, T]:
+        """Return what a reader makes of each file that can be used.
+
+        Args:
+            paths: of files.
+            reader: raises :class:`Bad` for a file that cannot be used.
+
+        Raises:
+            Refused: a file is bad, and bad ones are not to be skipped; or all are.
+        """
+        found: dict[Path, T] = {}
+        bad: dict[str, Sequence[str]] = {}
+        for path in paths:
+            try:
+                found[path] = reader(path)
+            except Bad as error:
+                bad[self.name(path)] = error.problems
+            except OSError as error:
+                bad[self.name(path)] = [f"it cannot be read: {error.strerror or error}"]
+        self.drop(bad, len(found) + len(bad), "files")
+        return found
+
+    def drop(self, bad: Mapping[str, Sequence[str]], total: int, what: str) -> None:
+        """Leave out what cannot be used, or refuse all that is wrong with it.
+
+        Args:
+            bad: the problems of each, by name.
+            total: how many there are, good ones too.
+            what: the things, for a message: ``files``.
+
+        Raises:
+            Refused: bad ones are not to be skipped, or all are bad.
+        """
+        if not bad:
+            return
+        if self.skip_bad and len(bad) < total:
+            self.left_out += [LeftOut(name, "; ".join(found)) for name, found in bad.items()]
+            return
+        lines = [f"  {name}: {problem}" for name, found in bad.items() for problem in found]
+        if len(lines) > MOST_DETAILS:
+            lines[MOST_DETAILS - 1 :] = [f"  ... and {len(lines) - MOST_DETAILS + 1} more"]
+        advice = "" if len(bad) == total else "; task.skip_bad=true goes on without them"
+        raise Refused(
+            f"task.source '{self.path}': {len(bad)} of {total} {what} cannot be used{advice}", lines
+        )
+
+    def _leave_out(self, path: Path, reason: str) -> None:
+        self.left_out.append(LeftOut(self.name(path), reason))
+
+    def _without_copies(self, paths: list[Path]) -> list[Path]:
+        """Return the files without those that have the bytes of an earlier one."""
+        sizes = Counter(path.stat().st_size for path in paths)
+        kept: dict[str, Path] = {}
+        for path in paths:
+            key = str(path)
+            if sizes[path.stat().st_size] > 1:
+                with path.open("rb") as file:
+                    key = hashlib.file_digest(file, "sha256").hexdigest()
+            first = kept.setdefault(key, path)
+            if first is not path:
+                self._leave_out(path, f"it has the same bytes as {self.name(first)}")
+        return list(kept.values())
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield each file below a folder, and whether it is hidden or lies in a hidden folder."""
+    seen = set()  # a link may lead back to a folder above it
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    hidden_below: dict[str, bool] = {os.fspath(folder): False}
+    for inside, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        facts = os.stat(inside)
+        if (facts.st_dev, facts.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        is_hidden = hidden_below[inside]
+        folders.sort()
+        for name in folders:
+            hidden_below[os.path.join(inside, name)] = is_hidden or _is_hidden(name)
+        for name in sorted(names):
+            yield Path(inside, name), is_hidden or _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SYSTEM
+
+
+def _nearest(path: Path) -> str:
+    """Return a hint at what lies beside a path that does not exist."""
+    existing = next((above for above in path.absolute().parents if above.is_dir()), None)
+    if existing is None:
+        return ""
+    missing = path.absolute().relative_to(existing).parts[0]
+    with suppress(OSError):
+        return did_you_mean(missing, (beside.name for beside in existing.iterdir()))
+    return ""
