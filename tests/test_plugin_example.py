@@ -31,9 +31,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+def python(made_once: Callable[[str, Callable[[Path], None]], Path]) -> str:
     """The interpreter of an environment layered over this one, with the example installed."""
-    folder = tmp_path_factory.mktemp("layered")
+    return str(made_once("layered", install) / "environment" / "bin" / "python")
+
+
+def install(folder: Path) -> None:
+    """Make that environment."""
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = str(environment / "bin" / "python")
@@ -51,7 +55,6 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)]
     installed = subprocess.run(command, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
-    return python
 
 
 @pytest.fixture
