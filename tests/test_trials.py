@@ -166,7 +166,10 @@ def test_evaluate_on_other_data(
     assert f"{first_run.data.metrics['test/nll']:.2f}" not in result.stdout
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+# tests/test_cli.py sends both signals by day too, to a trial that stands in.
+@pytest.mark.parametrize(
+    "sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
+)
 def test_stopped_run_ends_as_killed(
     sent: signal.Signals, first: subprocess.CompletedProcess[str], folder: Path
 ) -> None:
@@ -262,7 +265,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("model", registry().names("model"))
+# By day tests/golden trains each of them.
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(name, marks=() if name in ("lstm", "grud") else pytest.mark.nightly)
+        for name in registry().names("model")
+    ],
+)
 def test_every_model_trains_untracked(
     model: str, here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
