@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from torch import Tensor, nn
@@ -46,14 +49,37 @@ def copy_database(source: Path, target: Path) -> None:
         old.backup(new)
 
 
+@pytest.fixture(scope="session")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a folder as it was filled by the first to ask for it, of all of pytest's workers."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder(name: str, fill: Callable[[Path], None]) -> Path:
+        path, filled = root / name, root / f"{name}.filled"
+        with FileLock(root / f"{name}.lock"):
+            if not filled.exists():
+                shutil.rmtree(path, ignore_errors=True)  # of a worker that failed
+                path.mkdir()
+                fill(path)
+                filled.touch()
+        return path
+
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def tables_made_once(
+    made_once: Callable[[str, Callable[[Path], None]], Path],
+) -> Iterator[None]:
     """Copy the empty tables of a new store from the first one that MLflow has made here.
 
     Making them takes seconds, for a history of migrations that no test is about. Stores in other
     processes are made by MLflow, each time.
     """
-    made = tmp_path_factory.mktemp("store") / "tables.db"
     create = mlflow_client.create_database
 
     def create_quickly(draft: Path, artifacts: Path, experiment: str) -> None:
@@ -61,11 +87,11 @@ def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         from mlflow.store.db import utils
 
         def tables(engine: Any) -> None:
-            if made.exists():
-                copy_database(made, draft)
-            else:
+            def fill(folder: Path) -> None:
                 initialize(engine)
-                copy_database(draft, made)
+                copy_database(draft, folder / "tables.db")
+
+            copy_database(made_once("tables", fill) / "tables.db", draft)
 
         initialize = utils._initialize_tables
         with pytest.MonkeyPatch.context() as patch:
@@ -75,6 +101,16 @@ def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow_client, "create_database", create_quickly)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_are_no_garbage() -> None:
+    """Leave what has been imported out of what is searched for garbage.
+
+    Every trial collects it as it begins, a third of a second with torch's and MLflow's modules.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,17 @@ TRIALS = [
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def runs(made_once: Callable[[str, Callable[[Path], None]], Path]) -> pd.DataFrame:
     """Smoke trials in a store, which is the working directory's for every test here."""
-    folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
+
+    def train(folder: Path) -> None:
         patch.setenv("MLFLOW_TRACKING_URI", str(folder))
         for words in TRIALS:
             seqbench.run(experiment="smoke", trainer={"progress": False}, **words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = made_once("interface", train)
+        patch.setenv("MLFLOW_TRACKING_URI", str(folder))
         found = seqbench.results()
     found.attrs["folder"] = folder
     return found

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from seqbench.cli import main
+from seqbench.registry.plugins import DISABLED, PLUGIN_FILES, registry
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "seqbench-plugin-example"
 
 BROKEN = {"broken_plugin.py": "import module_that_is_not_there\n"}
@@ -31,9 +34,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+def python(made_once: Callable[[str, Callable[[Path], None]], Path]) -> str:
     """The interpreter of an environment layered over this one, with the example installed."""
-    folder = tmp_path_factory.mktemp("layered")
+    return str(made_once("layered", install) / "environment" / "bin" / "python")
+
+
+def install(folder: Path) -> None:
+    """Make that environment."""
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = str(environment / "bin" / "python")
@@ -51,22 +58,44 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)]
     installed = subprocess.run(command, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
-    return python
 
 
 @pytest.fixture
 def run(python: str, tmp_path: Path) -> Callable[..., Result]:
     """Run seqbench there, in an empty directory."""
 
-    def command(*args: str, path: Path | None = None) -> Result:
-        env = dict(os.environ)
-        if path is not None:
-            env["PYTHONPATH"] = str(path)
+    def command(*args: str) -> Result:
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
         return subprocess.run(
-            [python, "-m", "seqbench", *args], capture_output=True, text=True, cwd=folder, env=env
+            [python, "-m", "seqbench", *args], capture_output=True, text=True, cwd=folder
         )
+
+    return command
+
+
+@pytest.fixture
+def run_here(
+    python: str,
+    fresh_registry: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., Result]:
+    """Run seqbench in this process, which is faster, with what is installed there."""
+    (packages,) = Path(python).parents[1].glob("lib/*/site-packages")
+    monkeypatch.syspath_prepend(packages)
+
+    def command(*args: str, path: Path | None = None) -> Result:
+        if path is not None:
+            monkeypatch.syspath_prepend(path)
+        for variable in (PLUGIN_FILES, DISABLED):
+            monkeypatch.setenv(variable, "")
+        registry.cache_clear()
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        return Result(args, main(args), *capfd.readouterr())
 
     return command
 
@@ -108,9 +137,9 @@ def test_trial_with_both(run: Callable[..., Result]) -> None:
     assert "# @package task\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
 
 
-def test_its_output_is_kept_with_the_run(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_its_output_is_kept_with_the_run(run_here: Callable[..., Result], tmp_path: Path) -> None:
     """Beside the learning curve: the rows of the test sequence with the largest loss."""
-    result = run("task=latch", "model=mgu", "experiment=smoke", "task.lag=12")
+    result = run_here("task=latch", "model=mgu", "experiment=smoke", "task.lag=12")
     assert result.returncode == 0, result.stderr
     (kept,) = (tmp_path / "work" / "seqbench-runs" / "artifacts").glob("*/artifacts")
     (heading, row) = (kept / "worst.csv").read_text().splitlines()
@@ -119,26 +148,26 @@ def test_its_output_is_kept_with_the_run(run: Callable[..., Result], tmp_path: P
     assert (kept / "learning_curve.png").is_file()
 
 
-def test_sweep_with_built_ins(run: Callable[..., Result]) -> None:
+def test_sweep_with_built_ins(run_here: Callable[..., Result]) -> None:
     """The plugin's model beside a built-in one on the plugin's task; a mistake is refused."""
     sweep = ["-m", "task=latch", "model=mgu,gru", "experiment=smoke", "tracking=none"]
-    result = run(*sweep)
+    result = run_here(*sweep)
     assert result.returncode == 0, result.stderr
     for model in ("mgu", "gru"):
         assert model in result.stdout
-    refused = run("task=latch", "model=mgu", "task.lga=3")
+    refused = run_here("task=latch", "model=mgu", "task.lga=3")
     assert refused.returncode == 2
     assert "unknown key 'task.lga' (did you mean 'task.lag'?)" in refused.stderr
-    impossible = run("task=latch", "model=mgu", "task.lag=-3", "tracking=none")
+    impossible = run_here("task=latch", "model=mgu", "task.lag=-3", "tracking=none")
     assert (2, 1) == (impossible.returncode, impossible.stderr.count("\n"))
     assert "task.lag must be at least 1, not -3" in impossible.stderr
 
 
-def test_beside_a_broken_plugin(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_beside_a_broken_plugin(run_here: Callable[..., Result], tmp_path: Path) -> None:
     """A trial warns in one line that names plugin, distribution and version, and goes on."""
     path = distribution(tmp_path / "site", "broken", BROKEN)
     trial = ["task=latch", "model=mgu", "experiment=smoke", "tracking=none"]
-    result = run(*trial, path=path)
+    result = run_here(*trial, path=path)
     assert result.returncode == 0, result.stderr
     assert result.stderr.startswith(
         "seqbench: warning: plugin 'broken' (broken 2.0): import failed: ModuleNotFoundError: "
@@ -146,12 +175,14 @@ def test_beside_a_broken_plugin(run: Callable[..., Result], tmp_path: Path) -> N
     )
 
 
-def test_beside_a_plugin_of_another_version(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_beside_a_plugin_of_another_version(
+    run_here: Callable[..., Result], tmp_path: Path
+) -> None:
     """What its metadata asks for is told, and its code is not imported."""
     path = distribution(tmp_path / "site", "late", {"late_plugin.py": "raise SystemExit(3)\n"})
     with (path / "late-2.0.dist-info" / "METADATA").open("a") as metadata:
         metadata.write("Requires-Dist: torch\nRequires-Dist: SeqBench (>=9,<10)\n")
-    listed = run("list", path=path)
+    listed = run_here("list", path=path)
     assert 0 == listed.returncode
     assert (
         "plugin 'late' (late 2.0): it is made for seqbench<10,>=9, and this is 0.1.0: another "
@@ -159,34 +190,36 @@ def test_beside_a_plugin_of_another_version(run: Callable[..., Result], tmp_path
     )
 
 
-def test_without_plugins(run: Callable[..., Result]) -> None:
+def test_without_plugins(run_here: Callable[..., Result]) -> None:
     """What comes with seqbench alone, whatever is installed; a refusal says why."""
-    listed = run("--no-plugins", "list")
+    listed = run_here("--no-plugins", "list")
     assert 0 == listed.returncode
     assert "mgu" not in listed.stdout
     assert "calibration" not in listed.stdout
-    refused = run("model=mgu", "task=music", "--no-plugins")
+    refused = run_here("model=mgu", "task=music", "--no-plugins")
     assert 2 == refused.returncode
     assert "SEQBENCH_DISABLE_PLUGINS=* leaves plugins out" in refused.stderr
 
 
-def test_every_installed_plugin_is_checked(run: Callable[..., Result]) -> None:
+def test_every_installed_plugin_is_checked(run_here: Callable[..., Result]) -> None:
     """The example's model and task keep every promise."""
-    result = run("check", "--installed", "--json")
+    result = run_here("check", "--installed", "--json")
     assert result.returncode == 0, result.stdout
     found = {item["name"]: item["checks"] for item in json.loads(result.stdout)}
     assert {"mgu", "latch"} == set(found)
     assert {"kept", "skipped"} >= {check["status"] for item in found.values() for check in item}
 
 
-def test_beside_a_plugin_with_the_same_name(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_beside_a_plugin_with_the_same_name(
+    run_here: Callable[..., Result], tmp_path: Path
+) -> None:
     """Selecting the name is refused and names both distributions; other names work."""
     path = distribution(tmp_path / "site", "clash", CLASH)
-    refused = run("task=latch", "model=mgu", path=path)
+    refused = run_here("task=latch", "model=mgu", path=path)
     assert (2, 1) == (refused.returncode, refused.stderr.count("\n"))
     assert "clash 2.0" in refused.stderr
     assert "seqbench-plugin-example 0.1.0" in refused.stderr
-    other = run("task=latch", "model=rnn", "experiment=smoke", "tracking=none", path=path)
+    other = run_here("task=latch", "model=rnn", "experiment=smoke", "tracking=none", path=path)
     assert other.returncode == 0, other.stderr
 
 
@@ -203,13 +236,13 @@ def test_its_own_tests_pass(python: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_model_as_a_single_file(run: Callable[..., Result]) -> None:
+def test_model_as_a_single_file(run_here: Callable[..., Result]) -> None:
     """The same model needs no distribution: ``+plugin=`` takes the class named like the file.
 
     Here its name is the installed plugin's too, so that it is refused; that names the file.
     """
     file = EXAMPLE / "seqbench_example" / "mgu.py"
-    refused = run(f"+plugin={file}", "task=latch", "model=mgu")
+    refused = run_here(f"+plugin={file}", "task=latch", "model=mgu")
     assert refused.returncode == 2
     assert str(file) in refused.stderr
 
@@ -225,14 +258,18 @@ def test_single_file_in_this_environment(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_model_that_nobody_here_wrote(tmp_path: Path) -> None:
+def test_a_model_that_nobody_here_wrote(
+    fresh_registry: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """The authors' own sLSTM, wrapped in 40 lines, keeps every promise and trains."""
     if importlib.util.find_spec("xlstm") is None:
         pytest.skip("the package xlstm is not installed")
     file = EXAMPLE.parent / "slstm.py"
     assert len(file.read_text().splitlines()) <= 40
-    command = [sys.executable, "-m", "seqbench"]
+    monkeypatch.chdir(tmp_path)
     trial = [f"+plugin={file}", "task=music", "model=slstm", "experiment=smoke", "tracking=none"]
     for words in (["check", str(file)], trial):
-        result = subprocess.run([*command, *words], capture_output=True, text=True, cwd=tmp_path)
-        assert result.returncode == 0, result.stdout + result.stderr
+        assert 0 == main(words), "".join(capfd.readouterr())

@@ -1,4 +1,4 @@
-"""Whole trials through the command line, in processes of their own, on the real chorales."""
+"""Whole trials through the command line, some in processes of their own, on the real chorales."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def seqbench(folder: Path, *words: str, timeout: int = 300) -> subprocess.Comple
 def environment() -> dict[str, str]:
     hidden = ("MLFLOW_TRACKING_URI", "SEQBENCH_TRACEBACK", "SEQBENCH_PLUGIN_FILES")
     return {name: value for name, value in os.environ.items() if name not in hidden}
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(
+    fresh_registry: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """Run the command as :func:`seqbench` does, but in this process, which is faster."""
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
+
+    def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(folder)
+        return subprocess.CompletedProcess(words, main(words), *capfd.readouterr())
+
+    return run
 
 
 def runs(folder: Path) -> list[Run]:
@@ -111,41 +130,46 @@ def test_run_is_logged_in_full(first_run: Run, folder: Path) -> None:
     assert set(record["baselines"]) == set(BASELINES)
 
 
-def test_same_command_same_numbers(first_run: Run, folder: Path) -> None:
-    """The second time is bit-identical, and has the same key."""
-    assert seqbench(folder, *SMOKE, "model=lstm").returncode == 0
+def test_same_command_same_numbers(first_run: Run, folder: Path, command: Command) -> None:
+    """The second time is bit-identical, in another process, and has the same key."""
+    assert command(folder, *SMOKE, "model=lstm").returncode == 0
     second = runs(folder)[0]
     assert second.info.run_id != first_run.info.run_id
     assert scores(first_run) == scores(second)
     assert first_run.data.tags["seqbench.key"] == second.data.tags["seqbench.key"]
 
 
-def test_evaluate_gives_the_same_score(first_run: Run, folder: Path) -> None:
+def test_evaluate_gives_the_same_score(first_run: Run, folder: Path, command: Command) -> None:
     """Of a run that was tested on the whole split, to every digit shown."""
     words = ("task=music", "model=rnn", "recipe.max_epochs=1", "trainer.threads=1")
-    assert seqbench(folder, *words).returncode == 0
+    assert command(folder, *words).returncode == 0
     run = runs(folder)[0]
-    result = seqbench(folder, "evaluate", f"run={run.info.run_id[:8]}")
+    result = command(folder, "evaluate", f"run={run.info.run_id[:8]}")
     assert (0, "") == (result.returncode, result.stderr)
     assert f"{run.data.metrics['test/nll']:.2f}" in result.stdout
     assert "not logged" in result.stdout
 
 
-def test_evaluate_on_other_data(first_run: Run, folder: Path, tmp_path: Path) -> None:
+def test_evaluate_on_other_data(
+    first_run: Run, folder: Path, command: Command, tmp_path: Path
+) -> None:
     """A user's pickle of piano rolls is scored with the trained weights."""
     import pickle
 
     piece = [[60, 64, 67, 72], [62, 65, 69, 74], [60, 64, 67, 72]] * 4
     source = tmp_path / "rolls.pkl"
     source.write_bytes(pickle.dumps({part: [piece] for part in ("train", "valid", "test")}))
-    result = seqbench(
+    result = command(
         folder, "evaluate", f"run={first_run.info.run_id[:8]}", f"task.source={source}"
     )
     assert (0, "") == (result.returncode, result.stderr)
     assert f"{first_run.data.metrics['test/nll']:.2f}" not in result.stdout
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+# tests/test_cli.py sends both signals by day too, to a trial that stands in.
+@pytest.mark.parametrize(
+    "sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
+)
 def test_stopped_run_ends_as_killed(
     sent: signal.Signals, first: subprocess.CompletedProcess[str], folder: Path
 ) -> None:
@@ -176,9 +200,9 @@ def test_stopped_run_ends_as_killed(
 
 
 def test_loss_that_explodes_fails_the_run(
-    first: subprocess.CompletedProcess[str], folder: Path
+    first: subprocess.CompletedProcess[str], folder: Path, command: Command
 ) -> None:
-    result = seqbench(folder, *SMOKE, "model=rnn", "recipe.lr=3e37", "recipe.clip=0")
+    result = command(folder, *SMOKE, "model=rnn", "recipe.lr=3e37", "recipe.clip=0")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert re.match(r"seqbench: the (training loss|validation nll) became (nan|inf)", line)
@@ -188,7 +212,7 @@ def test_loss_that_explodes_fails_the_run(
 
 
 def test_plugin_that_raises_fails_the_run_and_the_sweep_goes_on(
-    first: subprocess.CompletedProcess[str], folder: Path, tmp_path: Path
+    first: subprocess.CompletedProcess[str], folder: Path, command: Command, tmp_path: Path
 ) -> None:
     """One trial's exception costs a line; the other trial of the sweep finishes; exit 1."""
     (tmp_path / "moody.py").write_text(
@@ -198,7 +222,7 @@ def test_plugin_that_raises_fails_the_run_and_the_sweep_goes_on(
         "    def encode(self, inputs):\n"
         "        raise RuntimeError('not today')\n"
     )
-    result = seqbench(folder, "-m", f"+plugin={tmp_path}/moody.py", *SMOKE, "model=moody,rnn")
+    result = command(folder, "-m", f"+plugin={tmp_path}/moody.py", *SMOKE, "model=moody,rnn")
     assert result.returncode == 1
     assert "RuntimeError: not today" in result.stderr
     assert "1 of 2 trials failed" in result.stderr
@@ -209,7 +233,7 @@ def test_plugin_that_raises_fails_the_run_and_the_sweep_goes_on(
     }
 
 
-def test_lifecycle_hooks_hear_a_trial(tmp_path: Path) -> None:
+def test_lifecycle_hooks_hear_a_trial(tmp_path: Path, command: Command) -> None:
     (tmp_path / "ears.py").write_text(
         "import pathlib\n"
         "from seqbench.registry.hookspecs import hookimpl\n\n"
@@ -226,7 +250,7 @@ def test_lifecycle_hooks_hear_a_trial(tmp_path: Path) -> None:
         "def seqbench_run_ended(status):\n"
         "    note(status)\n"
     )
-    result = seqbench(tmp_path, "+plugin=ears.py", *SMOKE, "model=rnn", "tracking=none")
+    result = command(tmp_path, "+plugin=ears.py", *SMOKE, "model=rnn", "tracking=none")
     assert result.returncode == 0, result.stderr
     heard = (tmp_path / "heard.txt").read_text().splitlines()
     assert ["started rnn", "epoch 0 True", "FINISHED"] == heard
@@ -241,7 +265,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("model", registry().names("model"))
+# By day tests/golden trains each of them.
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(name, marks=() if name in ("lstm", "grud") else pytest.mark.nightly)
+        for name in registry().names("model")
+    ],
+)
 def test_every_model_trains_untracked(
     model: str, here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,14 +294,16 @@ def test_every_task_trains(task: str, here: Path, capfd: pytest.CaptureFixture[s
     assert [] == list(here.iterdir())
 
 
-def test_a_model_of_a_fold_is_evaluated_on_that_fold_alone(tmp_path: Path) -> None:
+def test_a_model_of_a_fold_is_evaluated_on_that_fold_alone(
+    tmp_path: Path, command: Command
+) -> None:
     words = ("task=speech", "task.fold=1", "model=gru", "experiment=smoke")
-    result = seqbench(tmp_path, *words)
+    result = command(tmp_path, *words)
     assert (0, "") == (result.returncode, result.stderr)
     (run,) = runs(tmp_path)
     assert (files(tmp_path, run) / "checkpoint" / "best.ckpt").is_file()
-    assert 0 == seqbench(tmp_path, "evaluate", f"run={run.info.run_id}").returncode
-    refused = seqbench(tmp_path, "evaluate", f"run={run.info.run_id}", "task.fold=all")
+    assert 0 == command(tmp_path, "evaluate", f"run={run.info.run_id}").returncode
+    refused = command(tmp_path, "evaluate", f"run={run.info.run_id}", "task.fold=all")
     assert 2 == refused.returncode
     assert "has no model for fold 0; it has: 1" in refused.stderr
 

@@ -1,55 +1,87 @@
-"""The tutorial, typed in: every file and every command of docs/tutorial.md, in their order."""
+"""The tutorial, typed in: every file and every command of docs/tutorial.md, in their order.
+
+By day seqbench's commands run in this process, and sweeps on a few examples; by night as they
+stand, in processes of their own.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from seqbench.cli import main
+from seqbench.registry.plugins import PLUGIN_FILES, registry
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 SECTIONS = dict(
     re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 )
 
+Typed = Callable[[str], list[tuple[list[str], str]]]
+
 pytestmark = pytest.mark.slow
 
 
-def typed(text: str, folder: Path) -> list[tuple[list[str], str]]:
+@pytest.fixture(params=["here", pytest.param("in processes", marks=pytest.mark.nightly)])
+def typed(
+    request: pytest.FixtureRequest,
+    fresh_registry: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Typed:
     """Do what a section says, up to where something is installed; return commands and output."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-    env.pop("MLFLOW_TRACKING_URI", None)
-    done = []
-    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        if language == "python":
-            (name,) = re.findall(r"\A# (\w+\.py)\n", block)
-            (folder / name).write_text(block.partition("\n")[2])
-            continue
-        for line in block.splitlines():
-            words = shlex.split(line)
-            if words[:3] == [
-                "pip",
-                "install",
-                "-e",
-            ]:  # tests/commands/test_new.py does
-                return done
-            if words[0] == "pip":
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        result = subprocess.run(command, capture_output=True, text=True)
+        return result.returncode, result.stdout, result.stderr
+
+    def seqbench(words: list[str]) -> tuple[int, str, str]:
+        if request.param == "in processes":
+            return run([sys.executable, "-m", "seqbench", *words])
+        monkeypatch.setenv(PLUGIN_FILES, "")  # no command knows the files of the one before
+        registry.cache_clear()
+        code = main([*words, "recipe.max_examples=24"] if "-m" in words else words)
+        return code, *capsys.readouterr()
+
+    def do(text: str) -> list[tuple[list[str], str]]:
+        done = []
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if language == "python":
+                (name,) = re.findall(r"\A# (\w+\.py)\n", block)
+                (tmp_path / name).write_text(block.partition("\n")[2])
                 continue
-            known = {"seqbench": [sys.executable, "-m", "seqbench"], "python": [sys.executable]}
-            command = [*known.get(words[0], [words[0]]), *words[1:]]
-            result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
-            assert 0 == result.returncode, f"{line}\n{result.stdout}{result.stderr}"
-            done.append((words, result.stdout))
-    return done
+            for line in block.splitlines():
+                words = shlex.split(line)
+                if words[:3] == ["pip", "install", "-e"]:  # tests/commands/test_new.py does
+                    return done
+                if words[0] == "pip":
+                    continue
+                if words[0] == "seqbench":
+                    code, output, error = seqbench(words[1:])
+                else:
+                    known = {"python": sys.executable}
+                    code, output, error = run([known.get(words[0], words[0]), *words[1:]])
+                assert 0 == code, f"{line}\n{output}{error}"
+                done.append((words, output))
+        return done
+
+    return do
 
 
-def test_a_new_cell(tmp_path: Path) -> None:
+def test_a_new_cell(typed: Typed, tmp_path: Path) -> None:
     """From install to the answer in ten commands at most; the package has the file."""
-    done = typed(SECTIONS["A new cell"], tmp_path)
+    done = typed(SECTIONS["A new cell"])
     names = [words[1] for words, _ in done if words[0] == "seqbench"]
     assert "compare" in names
     assert names.index("compare") + 2 <= 10  # with pip install
@@ -91,8 +123,8 @@ def test_the_cell_of_the_tutorial_is_the_one_that_is_built_in(tmp_path: Path) ->
     )
 
 
-def test_a_task_from_a_csv(tmp_path: Path) -> None:
-    done = typed(SECTIONS["A task from your CSV"], tmp_path)
+def test_a_task_from_a_csv(typed: Typed) -> None:
+    done = typed(SECTIONS["A task from your CSV"])
     compared = done[-1][1]
     assert re.search(r"^ *gru .*6 of 6", compared, re.MULTILINE)
     assert re.search(r"^ *nearest_mean ", compared, re.MULTILINE)

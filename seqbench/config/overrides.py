@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
@@ -88,9 +89,13 @@ class Search:
     """Looks for the override that Hydra could not apply."""
 
     def __init__(self, loader: ConfigLoader, overrides: Sequence[str]) -> None:
-        self._loader = loader
         self._texts = list(overrides)
         self._search_path = [text for text in overrides if text.startswith("hydra.searchpath=")]
+        assert isinstance(loader, ConfigLoaderImpl)
+        # `loader.get_group_options` would read config.yaml anew for each group.
+        _, self._repository = loader._parse_overrides_and_create_caching_repo(
+            CONFIG_NAME, self._search_path
+        )
 
     def check(self, ambiguous: bool) -> None:
         """Raise the refusal of the first override that is wrong; return if none is.
@@ -161,7 +166,7 @@ class Search:
         return found
 
     def _options(self, group: str, kind: ObjectType) -> list[str]:
-        found = self._loader.get_group_options(group, kind, CONFIG_NAME, self._search_path)
+        found = self._repository.get_group_options(group, kind)
         return sorted(name for name in found if name != "hydra")
 
 

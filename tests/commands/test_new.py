@@ -14,6 +14,7 @@ import pytest
 
 from seqbench.cli import main
 from seqbench.commands import new
+from seqbench.registry.plugins import registry
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,9 @@ def test_a_file_keeps_its_contract_and_trains(
 
 
 @pytest.mark.parametrize("kind", ["model", "task"])
-def test_a_distribution_installs_and_passes_its_own_tests(folder: Path, kind: str) -> None:
+def test_a_distribution_installs_and_passes_its_own_tests(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Both entry points are found, and configuration, hooks and tests belong together."""
     assert 0 == main(["new", kind, "second", "--package", "out=here"])
     root = folder / "here" / "seqbench-second"
@@ -57,16 +60,15 @@ def test_a_distribution_installs_and_passes_its_own_tests(folder: Path, kind: st
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(root)]
     installed = subprocess.run([*pip, *options], capture_output=True, text=True)
     assert 0 == installed.returncode, installed.stderr
-    env = os.environ | {"PYTHONPATH": str(site), "SEQBENCH_PLUGIN_FILES": ""}
-    for words in (
-        ["-m", "seqbench", "check", f"{kind}=second"],
-        ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={root}", "-c", os.devnull,
-         str(root / "tests")],
-    ):  # fmt: skip
-        result = subprocess.run(
-            [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=env
-        )
-        assert 0 == result.returncode, result.stdout + result.stderr
+    monkeypatch.syspath_prepend(site)
+    registry.cache_clear()
+    assert 0 == main(["check", f"{kind}=second"])
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={root}"]
+    result = subprocess.run(
+        [*tests, "-c", os.devnull, str(root / "tests")], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(site), "SEQBENCH_PLUGIN_FILES": ""},
+    )  # fmt: skip
+    assert 0 == result.returncode, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

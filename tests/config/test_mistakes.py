@@ -92,13 +92,14 @@ def value_of(composed: Any, key: str) -> object:
 
 pytestmark = pytest.mark.slow
 
-many = settings(
-    max_examples=100,
+few = settings(
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+many = settings(few, max_examples=300)
 
 
 @pytest.fixture(autouse=True)
@@ -107,11 +108,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-@many
+@few
 @given(mutated())
 def test_mutated_words(found: tuple[str, str]) -> None:
+    check_words(*found)
+
+
+@pytest.mark.nightly
+@many
+@given(mutated())
+def test_many_mutated_words(found: tuple[str, str]) -> None:
+    check_words(*found)
+
+
+def check_words(key: str, word: str) -> None:
     """Each is refused in one line that shows the word's key or value, or it has its effect."""
-    key, word = found
     words = [f"{name}={value}" for name, value in VALID.items() if name != key]
     code, error = run([*words, word])
     assert code in (0, 2), (word, error)
@@ -164,19 +175,31 @@ class FileCell(LSTM):
 '''
 
 
+@st.composite
+def mutated_yaml(draw: st.DrawFn) -> str:
+    """Return :data:`YAML` with a letter dropped, inserted or replaced."""
+    at = draw(st.integers(0, len(YAML) - 1))
+    letter = draw(st.sampled_from([*LETTERS, "\n", "\t", "&", "*", "!", "%", "|", "\x00", "é"]))
+    kind = draw(st.sampled_from(["drop", "insert", "replace"]))
+    return YAML[:at] + ("" if kind == "drop" else letter) + YAML[at + (kind != "insert") :]
+
+
+@few
+@given(mutated_yaml())
+def test_mutated_configurations(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    check_configuration(tmp_path_factory.mktemp("yaml"), text)
+
+
+@pytest.mark.nightly
 @many
-@given(
-    at=st.integers(0, len(YAML) - 1),
-    letter=st.sampled_from([*LETTERS, "\n", "\t", "&", "*", "!", "%", "|", "\x00", "é"]),
-    kind=st.sampled_from(["drop", "insert", "replace"]),
-)
-def test_mutated_configurations(
-    tmp_path_factory: pytest.TempPathFactory, at: int, letter: str, kind: str
-) -> None:
+@given(mutated_yaml())
+def test_many_mutated_configurations(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    check_configuration(tmp_path_factory.mktemp("yaml"), text)
+
+
+def check_configuration(folder: Path, text: str) -> None:
     """A YAML beside a plugin's file: refused in one line, or its values are those of the trial."""
-    folder = tmp_path_factory.mktemp("yaml")
     (folder / "file_cell.py").write_text(CELL)
-    text = YAML[:at] + ("" if kind == "drop" else letter) + YAML[at + (kind != "insert") :]
     (folder / "file_cell.yaml").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PLUGIN_FILES, "")

@@ -14,6 +14,7 @@ is raised and a new table is written, which is refused without.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -105,6 +106,8 @@ def run() -> Iterator[tuple[str, dict[str, Any]]]:
 
     for name, changes in trials().items():
         record = seqbench.run(**(SHORT | changes)).record
+        gc.collect()  # each trial begins with this, and searches all that is not frozen
+        gc.freeze()
         history = [
             {key: value for key, value in epoch.items() if key != "seconds"}
             for epoch in record.history

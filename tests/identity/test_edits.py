@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,11 @@ class Edit:
 
 
 EDITS = {path.stem: Edit.read(path) for path in sorted((HERE / "edits").glob("*.edit"))}
-GOLDEN = [name for name, edit in EDITS.items() if edit.golden]
+GOLDEN = [
+    pytest.param(name, marks=() if name == "engine" else pytest.mark.nightly)
+    for name, edit in EDITS.items()
+    if edit.golden
+]
 
 
 def copy_of_the_code(folder: Path) -> Path:
@@ -135,18 +140,25 @@ def python(folder: Path, *words: str, given: str = "", **variables: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[str]]]:
+def states(
+    made_once: Callable[[str, Callable[[Path], None]], Path],
+) -> dict[str, dict[str, list[str]]]:
     """How each trial stands after each edit, and without one."""
-    folder = copy_of_the_code(tmp_path_factory.mktemp("edits"))
+    folder = made_once("edits", edit_by_edit)
+    found: dict[str, dict[str, list[str]]] = json.loads((folder / "states.json").read_text())
+    return found
+
+
+def edit_by_edit(folder: Path) -> None:
+    """Write how each trial stands, in a copy of the code."""
+    copy_of_the_code(folder)
     asked = {name: vars(edit) | {"stale": []} for name, edit in EDITS.items()}
     asked["none"] = {"file": "seqbench/cli.py", "before": "", "after": ""}
     for name, edit in EDITS.items():
         count = (folder / edit.file).read_text().count(edit.before)
         assert count == 1, f"edits/{name}.edit: its text stands {count} times in {edit.file}"
-    found: dict[str, dict[str, list[str]]] = json.loads(
-        python(folder, str(HERE / "states.py"), str(folder), given=json.dumps(asked))
-    )
-    return found
+    found = python(folder, str(HERE / "states.py"), str(folder), given=json.dumps(asked))
+    (folder / "states.json").write_text(found)
 
 
 @pytest.mark.slow

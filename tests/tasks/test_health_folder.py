@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from seqbench.api import Example, Splits
+from seqbench.cli import main
 from seqbench.errors import Refused
 from seqbench.tasks._archive import cache_folder
 from seqbench.tasks.health.base import HealthTask
@@ -208,15 +208,26 @@ def test_records_do_not_print_themselves(
     assert re.fullmatch(r"<seqbench\.tasks\.health\.records\.Records object at \w+>", repr(records))
 
 
-def seqbench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
-    }
-    environment["SEQBENCH_DATA"] = str(folder / "cache")
-    return subprocess.run(
-        [sys.executable, "-m", "seqbench", *words],
-        cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=environment,
-    )  # fmt: skip
+@pytest.fixture(params=["here", pytest.param("in a process", marks=pytest.mark.nightly)])
+def seqbench(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in a folder; return exit code, standard output and error."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "work" / "cache"))
+
+    def run(folder: Path, *words: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        if request.param == "here":
+            return main(words), *capfd.readouterr()
+        command = [sys.executable, "-m", "seqbench", *words]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return result.returncode, result.stdout, result.stderr
+
+    return run
 
 
 @pytest.mark.slow
@@ -225,7 +236,12 @@ def seqbench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [("health/pbc", True), pytest.param("health/nafld", False, marks=pytest.mark.nightly)],
 )
 def test_a_trial_leaves_nobody_behind(
-    health_files: Files, write_files: Write, name: str, online: bool, tmp_path: Path
+    health_files: Files,
+    write_files: Write,
+    seqbench: Callable[..., tuple[int, str, str]],
+    name: str,
+    online: bool,
+    tmp_path: Path,
 ) -> None:
     """No name, planted number or hash of a patient is in what a trial writes or says.
 
@@ -241,11 +257,11 @@ def test_a_trial_leaves_nobody_behind(
     work = tmp_path / "work"
     work.mkdir()
     trial = [f"task={name}", f"task.source={own}", "model=gru", "experiment=smoke"]
-    said = seqbench(work, *trial)
-    assert said.returncode == 0, said.stderr
+    code, *said = seqbench(work, *trial)
+    assert code == 0, said
     (own / "events.csv").write_text((own / "events.csv").read_text().replace("pulse", "pulse,1", 1))
-    broken = seqbench(work, *trial)
-    assert broken.returncode == 2
+    code, *refused = seqbench(work, *trial)
+    assert code == 2
     task = (PBC if online else NAFLD)(source=str(write_files(own, files)))
     task.prepare()
     figure = Figure()
@@ -257,9 +273,8 @@ def test_a_trial_leaves_nobody_behind(
     assert any(path.suffix == ".db" for path in files_left)
     units = {example.group for example in all_of(task.splits(0))}
     secrets = {SECRET, SECRET.split("-")[0], ODD, ODD[:8], *units}
-    streams = [part for each in (said, broken) for part in (each.stdout, each.stderr)]
     for secret in secrets:
-        for stream in streams:
+        for stream in (*said, *refused):
             assert secret not in stream
         for path in files_left:
             assert secret.encode() not in path.read_bytes(), path

@@ -32,6 +32,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None], Callable[[
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    open_store(TrackingSettings(uri=str(tmp_path / "server.db"), experiment="none"))  # its tables
     processes: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
