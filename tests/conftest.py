@@ -342,3 +342,17 @@ def plugin(distribution: Callable[..., Path]) -> Callable[..., Path]:
         return distribution(name, files, f"[seqbench]\n{name} = {name}_hooks\n")
 
     return install
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven through Playwright."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here; .ci/run installs it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()

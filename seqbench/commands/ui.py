@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,17 +12,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from typing import IO
+from typing import IO, Any
 
 from seqbench.commands import read
 from seqbench.errors import EXIT_DONE, Refused, SeqbenchError
 from seqbench.tracking.address import Address, is_ready, locate, no_store_yet
 from seqbench.tracking.mlflow_client import set_environment
+from seqbench.tracking.pages import VIEW, experiment_page
 
 HOST = "127.0.0.1"
+DEFAULT = "Default"
+"""The experiment that MLflow makes in every store."""
 
 _START_SECONDS = 180
 _STOP_SECONDS = 10
+_MOST_EXPERIMENTS = 10
 
 
 def command(args: list[str]) -> int:
@@ -38,7 +43,8 @@ def command(args: list[str]) -> int:
     port = given.whole("port")
     address = locate(given.optional("tracking.uri"))
     if address.is_server:
-        sys.stdout.write(f"The runs are on a server: open {address.shown}\n")
+        sys.stdout.write("The runs are on a server.\n")
+        _say_where(address.shown)
         return EXIT_DONE
     if address.database is not None and not is_ready(address.database):
         raise no_store_yet(address)
@@ -99,17 +105,54 @@ def _serve(server: subprocess.Popen[bytes], address: Address, port: int, output:
         if server.poll() is not None or time.monotonic() > deadline:
             raise SeqbenchError(f"MLflow's page did not start: {_last_line(output)}")
         time.sleep(0.2)
-    sys.stdout.write(f"Open http://{HOST}:{port} (Ctrl-C ends it)\n")
+    _say_where(f"http://{HOST}:{port}")
+    sys.stdout.write("Ctrl-C ends it.\n")
     sys.stdout.flush()
     code = server.wait()
     raise SeqbenchError(f"MLflow's page ended with code {code}: {_last_line(output)}")
 
 
-def _answers(port: int) -> bool:
-    """Return whether the server is up; asked directly, whatever proxy the environment names."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _say_where(base: str) -> None:
+    """Say at which addresses the page shows the runs of each experiment, the newest first."""
+    pages = [
+        (str(item.get("name")), experiment_page(base, str(item["experiment_id"]), VIEW in tags))
+        for item in _experiments(base)
+        if (tags := {tag.get("key") for tag in item.get("tags", [])}) or item.get("name") != DEFAULT
+    ]
+    if len(pages) < 2:
+        sys.stdout.write(f"Open {pages[0][1] if pages else base}\n")
+        return
+    for name, page in pages:
+        sys.stdout.write(f"Open {page} (experiment {name})\n")
+
+
+def _experiments(base: str) -> list[dict[str, Any]]:
+    """Return MLflow's description of each experiment, empty if the server does not say."""
+    body = json.dumps({"max_results": _MOST_EXPERIMENTS, "order_by": ["last_update_time DESC"]})
+    request = urllib.request.Request(
+        f"{base.rstrip('/')}/api/2.0/mlflow/experiments/search",
+        body.encode(),
+        {"Content-Type": "application/json"},
+    )
     try:
-        with opener.open(f"http://{HOST}:{port}/health", timeout=2) as answer:
+        with _opener(base).open(request, timeout=10) as answer:
+            found = json.load(answer).get("experiments", [])
+        return [item for item in found if isinstance(item, dict) and "experiment_id" in item]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _opener(base: str) -> urllib.request.OpenerDirector:
+    """Return what opens addresses: this machine directly, whatever proxy the environment names."""
+    if base.startswith(f"http://{HOST}:"):
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener()
+
+
+def _answers(port: int) -> bool:
+    base = f"http://{HOST}:{port}"
+    try:
+        with _opener(base).open(f"{base}/health", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -106,18 +106,38 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
         target.print(Text(text, style="red"), soft_wrap=True)
 
 
-def sweep_layout(results: Sequence[TrialResult]) -> Layout:
+def sweep_layout(results: Sequence[TrialResult], form: Form = Form.TERMINAL) -> Layout:
     """Return how many trials of each group have finished, and their mean and standard deviation.
 
     Groups of a task stand by their mean, the best first; no difference is judged here.
     """
+    return layout(COLUMNS, seed_groups(results), form, _mark)
+
+
+def seed_groups(results: Sequence[TrialResult]) -> list[SeedGroup]:
+    """Return the groups of a sweep's trials: task by task, of each the best first."""
     found: dict[tuple[str, str, str], list[TrialResult]] = {}
     for item in results:
         found.setdefault((item.task, item.model, item.changes), []).append(item)
     groups = [SeedGroup(*key, items) for key, items in found.items()]
     tasks = list(dict.fromkeys(group.task for group in groups))
     groups.sort(key=lambda group: (tasks.index(group.task), group.order))
-    return layout(COLUMNS, groups, Form.TERMINAL, _mark)
+    return groups
+
+
+def best_means(results: Sequence[TrialResult]) -> dict[str, float]:
+    """Return the best mean over seeds by primary metric, of metrics that one task alone has."""
+    best: dict[str, float] = {}
+    of_task: dict[str, str] = {}
+    several = set()
+    for group in seed_groups(results):
+        if group.metric is None or not math.isfinite(group.order):
+            continue
+        name = group.metric.name
+        if of_task.setdefault(name, group.task) != group.task:
+            several.add(name)
+        best.setdefault(name, statistics.fmean(group.scores))
+    return {name: mean for name, mean in best.items() if name not in several}
 
 
 def _mark(group: SeedGroup) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.text import duration, with_unit
+from seqbench.tracking.address import DATABASE_NAME, RUNS_FOLDER
 
 _COMPARED_WITH = "lstm"
 _COMPARED_WITH_OTHERWISE = "gru"
@@ -84,7 +85,7 @@ def result_table(
     title = Text(_title(record, evaluation), style="bold")
     if record.status != "FINISHED":
         reason = f"{record.status}: {record.reason}" if record.reason else record.status
-        failed = {"ended": reason, "logged": record.location or "nowhere", "next": next_command}
+        failed = {"ended": reason, "logged": _where(record.location), "next": next_command}
         return Group(title, *_lines(failed, "red"))
     test = _split_scores(record, "test")
     scores = {**record.baselines, record.model: test}
@@ -200,7 +201,7 @@ def _title(record: TrialRecord, evaluation: Evaluation | None) -> str:
 def _whereabouts(record: TrialRecord, evaluation: Evaluation | None) -> dict[str, str]:
     """Return where a result is logged, or else on which data a stored model was scored."""
     if evaluation is None:
-        return {"logged": record.location or "nowhere (tracking=none)"}
+        return {"logged": _where(record.location)}
     about = {"evaluated": f"{evaluation.run}, not logged"}
     if evaluation.changed:
         about["data"] = " ".join(evaluation.changed)
@@ -208,6 +209,16 @@ def _whereabouts(record: TrialRecord, evaluation: Evaluation | None) -> dict[str
     else:
         about["data"] = "the task's whole test split"
     return about | {"fingerprint": evaluation.fingerprint}
+
+
+def _where(location: str) -> str:
+    """Return where a result is logged, and what shows it there."""
+    store, is_local, _ = location.rpartition(" run ")
+    if not is_local:  # a server's address, or what waits on disk
+        return location or "nowhere (tracking=none)"
+    is_usual = store == f"{RUNS_FOLDER}/{DATABASE_NAME}"
+    words = [] if is_usual else [shlex.quote(f"tracking.uri={store}")]
+    return f"{location}; to see it: {' '.join(['seqbench', 'ui', *words])}"
 
 
 def _training(record: TrialRecord) -> str:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused, TrialFailed
 from seqbench.identity import identity
-from seqbench.reporting.sweep import TrialResult
+from seqbench.reporting.forms import Form
+from seqbench.reporting.markup import markdown_table
+from seqbench.reporting.sweep import TrialResult, best_means, sweep_layout
 from seqbench.reporting.text import duration
 from seqbench.sweeps.job import Outcome, Surroundings
 from seqbench.sweeps.launchers import TrialLauncher
 from seqbench.sweeps.plan import Plan, Planned, plan, summary
+from seqbench.tracking.pages import FINISHED, TRIALS, best_metric
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -196,8 +199,14 @@ def _sweep_runs(
     finally:
         counts = Counter(outcomes[number].status for number in due if number in outcomes)
         text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        so_far = results([Ran(item, outcomes.get(n)) for n, item in enumerate(found.trials)])
+        metrics = {best_metric(name): mean for name, mean in best_means(so_far).items()}
+        metrics[FINISHED] = sum(item.status == "FINISHED" for item in so_far)
+        metrics[TRIALS] = len(so_far)
+        table = markdown_table(sweep_layout(so_far, Form.MARKDOWN))
         for store, parent in stores.values():
-            store.end_sweep(parent, ended, f"{len(due)} trials: {text or 'none has ended'}")
+            summary = f"{len(due)} trials: {text or 'none has ended'}"
+            store.end_sweep(parent, ended, summary, metrics, table)
 
 
 def _report(

@@ -20,6 +20,7 @@ from seqbench.errors import Refused
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import RUNS_FOLDER, Address, is_ready, locate, readable_path
 from seqbench.tracking.mlflow_client import first_line, is_silence, why
+from seqbench.tracking.pages import log_dataset
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -89,8 +90,8 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
         client: MLflow's client of the store.
         run_id: of the run.
         operation: ``metrics`` (``values``, ``step``, ``time``), ``parameters`` or ``tags``
-            (``values``), ``text`` (``text``, ``name``), ``file`` (``path``, ``folder``) or ``end``
-            (``status``, ``time``).
+            (``values``), ``text`` (``text``, ``name``), ``file`` (``path``, ``folder``), ``end``
+            (``status``, ``time``), or ``dataset``, see :func:`seqbench.tracking.pages.dataset`.
         files: folder of relative ``path`` values.
     """
     from mlflow.entities import Metric, Param, RunTag
@@ -100,6 +101,8 @@ def perform(client: MlflowClient, run_id: str, operation: Operation, files: Path
         client.log_text(run_id, operation["text"], operation["name"])
     elif kind == "file":
         client.log_artifact(run_id, str(files / operation["path"]), operation["folder"])
+    elif kind == "dataset":
+        log_dataset(client, run_id, operation)
     elif kind == "end":
         client.set_terminated(run_id, operation["status"], end_time=operation["time"])
     else:

@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +27,8 @@ from seqbench.tracking.address import (
     no_store_yet,
 )
 from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, unusable
-from seqbench.tracking.outbox import TOKEN, announce, deliver, perform, waiting
+from seqbench.tracking.outbox import TOKEN, Operation, announce, deliver, perform, waiting
+from seqbench.tracking.pages import DESCRIPTION, dataset, show_metric, source_tags
 from seqbench.tracking.signals import uninterrupted
 from seqbench.tracking.stored import StoredRun, read_run
 from seqbench.tracking.tags import (
@@ -38,6 +39,7 @@ from seqbench.tracking.tags import (
     PRIMARY,
     SWEEP,
     SWEEP_KEY,
+    TAG_LENGTH,
 )
 from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
 
@@ -164,15 +166,17 @@ class Store:
         }
         if self._parent:
             identity[PARENT] = self._parent
+        commit = trial.environment.get("git_seqbench", "")
+        operations = [*config_operations(config), dataset(trial, config)]
         create: dict[str, Any] = {
             "op": "create",
             "experiment": self._experiment,
-            "tags": {**tags, **identity, TOKEN: uuid.uuid4().hex},
+            "tags": {**source_tags(commit), **tags, **identity, TOKEN: uuid.uuid4().hex},
             "name": f"{trial.task} {trial.model} seed {trial.seed}",
             "time": int(1000 * time.time()),
         }
         if self._failure is not None:
-            return self._in_outbox(create, config, self._failure)
+            return self._in_outbox(create, operations, self._failure)
         run_id = ""
         with mlflow_client.quiet():
             try:
@@ -183,11 +187,14 @@ class Store:
                     run_name=create["name"],
                 )
                 run_id = str(run.info.run_id)
-                for operation in config_operations(config):
+                for operation in operations:
                     perform(self._client, run_id, operation, Path())
+                with contextlib.suppress(Exception):  # a page without its columns is no reason
+                    experiment = self._client.get_experiment(self._experiments[0])
+                    show_metric(self._client, experiment, trial.primary.name)
             except BaseException as error:
                 if isinstance(error, Exception) and self._parent:
-                    return self._in_outbox(create, config, error)
+                    return self._in_outbox(create, operations, error)
                 if run_id:
                     self._abandon(run_id, error)
                 if isinstance(error, Exception):
@@ -196,11 +203,11 @@ class Store:
         return TrackedRun(self._client, run_id, self.location(run_id), self.address)
 
     def _in_outbox(
-        self, create: Mapping[str, Any], config: Mapping[str, Any], error: BaseException
+        self, create: Operation, operations: Iterable[Operation], error: BaseException
     ) -> TrackedRun:
         """Return the run of a sweep's trial that a failing store could not start: it waits."""
         run = TrackedRun(self._client, "", "", self.address)
-        run.log_start(create, config, error)
+        run.log_start(create, operations, error)
         return run
 
     def _abandon(self, run_id: str, error: BaseException) -> None:
@@ -234,6 +241,7 @@ class Store:
             "seqbench.process_started": processes.started(pid),
             "seqbench.reason": "",
             BEGAN: f"{time.time():.3f}",
+            **source_tags(""),
         }
         with mlflow_client.quiet():
             try:
@@ -252,16 +260,28 @@ class Store:
             except Exception as error:
                 raise unusable(self.address, error) from error
 
-    def end_sweep(self, run_id: str, status: str, summary: str) -> None:
+    def end_sweep(
+        self,
+        run_id: str,
+        status: str,
+        summary: str,
+        metrics: Mapping[str, float],
+        description: str,
+    ) -> None:
         """End a sweep's run; a store that fails now is left alone.
 
         Args:
             run_id: what :meth:`start_sweep` returned.
             status: of MLflow's words.
             summary: how many trials ended how.
+            metrics: what its row shows.
+            description: its results, in Markdown.
         """
         with mlflow_client.quiet(), uninterrupted(), contextlib.suppress(Exception):
             self._client.set_tag(run_id, "seqbench.reason", summary)
+            self._client.set_tag(run_id, DESCRIPTION, description[:TAG_LENGTH])
+            for name, value in metrics.items():
+                self._client.log_metric(run_id, name, value)
             self._client.set_terminated(run_id, status)
 
     def bury(self, configuration: str, status: str, reason: str) -> None:

@@ -22,6 +22,8 @@ SCHEMA_TAG = "seqbench.schema"
 """Tag that says under which :data:`seqbench.records.SCHEMA` a run was kept; none says the first."""
 HARNESS = "seqbench.harness"
 """Tag with the hash of each module of the harness that trained a run, as JSON."""
+TAG_LENGTH = 5000
+"""Characters of a tag at most: MLflow's limit."""
 
 
 def identity_tags(

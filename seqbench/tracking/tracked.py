@@ -7,7 +7,8 @@ import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final, get_args
@@ -17,8 +18,10 @@ from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address, readable_path
 from seqbench.tracking.mlflow_client import first_line, is_silence, why
 from seqbench.tracking.outbox import REASON, RECORD, TOKEN, Operation, Outbox, perform, replay
+from seqbench.tracking.pages import DESCRIPTION, description
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted
+from seqbench.tracking.tags import TAG_LENGTH
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -34,7 +37,6 @@ _logger = logging.getLogger(__name__)
 
 # MLflow's limits for one entry.
 _PARAMETER_LENGTH = 6000
-_TAG_LENGTH = 5000
 _KEY_LENGTH = 250
 
 
@@ -78,17 +80,15 @@ class TrackedRun(RunLog):
         """Write a text as a file of the run."""
         self._send({"op": "text", "text": text, "name": name})
 
-    def log_start(self, create: Operation, config: Mapping[str, Any], error: BaseException) -> None:
+    def log_start(
+        self, create: Operation, operations: Iterable[Operation], error: BaseException
+    ) -> None:
         """Keep for later how a run starts that the store could not start; call it first."""
         outbox = self._fail(error, create["tags"][TOKEN])
         outbox.append(create)
-        self.log_config(config)
-        self.location = readable_path(outbox.folder)
-
-    def log_config(self, config: Mapping[str, Any]) -> None:
-        """Log a configuration as flat parameters and as ``config.json``."""
-        for operation in config_operations(config):
+        for operation in operations:
             self._send(operation)
+        self.location = readable_path(outbox.folder)
 
     def finish(self, record: TrialRecord) -> None:
         """Log scores, costs, environment and the record; end the run with the record's status.
@@ -108,7 +108,9 @@ class TrackedRun(RunLog):
             status = _STATUSES.get(record.status, record.status)
             now = int(time.time() * 1000)
             self._send(_metrics(result.metrics, record.best_epoch))
-            tags = {_key(name): text[:_TAG_LENGTH] for name, text in result.tags.items()}
+            tags = {_key(name): text[:TAG_LENGTH] for name, text in result.tags.items()}
+            with suppress(Exception):  # a record of which something is wrong has no description
+                tags[DESCRIPTION] = description(record)[:TAG_LENGTH]
             self._send({"op": "tags", "values": tags})
             self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
             self._send({"op": "end", "status": status, "time": now})

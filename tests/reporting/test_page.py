@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,20 +55,6 @@ def report(tmp_path_factory: pytest.TempPathFactory, rich_runs: list[LoggedTrial
     folder = tmp_path_factory.mktemp("report")
     write_report(folder, selection(rich_runs, practical=Practical(0.2, False)), "")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, driven through Playwright."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium here; .ci/run installs it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])

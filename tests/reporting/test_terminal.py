@@ -118,7 +118,9 @@ def test_model_that_is_scored_again() -> None:
 
 def test_a_long_path_is_neither_cut_nor_broken() -> None:
     location = "/scratch/" + "very-long-folder/" * 8 + "mlflow.db run 1a2b3c4d"
-    assert f"logged        {location}" in printed(a_record(location=location))
+    lines = printed(a_record(location=location))
+    store = location.removesuffix(" run 1a2b3c4d")
+    assert f"logged        {location}; to see it: seqbench ui tracking.uri={store}" in lines
 
 
 def test_piped_output_is_plain() -> None:

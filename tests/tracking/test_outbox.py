@@ -233,7 +233,8 @@ def test_what_no_disk_takes_is_delivered_from_memory_or_named(
         patch.setattr(outbox.os, "write", full)
         train(offline(store), record)
         expected = (
-            "lost: music lstm seed 3, parameters, config.json, metrics, best.ckpt, tags, record"
+            "lost: music lstm seed 3, parameters, config.json, dataset, metrics, best.ckpt, tags, "
+            "record"
         )
         assert expected in caplog.messages[-1]
         assert not list(Path("seqbench-runs/unlogged").iterdir())
