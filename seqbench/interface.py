@@ -216,7 +216,9 @@ def report(
     return write(Path(out).expanduser(), _wanted(filters, (), control, practical))
 
 
-def evaluate(run: str, *, uri: str | None = None, **parameters: object) -> Result:
+def evaluate(
+    run: str, *, uri: str | None = None, accelerator: str = "auto", **parameters: object
+) -> Result:
     """Score a finished run's model again: ``seqbench evaluate run=ID``; nothing is logged.
 
     What has changed since the run was trained is warned of.
@@ -224,20 +226,23 @@ def evaluate(run: str, *, uri: str | None = None, **parameters: object) -> Resul
     Args:
         run: its identifier, or the first digits.
         uri: of the tracking store.
+        accelerator: where to compute: ``cpu``, ``gpu``, or ``auto``: where it was trained, or on a
+            CPU if there is no GPU here.
         parameters: of the task to change, for example ``source="my_rolls.pkl"``: the model is then
             scored on those data.
 
     Raises:
-        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data.
+        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data, or
+            there is no such device.
     """
     from seqbench.trials.evaluate import evaluate as score
 
-    found = score(run, uri, parameters=parameters, note=_warn)
+    found = score(run, uri, parameters=parameters, accelerator=accelerator, note=_warn)
     return Result(found.record, found.evaluation)
 
 
 def load(
-    run: str, fold: int | None = None, uri: str | None = None
+    run: str, fold: int | None = None, uri: str | None = None, *, accelerator: str = "auto"
 ) -> SequenceModel | StreamingModel:
     """Load a finished run's model: it predicts, and is scored.
 
@@ -247,17 +252,20 @@ def load(
         run: its identifier, or the first digits.
         fold: whose model, where a task has several; None: the only one.
         uri: of the tracking store.
+        accelerator: where it is to compute: ``cpu``, ``gpu``, or ``auto``: where it was trained, or
+            on a CPU if there is no GPU here.
 
     Returns:
         An object with ``predict`` and ``score``; a :class:`~seqbench.trials.loaded.StreamingModel`,
         which has ``step`` too, where the model reads forwards and remembers its states alone.
 
     Raises:
-        Refused: the run is unknown, unfinished or damaged, or has several folds or not this one.
+        Refused: the run is unknown, unfinished or damaged, or has several folds or not this one;
+            or there is no such device.
     """
     from seqbench.trials.loaded import load_model
 
-    return load_model(run, fold, uri, note=_warn)
+    return load_model(run, fold, uri, accelerator=accelerator, note=_warn)
 
 
 def _wanted(

@@ -112,7 +112,7 @@ class MetricSet(ABC):
         """Add the predictions of a batch that count; padding is left out.
 
         Args:
-            predictions: ``[N, K]``.
+            predictions: ``[N, K]``, on the CPU, as are the others.
             targets: ``[N, ...]``.
             sequences: ``[N]`` int64, the number of each row's sequence. Numbers ascend from batch
                 to batch, and the rows of a sequence are in the order of time.

@@ -62,6 +62,13 @@ _RUN = Word(
     least=1,
     missing="run=ID is missing; `seqbench ui` shows the runs",
 )
+_ACCELERATOR = Word(
+    "trainer.accelerator",
+    "where to compute: auto is where it was trained, or a CPU if there is no GPU here",
+    "auto|cpu|gpu",
+    "auto",
+    Choice(("auto", "cpu", "gpu")),
+)
 _JSON = Word("--json", "print JSON instead of text")
 _MULTIRUN = Word("-m", "as a sweep's command has it; changes nothing", former=("--multirun",))
 _MODEL_KEYS = Word("model.", "a parameter of the model", "VALUE")
@@ -166,7 +173,7 @@ SUBCOMMANDS = {
         "run=ID task.source=PATH",
         "a finished run's model, on other data",
         "Score the model of a finished run again, on its own test data or on yours.",
-        (_RUN, _TASK_KEYS, _URI),
+        (_RUN, _TASK_KEYS, _ACCELERATOR, _URI),
     ),
     "sample": Subcommand(
         "sample",

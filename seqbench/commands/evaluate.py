@@ -24,6 +24,7 @@ def command(args: list[str]) -> int:
     from seqbench.trials.evaluate import evaluate
 
     uri = given.optional("tracking.uri")
-    found = evaluate(given.text("run"), uri, given.overrides, note=note)
+    accelerator = given.text("trainer.accelerator")
+    found = evaluate(given.text("run"), uri, given.overrides, accelerator=accelerator, note=note)
     print_result(found.record, evaluation=found.evaluation)
     return EXIT_DONE

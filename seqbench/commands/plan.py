@@ -40,7 +40,8 @@ def command(args: list[str]) -> int:
     for line in [*other_code(found.trials), *reasons(found.trials)]:
         console.print(line, crop=False, soft_wrap=True)
     if left:
-        console.print(time_left(found, left))
+        for line in [*known_from(left), time_left(left)]:
+            console.print(line, crop=False, soft_wrap=True)
     return EXIT_DONE
 
 
@@ -71,13 +72,13 @@ def plan_table(found: Plan) -> Table:
     table.add_column("a trial takes", justify="right")
     for (task, model), items in groups.items():
         counts = Counter(item.state for item in items)
-        seconds = _seconds(found, task, model)
+        seconds = [item.forecast.seconds for item in items if item.forecast is not None]
         table.add_row(
             task,
             model,
             *(str(counts[state] or "") for state in states),
             *([str(sum(item.is_of_other_code for item in items) or "")] if is_other else []),
-            "" if seconds is None else duration(seconds),
+            f"about {duration(statistics.median(seconds))}" if seconds else "",
         )
     return table
 
@@ -98,30 +99,41 @@ def other_code(trials: Sequence[Planned]) -> list[str]:
     return [f"{number} finished, {reason}" for reason, number in counts.items()]
 
 
-def time_left(found: Plan, left: Sequence[Planned], at_once: int = 1) -> str:
+def known_from(left: Sequence[Planned]) -> list[str]:
+    """Return a line for each thing from which it is known how long trials may take.
+
+    Args:
+        left: trials that are not done.
+    """
+    models: dict[tuple[str, str], dict[str, None]] = {}
+    for item in left:
+        if item.forecast is not None:
+            models.setdefault((item.forecast.basis, item.task), {})[item.model] = None
+    return [
+        f"time of {task} {', '.join(names)}: {basis}" for (basis, task), names in models.items()
+    ]
+
+
+def time_left(left: Sequence[Planned], at_once: int = 1) -> str:
     """Return how long trials may take, going by those that have finished.
 
     Args:
-        found: the plan that they are of.
         left: trials that are not done.
         at_once: how many of them run at a time.
     """
     from seqbench.reporting.text import duration
 
     known = [
-        max(0.0, seconds - (item.seconds or 0.0) * (item.state == "running"))
+        max(0.0, item.forecast.seconds - (item.seconds or 0.0) * (item.state == "running"))
         for item in left
-        if (seconds := _seconds(found, item.task, item.model)) is not None
+        if item.forecast is not None
     ]
     if not known:
-        return "no trial of these has finished yet, so nothing is known of the time they take"
-    total = duration(sum(known) / at_once)
-    text = f"about {total}, {f'{at_once} trials at a time' if at_once > 1 else 'one by one'}"
+        return "nothing has finished here yet, so nothing is known of the time they take"
+    text = f"about {duration(sum(known) / at_once)}, "
+    text += f"{at_once} trials at a time" if at_once > 1 else "one by one"
+    guessed = sum(item.forecast is not None and item.forecast.is_guess for item in left)
+    if guessed:
+        text += f"; a guess for {guessed} trial{'s' * (guessed != 1)}"
     unknown = len(left) - len(known)
-    return f"{text}; {unknown} trials of unknown length not counted" if unknown else text
-
-
-def _seconds(found: Plan, task: str, model: str) -> float | None:
-    """Return the median time of a model's finished trials on a task; None without any."""
-    seconds = found.seconds.get((task, model))
-    return statistics.median(seconds) if seconds else None
+    return f"{text}; {unknown} of unknown length not counted" if unknown else text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.commands import read
-from seqbench.commands.plan import other_code, plan_table, reasons, time_left
+from seqbench.commands.plan import known_from, other_code, plan_table, reasons, time_left
 from seqbench.commands.tune import known_members
 from seqbench.errors import EXIT_DONE, Refused
 
@@ -130,5 +130,6 @@ def _view(words: Sequence[str], found: Plan, sweep: StoredSweep | None) -> Rende
     lines += [Text(line, style="red") for line in reasons(found.trials)]
     if left or running:
         at_once = max(1, len(running))
-        lines.append(Text(f"left: {time_left(found, [*running, *left], at_once)}"))
+        lines += [Text(line) for line in known_from([*running, *left])]
+        lines.append(Text(f"left: {time_left([*running, *left], at_once)}"))
     return Group(*lines)

@@ -51,6 +51,15 @@ def content_hash(source: str) -> str:
     return _digest(["no file", source])
 
 
+def byte_count(source: str) -> int:
+    """Return the size of a file, or of all files in a folder; 0 of what is none."""
+    path = Path(source).expanduser()
+    with suppress(OSError):
+        files = path.rglob("*") if path.is_dir() else [path]
+        return sum(found.stat().st_size for found in files if found.is_file())
+    return 0
+
+
 def _of_files(source: Path, files: dict[str, Path]) -> str:
     cache = data_folder() / FOLDER / f"{_digest(str(source.resolve()))}.json"
     known = _read(cache)

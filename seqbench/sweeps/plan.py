@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
 
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
@@ -16,6 +16,7 @@ from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import SCHEMA, MetricInfo
 from seqbench.registry.codehash import harness_hashes
+from seqbench.sweeps.forecast import Forecast, Forecaster
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
 
@@ -51,6 +52,7 @@ class Planned:
         monitor: value of the metric that selected the epoch, on validation.
         epochs: that a running trial has trained.
         names: of task and model, where the trial is impossible.
+        forecast: how long it may take; None if it is impossible, or nothing is known.
     """
 
     overrides: list[str]
@@ -64,6 +66,7 @@ class Planned:
     monitor: float = math.nan
     epochs: int = 0
     names: tuple[str, str] = ("", "")
+    forecast: Forecast | None = None
 
     @property
     def task(self) -> str:
@@ -94,12 +97,10 @@ class Plan:
     Args:
         trials: in the order in which they run.
         rerun: what runs beside what was never tried or was stopped.
-        seconds: that finished trials of the store took, by task and model.
     """
 
     trials: list[Planned]
     rerun: Rerun
-    seconds: dict[tuple[str, str], list[float]]
 
 
 def plan(overrides: Sequence[str]) -> Plan:
@@ -123,7 +124,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
     """
-    stored: dict[TrackingSettings, dict[str, list[StoredTrial]]] = {}
+    stored: dict[TrackingSettings, _Stored] = {}
     sources: dict[str, str] = {}
     planned = []
     rerun: Rerun = "stale"
@@ -138,15 +139,13 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
             planned.append(Planned(words, None, "impossible", str(refusal), names=names))
             continue
         if settings.tracking not in stored:
-            stored[settings.tracking] = _by_configuration(stored_trials(settings.tracking))
-        before = stored[settings.tracking].get(asked.configuration, [])
-        planned.append(_planned(words, settings, asked, before))
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for of_store in stored.values():
-        for trial in (trial for trials in of_store.values() for trial in trials):
-            if trial.status == "FINISHED":
-                seconds.setdefault((trial.task, trial.model), []).append(trial.seconds)
-    return Plan(planned, rerun, seconds)
+            found = stored_trials(settings.tracking)
+            stored[settings.tracking] = _Stored(_by_configuration(found), Forecaster(found))
+        of_store = stored[settings.tracking]
+        before = of_store.by_configuration.get(asked.configuration, [])
+        item = _planned(words, settings, asked, before)
+        planned.append(replace(item, forecast=of_store.forecaster.forecast(settings)))
+    return Plan(planned, rerun)
 
 
 def state_of(settings: Settings) -> Planned:
@@ -165,6 +164,11 @@ def summary(planned: Sequence[Planned]) -> str:
     counts = Counter(item.state for item in planned)
     parts = [f"{counts[state]} {state}" for state in get_args(State) if counts[state]]
     return f"{len(planned)} trial{'s' * (len(planned) != 1)}: {', '.join(parts)}"
+
+
+class _Stored(NamedTuple):
+    by_configuration: dict[str, list[StoredTrial]]
+    forecaster: Forecaster
 
 
 def _by_configuration(trials: Iterable[StoredTrial]) -> dict[str, list[StoredTrial]]:
@@ -196,7 +200,16 @@ def _planned(
             reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
             return Planned(words, settings, "failed", reason, trial.run_id)
         return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
-    others = [trial for trial in before if trial.status == "FINISHED"]
+    source = settings.task_parameters.get("source")
+    others = [
+        trial
+        for trial in before
+        if trial.status == "FINISHED"
+        and (
+            asked.parts.get("source") == trial.parts.get("source")
+            or trial.config.get("task.source", str(source)) == str(source)
+        )
+    ]
     if others:
         nearest = min(others, key=lambda trial: len(asked.changed(trial.parts)))
         reason = f"changed since: {', '.join(asked.changed(nearest.parts))}"

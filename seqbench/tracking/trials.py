@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,9 @@ class StoredTrial:
         score: its value on test; NaN without.
         monitor: value of the metric that selected the epoch, on validation; NaN without.
         epochs: that it has trained so far.
+        config: its configuration, flat, as text.
+        costs: what it took, by name: ``seconds`` of training, ``epochs``, ``steps`` and others.
+        folds: that it was scored on; 1 before it has finished.
     """
 
     run_id: str
@@ -75,6 +78,9 @@ class StoredTrial:
     score: float = math.nan
     monitor: float = math.nan
     epochs: int = 0
+    config: Mapping[str, str] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    folds: int = 1
 
 
 TUNE = "tune"
@@ -116,6 +122,8 @@ class RawRun:
         tags: those of this project, and which run is its parent.
         metrics: the latest of each score and cost.
         epochs: that it has logged.
+        params: MLflow's parameters, which are its configuration.
+        folds: that it has scores of; 1 where they are not told apart.
     """
 
     run_id: str
@@ -126,6 +134,8 @@ class RawRun:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     epochs: int
+    params: Mapping[str, str]
+    folds: int
 
 
 def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[StoredTrial]:
@@ -208,6 +218,8 @@ def _ask(client: MlflowClient, name: str, tag: str, value: str) -> list[RawRun]:
                 run.data.tags,
                 metrics,
                 epochs,
+                run.data.params,
+                len({key.partition("/")[0] for key in metrics if key.startswith("fold-")}) or 1,
             )
         )
     return found
@@ -239,6 +251,7 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     tags: dict[str, dict[str, str]] = {}
     metrics: dict[str, dict[str, float]] = {}
     epochs: dict[str, int] = {}
+    params: dict[str, dict[str, str]] = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
         runs = connection.execute(
             "SELECT run_uuid, status, start_time, end_time, artifact_uri FROM runs"
@@ -260,6 +273,18 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
             metrics.setdefault(run_id, {})[key] = number
             if key.startswith("valid/"):
                 epochs[run_id] = max(epochs.get(run_id, 0), step + 1)
+        for run_id, key, text in connection.execute(
+            f"SELECT run_uuid, key, value FROM params WHERE run_uuid IN ({chosen})", asked
+        ):
+            params.setdefault(run_id, {})[key] = text
+        folds: dict[str, int] = dict(
+            connection.execute(
+                "SELECT run_uuid, COUNT(DISTINCT substr(key, 1, instr(key, '/')))"
+                f" FROM latest_metrics WHERE run_uuid IN ({chosen}) AND key LIKE 'fold-%/%'"
+                " GROUP BY run_uuid",
+                asked,
+            )
+        )
     return [
         RawRun(
             run_id,
@@ -270,6 +295,8 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
             tags[run_id],
             metrics.get(run_id, {}),
             epochs.get(run_id, 0),
+            params.get(run_id, {}),
+            folds.get(run_id, 1),
         )
         for run_id, status, start, end, uri in runs
     ]
@@ -317,4 +344,11 @@ def _trial(run: RawRun) -> StoredTrial:
         score=metrics.get(f"test/{metric.name}", math.nan) if metric else math.nan,
         monitor=metrics.get(f"best/valid/{monitor.name}", math.nan) if monitor else math.nan,
         epochs=run.epochs,
+        config=run.params,
+        costs={
+            key.removeprefix("cost/"): value
+            for key, value in metrics.items()
+            if key.startswith("cost/")
+        },
+        folds=run.folds,
     )

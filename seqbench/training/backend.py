@@ -14,6 +14,6 @@ def observe_backend(predictor: Predictor, batch: Batch) -> str:
         What :func:`seqbench.nn.observe` finds, such as ``cpu`` or ``native (oneDNN)``;
         ``the model's own`` where that is nothing.
     """
-    inputs = batch.inputs.to(predictor.head.weight.device)
+    inputs = batch.inputs.to(predictor.device)
     predictor.train()
     return observe(lambda: predictor(inputs)) or "the model's own"

@@ -113,7 +113,7 @@ def _latencies(predictor: Predictor, examples: Sequence[Example], device: str) -
     by_length = sorted(examples, key=lambda example: len(example.values))
     example = by_length[len(by_length) // 2]
     steps_are_targets = example.targets.dim() > 0 and len(example.targets) == len(example.values)
-    inputs = collate([example], steps_are_targets).inputs.to(predictor.head.weight.device)
+    inputs = collate([example], steps_are_targets).inputs.to(predictor.device)
     model = predictor.model
     grows = model.state_numbers(1) != model.state_numbers(STEPS)
     whole = model.backward_size > 0 or model.state_numbers(1) is None or grows
@@ -144,12 +144,15 @@ def _first_step(inputs: SequenceInput) -> SequenceInput:
 
 
 def _median_seconds(run: Callable[[], object], device: str) -> float:
-    run()  # compiles, where there is something to compile
-    times: list[float] = []
-    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
+    def timed() -> float:
         began = time.perf_counter()
         run()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
+        return time.perf_counter() - began
+
+    timed()  # compiles, where there is something to compile
+    times: list[float] = []
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
+        times.append(timed())
     return statistics.median(times)

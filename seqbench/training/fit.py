@@ -119,7 +119,8 @@ class Training:
 
     Args:
         task: prepared.
-        predictor: with its initial weights; holds the selected epoch's weights afterwards.
+        predictor: with its initial weights; holds the selected epoch's weights afterwards, on the
+            same device.
         data: of the fold; its test split stays sealed.
         recipe: how to optimise.
         trainer: where to compute.
@@ -179,8 +180,10 @@ def fit(
         training.predictor.load_state_dict(selected_weights(checkpoint))
         return fitted
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    device = training.predictor.device
     with ranks as rank:
         history = train(training, rank)
+    training.predictor.to(device)  # Lightning leaves it on the CPU
     training.predictor.load_state_dict(selected_weights(checkpoint))
     best = min if monitor.direction == "min" else max
     values = [epoch[f"valid/{monitor.name}"] for epoch in history.epochs]

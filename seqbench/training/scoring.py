@@ -19,7 +19,7 @@ from seqbench.training.predictor import Predictor, counted
 
 
 class Rows(NamedTuple):
-    """Predictions that count: ``[N, K]``, their targets, and the number of each one's sequence."""
+    """Predictions that count, on the CPU: ``[N, K]``, their targets, and each one's sequence."""
 
     predictions: Tensor
     targets: Tensor
@@ -135,7 +135,7 @@ def model_rows(predictor: Predictor, batches: Iterable[Any]) -> Iterator[Rows]:
 def batch_rows(predictions: Tensor, batch: Batch, first: int) -> Rows:
     """Return a batch's predictions that count; ``first`` numbers its first sequence."""
     kept, targets = counted(predictions, batch)
-    return Rows(kept, targets, batch.target_mask.nonzero()[:, 0] + first)
+    return Rows(kept.cpu(), targets.cpu(), batch.target_mask.nonzero()[:, 0].cpu() + first)
 
 
 def baseline_rows(predictions: Predictions, examples: Sequence[Example]) -> Iterator[Rows]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from seqbench.records import TrialRecord
 from seqbench.reporting.terminal import Evaluation
+from seqbench.training.backend import observe_backend
 from seqbench.training.scoring import FoldScores, model_rows
-from seqbench.trials.reload import Note, reload
+from seqbench.trials.reload import AUTO, Note, reload
 from seqbench.trials.run import compare, fold_metrics
 from seqbench.trials.trial import new_record
 
@@ -27,6 +28,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     parameters: Mapping[str, object] | None = None,
     *,
+    accelerator: str = AUTO,
     note: Note,
 ) -> Evaluated:
     """Score a run's models, one of each fold, beside the task's baselines; nothing is logged.
@@ -36,12 +38,14 @@ def evaluate(
         uri: of the tracking store.
         overrides: ``task.<parameter>=VALUE`` to change, for example the source of the data.
         parameters: the same by name and value.
+        accelerator: where to compute, see :func:`seqbench.trials.reload.reload`.
         note: hears what has changed since the run was trained.
 
     Raises:
-        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data.
+        Refused: the run is unknown, unfinished or damaged, or its model does not fit the data, or
+            there is no such device.
     """
-    reloaded = reload(run, uri, overrides, parameters)
+    reloaded = reload(run, uri, overrides, parameters, accelerator)
     stored, trial = reloaded.stored, reloaded.trial
     folds = reloaded.data(note)
     test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
@@ -56,7 +60,7 @@ def evaluate(
         metrics=fold_metrics(trial.task.folds(), test),
         best_epochs=stored.record.best_epochs,
         epochs=stored.record.epochs,
-        backend=stored.record.backend,
+        backend=observe_backend(predictor, next(iter(data.test()))),
     )
     compare(record, test, trial.baselines(folds))
     fingerprint = trial.task.fingerprint()

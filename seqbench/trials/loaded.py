@@ -15,7 +15,7 @@ from seqbench.training.data import TrialData
 from seqbench.training.predictor import Predictor
 from seqbench.training.scoring import FoldScores, model_rows
 from seqbench.training.streaming import States
-from seqbench.trials.reload import Note, Reloaded, reload
+from seqbench.trials.reload import AUTO, Note, Reloaded, reload
 
 
 class TrainedModel(ABC):
@@ -87,7 +87,7 @@ class TrainedModel(ABC):
         """
         inputs, alone = self._inputs(values, lengths, observed, delta, static)
         with torch.inference_mode():
-            found: Tensor = self._predictor(inputs.to(self._device)).float().cpu()
+            found: Tensor = self._predictor(inputs.to(self._predictor.device)).float().cpu()
         if self.visibility is not Visibility.SEQUENCE:
             found = found.masked_fill(~inputs.mask[..., None], 0.0)
         return found[0] if alone else found
@@ -106,17 +106,14 @@ class TrainedModel(ABC):
         trial = self._reloaded.trial
         if parameters:
             stored = self._reloaded.stored
-            other = reload(stored.run_id, self._reloaded.uri, parameters=parameters)
+            uri, accelerator = self._reloaded.uri, self._reloaded.accelerator
+            other = reload(stored.run_id, uri, parameters=parameters, accelerator=accelerator)
             data = _fold(other, self.fold, self._note)
             predictor, trial = other.predictor(data).eval(), other.trial
         data.unseal()
         scores = FoldScores(trial.task, trial.task.pooling, trial.metrics)
         scores.add(model_rows(predictor, data.test()), len(data.splits.test))
         return scores.compute()
-
-    @property
-    def _device(self) -> torch.device:
-        return self._predictor.head.weight.device
 
     def _inputs(
         self, values: Any, lengths: Any, observed: Any, delta: Any, static: Any
@@ -216,13 +213,18 @@ class StreamingModel(TrainedModel):
             state = streaming.initial_states(self._predictor, batch)
         elif any(len(part) != batch for layer in state for part in layer):
             raise Refused(f"state is not of {batch} sequences, as x is")
-        found, state = streaming.step(self._predictor, inputs.to(self._device), state)
+        found, state = streaming.step(self._predictor, inputs.to(self._predictor.device), state)
         found = found.float().cpu()
         return found[0] if alone else found, state
 
 
 def load_model(
-    run: str, fold: int | None = None, uri: str | None = None, *, note: Note
+    run: str,
+    fold: int | None = None,
+    uri: str | None = None,
+    *,
+    accelerator: str = AUTO,
+    note: Note,
 ) -> SequenceModel | StreamingModel:
     """Load a finished run's model.
 
@@ -230,12 +232,14 @@ def load_model(
         run: its identifier, or the first digits.
         fold: whose model; None: the only one.
         uri: of the tracking store.
+        accelerator: where it is to compute, see :func:`seqbench.trials.reload.reload`.
         note: hears what has changed since the run was trained.
 
     Raises:
-        Refused: the run is unknown, unfinished or damaged, or has several folds or not this one.
+        Refused: the run is unknown, unfinished or damaged, or has several folds or not this one; or
+            there is no such device.
     """
-    reloaded = reload(run, uri)
+    reloaded = reload(run, uri, accelerator=accelerator)
     kept = list(reloaded.stored.record.folds)
     numbers = ", ".join(map(str, kept))
     if fold is None and len(kept) > 1:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _CHANGES = {"protocol": "the protocol", "task": "the task's code", "model": "the model's code"}
 """What of a run's identity can have changed since, by its part, so that scores may differ."""
 
+AUTO = "auto"
+ACCELERATORS = (AUTO, "cpu", "gpu")
+"""Where a stored model can be asked to compute; ``auto``: where it was trained, if that is here."""
 
 Note = Callable[[str], None]
 """Hears, in a line, why a result may not be what was expected."""
@@ -37,6 +40,7 @@ class Reloaded:
         trial: with the run's settings, changed to use all data.
         overrides: what else was changed.
         uri: of the tracking store, as it was given.
+        accelerator: where it was asked to compute, one of :data:`ACCELERATORS`.
     """
 
     stored: StoredRun
@@ -44,6 +48,7 @@ class Reloaded:
     trial: Trial
     overrides: list[str]
     uri: str | None
+    accelerator: str = AUTO
 
     def data(self, note: Note) -> list[TrialData]:
         """Return the data of each fold.
@@ -74,7 +79,7 @@ class Reloaded:
         if changed:
             note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
         trained_on = (self.stored.config.get("trainer") or {}).get("accelerator")
-        if trained_on == "gpu" and self.trial.device == "cpu":
+        if trained_on == "gpu" and self.trial.device == "cpu" and self.accelerator == AUTO:
             note(f"{self.name} was trained on a GPU; torch finds none here, so a CPU runs it")
         return folds
 
@@ -107,6 +112,7 @@ def reload(
     uri: str | None = None,
     overrides: Sequence[str] = (),
     parameters: Mapping[str, object] | None = None,
+    accelerator: str = AUTO,
 ) -> Reloaded:
     """Find a finished run and load its task and model.
 
@@ -115,22 +121,32 @@ def reload(
         uri: of the tracking store, see :func:`seqbench.tracking.address.locate`.
         overrides: ``task.<parameter>=VALUE`` to change.
         parameters: of the task to change, by name.
+        accelerator: where to compute: ``cpu``, ``gpu``, or ``auto``: where it was trained, or on a
+            CPU where torch finds no GPU.
 
     Raises:
-        Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used.
+        Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used, or
+            there is no such device.
     """
+    import torch
+
     from seqbench.tracking.address import SHORT
     from seqbench.tracking.store import open_store
 
+    if accelerator not in ACCELERATORS:
+        known = ", ".join(ACCELERATORS)
+        raise Refused(f"accelerator must be one of {known}, not {accelerator!r}")
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise Refused("trainer.accelerator=gpu: torch finds no CUDA GPU here; leave it out")
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
     given = {key: _plain(value) for key, value in (parameters or {}).items()}
     try:
-        trial = load(_settings(stored, overrides, given))
+        trial = load(_settings(stored, overrides, given, accelerator))
     except Refused as refusal:
         raise refusal.within(name) from refusal
     changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
-    return Reloaded(stored, name, trial, [*overrides, *changed], uri)
+    return Reloaded(stored, name, trial, [*overrides, *changed], uri, accelerator)
 
 
 def _plain(value: object) -> object:
@@ -139,7 +155,10 @@ def _plain(value: object) -> object:
 
 
 def _settings(
-    stored: StoredRun, overrides: Sequence[str], parameters: Mapping[str, object]
+    stored: StoredRun,
+    overrides: Sequence[str],
+    parameters: Mapping[str, object],
+    accelerator: str,
 ) -> Settings:
     """Return a run's settings, changed to score all data in float32 on a device that exists."""
     import torch
@@ -151,7 +170,9 @@ def _settings(
         "recipe": {"max_examples": None},
         "trainer": {"precision": "32", "devices": 1},
     }
-    if not torch.cuda.is_available():
+    if accelerator != AUTO:
+        changes["trainer"]["accelerator"] = accelerator
+    elif not torch.cuda.is_available():
         changes["trainer"]["accelerator"] = "cpu"
     try:
         config = OmegaConf.merge(OmegaConf.create(stored.config), OmegaConf.create(changes))

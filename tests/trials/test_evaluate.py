@@ -20,6 +20,7 @@ from seqbench.tracking.tags import PARTS, SCHEMA_TAG
 from seqbench.tracking.tracked import CONFIG
 from seqbench.training.data import TrialData
 from seqbench.training.scoring import FoldScores, model_rows
+from seqbench.trials.reload import reload
 from seqbench.trials.trial import Trial, load, new_record, provenance
 
 CHECKPOINT = "checkpoint/best.ckpt"
@@ -129,6 +130,25 @@ def test_run_of_a_gpu(
     assert evaluate.command([f"run={stored.short}"]) == 0
     note = f"run {stored.short} was trained on a GPU; torch finds none here, so a CPU runs it"
     assert f"seqbench: {note}\n" == capsys.readouterr().err
+
+
+def test_accelerator_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A CPU that is asked for needs no word; a GPU that is not there is an error."""
+    stored = Stored()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    stored.file(CONFIG).write_text(stored.file(CONFIG).read_text().replace('"cpu"', '"gpu"'))
+    run = f"run={stored.short}"
+    capsys.readouterr()
+    assert evaluate.command([run, "trainer.accelerator=cpu"]) == 0
+    assert "" == capsys.readouterr().err
+    with pytest.raises(Refused, match=r"trainer\.accelerator=gpu: torch finds no CUDA GPU here"):
+        evaluate.command([run, "trainer.accelerator=gpu"])
+    with pytest.raises(Refused, match="must be one of auto, cpu, gpu, not 'gup'"):
+        evaluate.command([run, "trainer.accelerator=gup"])
+    with pytest.raises(Refused, match="accelerator must be one of auto, cpu, gpu, not 'tpu'"):
+        reload(stored.short, accelerator="tpu")
 
 
 def test_code_that_changed(capsys: pytest.CaptureFixture[str]) -> None:
