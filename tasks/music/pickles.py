@@ -27,7 +27,7 @@ def load_pickle(content: bytes) -> Any:
     Raises:
         Exception: of any kind; the pickle is damaged, or names what is no data.
     """
-    loaded = _DataUnpickler(io.BytesIO(content), encoding="latin1").load()
+    loaded = _DataUnpickler(content).load()
     return _plain(loaded, _DEPTH, {})
 
 
@@ -41,8 +41,9 @@ class _Type:
         self._order = "="
 
     def set_state(self, state: tuple[Any, ...]) -> None:
-        order, rest = state[1], state[2:5]
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in rest):
+        version, order, *rest = state
+        numbers = (None, None, None, -1, -1)  # no parts with names, and a size that the code says
+        if version != 3 or order not in ("<", ">", "|", "=") or tuple(rest[:5]) != numbers:
             raise pickle.UnpicklingError("it holds an array of records, not of numbers")
         self._order = order
 
@@ -87,6 +88,8 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _from_buffer(content: Any, kind: _Type, shape: tuple[int, ...], order: str) -> _Array:
+    if order not in ("C", "F"):
+        raise pickle.UnpicklingError("it holds an array in an unknown order")
     array = _Array()
     array.set_state((1, shape, kind, order == "F", content))
     return array
@@ -97,10 +100,18 @@ def _scalar(kind: _Type, content: Any) -> Any:
     return array[0].item()
 
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    return text.encode("latin1" if encoding == "latin1" else "ascii")
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":  # what numpy's arrays need
+        raise pickle.UnpicklingError(f"it holds bytes in {encoding!r:.20}")
+    return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Return what older protocols write for an array of nothing."""
+    return b""
+
+
+_PARTS = ("multiarray", "numeric")
 _NUMPY: Mapping[str, Any] = {
     "ndarray": _Array,
     "dtype": _Type,
@@ -108,8 +119,10 @@ _NUMPY: Mapping[str, Any] = {
     "_frombuffer": _from_buffer,
     "scalar": _scalar,
 }
-"""What numpy's arrays and numbers need, by whichever private module they were pickled."""
-_BUILT_IN: Mapping[str, Any] = {"set": set, "frozenset": frozenset}
+"""What numpy's arrays and numbers need."""
+_MODULES = ("numpy", *(f"numpy.{core}.{part}" for core in ("core", "_core") for part in _PARTS))
+"""Where versions of numpy have had it."""
+_BUILT_IN: Mapping[str, Any] = {"set": set, "frozenset": frozenset, "bytes": _no_bytes}
 
 
 _InPython: Any = pickle._Unpickler  # typeshed hides what it is made of
@@ -120,6 +133,11 @@ class _DataUnpickler(_InPython):  # type: ignore[misc]
 
     dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
 
+    def __init__(self, content: bytes) -> None:
+        self._file = io.BytesIO(content)
+        self._size = len(content)
+        super().__init__(self._file, encoding="latin1")  # Python 2 wrote the papers' files
+
     def find_class(self, module: str, name: str) -> Any:
         """Return a stand-in.
 
@@ -127,7 +145,7 @@ class _DataUnpickler(_InPython):  # type: ignore[misc]
             pickle.UnpicklingError: the name is not one of data.
         """
         found = None
-        if module.split(".")[0] == "numpy":
+        if module in _MODULES:
             found = _NUMPY.get(name)
         elif module in ("builtins", "__builtin__"):
             found = _BUILT_IN.get(name)
@@ -148,6 +166,13 @@ class _DataUnpickler(_InPython):  # type: ignore[misc]
             self.refuse()
         target.set_state(state)
 
+    def load_frame(self) -> None:
+        """Refuse a frame that was cut off, as the unpickler in C does."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        if size > self._size - self._file.tell():
+            raise pickle.UnpicklingError("it was cut off")
+        self._unframer.load_frame(size)
+
     def load_bytearray8(self) -> None:
         """Read as many bytes as there are, where Python first asks for as many as are declared."""
         (size,) = struct.unpack("<Q", self.read(8))
@@ -158,6 +183,7 @@ class _DataUnpickler(_InPython):  # type: ignore[misc]
         raise pickle.UnpicklingError("it makes objects other than containers, numbers and arrays")
 
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.FRAME[0]] = load_frame
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
     for _operation in (pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.OBJ, pickle.INST):
         dispatch[_operation[0]] = refuse

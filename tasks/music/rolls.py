@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad
+from seqbench.tasks.music.matfile import read_cells
 from seqbench.tasks.music.pianoroll import KEYS, LOWEST, MOST_FRAMES, SHARES, Roll
 from seqbench.tasks.music.pickles import load_pickle
 
@@ -113,49 +112,18 @@ def _check_length(piece: Collection[Any]) -> None:
 
 
 def _read_mat(content: bytes) -> dict[str, Any]:
-    import scipy.io
-
     names = {split: f"{split}data" for split in SPLITS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # of two variables with one name
-        opened = io.BytesIO(_unpacked_mat(content))
-        file = scipy.io.loadmat(opened, variable_names=list(names.values()))
-    _check_names(names.values(), file)
-    return {split: file[name].ravel() for split, name in names.items()}
-
-
-def _unpacked_mat(content: bytes) -> bytes:
-    """Return a Matlab file of version 5 whose parts are not compressed: its size is then known."""
-    version, order = content[124:126], content[126:128]
-    if content[:19] == b"MATLAB 7.3 MAT-file":
-        raise Bad("it is an HDF5 file of Matlab 7.3; save it with the option -v7")
-    if order not in (b"IM", b"MI") or version not in (b"\0\1", b"\1\0"):
-        raise Bad("it is no Matlab file of version 5 to 7; save it with the option -v7")
-    tag = struct.Struct("<II" if order == b"IM" else ">II")
-    compressed = 15
-    parts, left, at = [content[:128]], MOST_BYTES, 128
-    while at < len(content):
-        kind, size = tag.unpack_from(content, at)
-        end = at + 8 + size
-        if end > len(content):
-            held = len(content) - at - 8
-            raise Bad(f"byte {at:,}: a part declares {size:,} bytes and {held:,} are left")
-        part = content[at:end]
-        if kind == compressed:
-            unpacking = zlib.decompressobj()
-            part = unpacking.decompress(content[at + 8 : end], left + 1)
-            if len(part) <= left and not unpacking.eof:
-                raise Bad(f"byte {at:,}: a compressed part is cut off")
-        left -= len(part)
-        if left < 0:
-            raise Bad(_TOO_LARGE)
-        parts.append(part)
-        at = end
-    return b"".join(parts)
+    found = read_cells(content, names.values(), MOST_BYTES)
+    _check_names(names.values(), found)
+    return {split: found[name] for split, name in names.items()}
 
 
 def _read_npz(content: bytes) -> dict[str, Any]:
     sequences = {}
+    if not content.startswith(b"PK\3\4"):
+        raise Bad(
+            f"byte 0: it begins with {content[:4]!r}, not with b'PK\\x03\\x04': it is no npz file"
+        )
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         names = [name for split in SPLITS for name in (split, f"{split}_lengths")]
         _check_names(names, [name.removesuffix(".npy") for name in file.namelist()])
@@ -223,7 +191,8 @@ READERS: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
 def _check_names(names: Collection[str], found: Collection[Any]) -> None:
     missing = [name for name in names if name not in found]
     if missing:
-        raise Bad(f"it has no {', '.join(missing)}; it has: {_short(', '.join(map(str, found)))}")
+        there = _short(", ".join(map(str, found))) or "none of them"
+        raise Bad(f"it has no {', '.join(missing)}; it has {there}")
 
 
 def _and_more(found: Collection[Any]) -> str:
@@ -235,10 +204,14 @@ def _short(value: object) -> str:
     try:
         text = str(value)
     except ValueError:  # a whole number of thousands of digits
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 40 else f"{text[:40]}..."
+        return f"a {type(value).__name__}"
+    return _printable(text if len(text) <= 40 else f"{text[:40]}...")
 
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())[:_SHOWN]
-    return text or type(error).__name__
+    return _printable(text) or type(error).__name__
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -241,7 +241,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     hollow = {**ROLLS, "train": [np.zeros((0, 88))]}
     named = {
         "missing": (folder / "txt.mat", "does not exist (did you mean 'text.mat'?)"),
-        "cut mat": (mat, "byte 128: a part declares 3,688 bytes and 164 are left"),
+        "cut mat": (mat, "byte 128: a variable declares 3,688 bytes and holds 164"),
         "text": (folder / "text.mat", "it is no Matlab file of version 5 to 7"),
         "cut pickle": (pkl, "cannot be read"),
         "cut npz": (npz, "cannot be read"),
@@ -275,7 +275,9 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
         "no lengths": (write_npz(folder / "no.npz", test_lengths=None), "it has no test_lengths"),
         "objects": (write_npz(folder / "obj.npz", test=np.array([[1], {}], object)), "test holds"),
     }
-    scipy.io.savemat(named["names"][0], {"traindata": cells(ROLLS["train"]), "validdata": 1})
+    scipy.io.savemat(
+        named["names"][0], {"traindata": cells(ROLLS["train"]), "validdata": cells([])}
+    )
     return named
 
 
