@@ -28,42 +28,50 @@ MOST_SECONDS = 60
 _ODD = [b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"]
 
 
-@st.composite
-def hostile_bytes(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
-    """Return a valid file as it is damaged or made to do harm; seldom random bytes.
+def damaged(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
+    """Return valid files as they are damaged or made to do harm; seldom random bytes.
 
     Args:
-        draw: of hypothesis.
         valid: files.
     """
-    content = bytearray(draw(st.sampled_from(list(valid))))
-    kind = draw(st.sampled_from(["random", "cut", "join", *["change"] * 5]))
-    if kind == "random":
-        start = draw(st.integers(0, min(64, len(content))))
-        return bytes(content[:start]) + draw(st.binary(max_size=200))
-    if kind == "cut":
-        return bytes(content[: draw(st.integers(0, len(content)))])
-    if kind == "join":
-        other = draw(st.sampled_from(list(valid)))
-        return bytes(content[: draw(_place(content))] + other[draw(_place(other)) :])
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(_place(content))
-        how = draw(st.sampled_from(["bit", "byte", "odd", "insert", "delete", "repeat"]))
-        length = draw(st.integers(1, 16))
-        if how == "bit" and content:
-            content[min(at, len(content) - 1)] ^= 1 << draw(st.integers(0, 7))
-        elif how == "byte":
-            content[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
-        elif how == "odd":
-            odd = draw(st.sampled_from(_ODD))
-            content[at : at + len(odd)] = odd
-        elif how == "insert":
-            content[at:at] = draw(st.binary(min_size=1, max_size=length))
-        elif how == "delete":
-            del content[at : at + length]
-        else:
-            content[at:at] = content[at : at + length]
-    return bytes(content)
+    numbers = st.integers(0, len(valid) - 1)
+
+    @st.composite
+    def draw_file(draw: st.DrawFn) -> bytes:
+        content = bytearray(valid[draw(numbers)])
+        kind = draw(st.sampled_from(["random", "cut", "join", *["change"] * 5]))
+        if kind == "random":
+            start = draw(st.integers(0, min(64, len(content))))
+            return bytes(content[:start]) + draw(st.binary(max_size=200))
+        if kind == "cut":
+            return bytes(content[: draw(st.integers(0, len(content)))])
+        if kind == "join":
+            other = valid[draw(numbers)]
+            return bytes(content[: draw(_place(content))]) + other[draw(_place(other)) :]
+        for _ in range(draw(st.integers(1, 3))):
+            _change(content, draw)
+        return bytes(content)
+
+    return draw_file()
+
+
+def _change(content: bytearray, draw: st.DrawFn) -> None:
+    at = draw(_place(content))
+    how = draw(st.sampled_from(["bit", "byte", "odd", "insert", "delete", "repeat"]))
+    length = draw(st.integers(1, 16))
+    if how == "bit" and content:
+        content[min(at, len(content) - 1)] ^= 1 << draw(st.integers(0, 7))
+    elif how == "byte":
+        content[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
+    elif how == "odd":
+        odd = draw(st.sampled_from(_ODD))
+        content[at : at + len(odd)] = odd
+    elif how == "insert":
+        content[at:at] = draw(st.binary(min_size=1, max_size=length))
+    elif how == "delete":
+        del content[at : at + length]
+    else:
+        content[at:at] = content[at : at + length]
 
 
 def _place(content: bytes | bytearray) -> st.SearchStrategy[int]:
@@ -118,7 +126,7 @@ def check(
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(hostile_bytes(valid))
+    @given(damaged(valid))
     def try_one(content: bytes) -> None:
         try:
             with limited():

@@ -22,7 +22,7 @@ _MATRIX, _COMPRESSED, _INT8, _INT32, _UINT32 = 14, 15, 1, 5, 6
 _TYPES = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }  # fmt: skip
-_CELL = 1
+_LIST = 1
 _NUMERIC = range(6, 16)
 _COMPLEX = 0x0800
 
@@ -43,7 +43,7 @@ class _Matrix(NamedTuple):
     """Of a cell array the elements, of others the numbers."""
 
 
-def read_cells(content: bytes, names: Collection[str], most: int) -> dict[str, list[Any]]:
+def read_lists(content: bytes, names: Collection[str], most: int) -> dict[str, list[Any]]:
     """Return what the cells of some variables hold: matrices as saved, others as their class.
 
     Args:
@@ -57,7 +57,7 @@ def read_cells(content: bytes, names: Collection[str], most: int) -> dict[str, l
     if content[:19] == b"MATLAB 7.3 MAT-file":
         raise Bad("it is an HDF5 file of Matlab 7.3; save it with the option -v7")
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:_HEADER])
-    if order is None:
+    if order is None or 0 in content[:4]:  # files of version 4 begin with a zero
         raise Bad("it is no Matlab file of version 5 to 7; save it with the option -v7")
     found: dict[str, list[Any]] = {}
     for part in _parts(memoryview(content), order, most):
@@ -66,9 +66,9 @@ def read_cells(content: bytes, names: Collection[str], most: int) -> dict[str, l
             continue
         if matrix.name in found:
             raise Bad(f"it has {matrix.name} twice")
-        if matrix.category != _CELL:
+        if matrix.category != _LIST:
             raise Bad(f"{matrix.name} is no cell array")
-        found[matrix.name] = _cells(matrix, order)
+        found[matrix.name] = _items(matrix, order)
     return found
 
 
@@ -103,19 +103,19 @@ def _parts(content: memoryview, order: str, most: int) -> Iterator[memoryview]:
         yield part
 
 
-def _cells(cells: _Matrix, order: str) -> list[Any]:
-    count = math.prod(cells.shape)
-    if count * 8 > len(cells.content):  # a tag has 8 bytes
-        raise Bad(f"{cells.name} declares {count:,} cells, more than its bytes can hold")
+def _items(array: _Matrix, order: str) -> list[Any]:
+    count = math.prod(array.shape)
+    if count * 8 > len(array.content):  # a tag has 8 bytes
+        raise Bad(f"{array.name} declares {count:,} cells, more than its bytes can hold")
     found: list[Any] = []
-    rest = cells.content
+    rest = array.content
     for number in range(count):
         kind, content, rest = _element(rest, order)
         if kind != _MATRIX:
-            raise Bad(f"{cells.name}: cell {number} is no matrix; the file is damaged")
-        found.append(_values(_matrix(content, order), f"{cells.name}: cell {number}", order))
+            raise Bad(f"{array.name}: cell {number} is no matrix; the file is damaged")
+        found.append(_values(_matrix(content, order), f"{array.name}: cell {number}", order))
     # Matlab counts the first index fastest, and what is returned the last
-    places = np.arange(count).reshape(cells.shape, order="F").ravel()
+    places = np.arange(count).reshape(array.shape, order="F").ravel()
     return [found[place] for place in places.tolist()]
 
 

@@ -147,7 +147,7 @@ class _DataUnpickler(_InPython):  # type: ignore[misc]
         found = None
         if module in _MODULES:
             found = _NUMPY.get(name)
-        elif module in ("builtins", "__builtin__"):
+        elif module == "builtins" or (module == "__builtin__" and self.proto < 3):
             found = _BUILT_IN.get(name)
         elif (module, name) == ("_codecs", "encode"):
             found = _encode

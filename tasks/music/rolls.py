@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad
-from seqbench.tasks.music.matfile import read_cells
+from seqbench.tasks.music.matfile import read_lists
 from seqbench.tasks.music.pianoroll import KEYS, LOWEST, MOST_FRAMES, SHARES, Roll
 from seqbench.tasks.music.pickles import load_pickle
 
@@ -113,7 +113,7 @@ def _check_length(piece: Collection[Any]) -> None:
 
 def _read_mat(content: bytes) -> dict[str, Any]:
     names = {split: f"{split}data" for split in SPLITS}
-    found = read_cells(content, names.values(), MOST_BYTES)
+    found = read_lists(content, names.values(), MOST_BYTES)
     _check_names(names.values(), found)
     return {split: found[name] for split, name in names.items()}
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import math
 import struct
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 
@@ -12,7 +17,7 @@ from seqbench.config.userdata import Bad, UserData
 from seqbench.errors import Refused
 from seqbench.tasks.music import Music
 from seqbench.tasks.music.midifile import MOST_QUARTERS, read_midi
-from seqbench.tasks.music.pianoroll import LOWEST, MOST_FRAMES
+from seqbench.tasks.music.pianoroll import KEYS, LOWEST, MOST_FRAMES, to_roll
 from seqbench.tasks.music.sources import load_source
 
 END = b"\0\xff\x2f\0"
@@ -246,3 +251,105 @@ def test_a_wrong_path_is_answered_with_what_lies_beside_it(tmp_path: Path) -> No
 def test_skip_bad_needs_a_source() -> None:
     with pytest.raises(ValueError, match=r"task\.skip_bad=true needs a task\.source"):
         Music(skip_bad=True)
+
+
+# Another reader
+
+
+def midi_files() -> list[bytes]:
+    """Return files of types 0, 1 and 2, with every kind of event."""
+    found = []
+    for kind in (0, 1, 2):
+        file = mido.MidiFile(type=kind, ticks_per_beat=24)
+        for number in range(1 if kind == 0 else 2):
+            track = mido.MidiTrack()
+            track.append(mido.MetaMessage("track_name", name="a tune"))
+            track.append(mido.MetaMessage("key_signature", key="Eb"))
+            track.append(mido.MetaMessage("set_tempo", tempo=400_000))
+            track.append(mido.Message("program_change", program=3))
+            track.append(mido.Message("sysex", data=(1, 2, 3)))
+            for note in (60 + number, 64, 67, 64):
+                track.append(mido.Message("note_on", note=note, channel=number, time=6))
+                track.append(mido.Message("pitchwheel", pitch=100, time=1))
+                track.append(mido.Message("note_off", note=note, channel=number, time=30))
+                track.append(mido.Message("note_on", channel=9, note=35))
+            file.tracks.append(track)
+        buffer = io.BytesIO()
+        file.save(file=buffer)
+        found.append(buffer.getvalue())
+    return found
+
+
+def small_midi_parser(content: bytes) -> list[np.ndarray]:
+    """Return the rolls of a file's pieces on sixteenths, from the standard's own words."""
+    kind, count, ticks = struct.unpack(">HHH", content[8:14])
+    at = 8 + int.from_bytes(content[4:8], "big")
+    tracks: list[set[tuple[int, int]]] = []
+    while len(tracks) < count:
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "big")
+        if name == b"MTrk":
+            tracks.append(small_track_parser(list(content[at + 8 : at + 8 + size]), ticks))
+        at += 8 + size
+    pieces = tracks if kind == 2 else [set().union(*tracks)]
+    return [roll_of_places(places) for places in pieces]
+
+
+def small_track_parser(data: list[int], ticks: int) -> set[tuple[int, int]]:
+    """Return (frame, key) of all that sounds; the bytes are used up."""
+
+    def number() -> int:
+        byte = data.pop(0)
+        value = byte & 127
+        while byte > 127:
+            byte = data.pop(0)
+            value = value * 128 + (byte & 127)
+        return value
+
+    places, now, running = set(), 0, 0
+    on: list[tuple[int, int, int]] = []
+    while data:
+        now += number()
+        status = data.pop(0)
+        if status == 255:
+            last = data.pop(0) == 47
+            del data[: number()]
+            if last:
+                break
+        elif status in (240, 247):
+            del data[: number()]
+        else:
+            if status < 128:
+                data.insert(0, status)
+                status = running
+            running = status
+            values = [data.pop(0) for _ in range(1 if 192 <= status < 224 else 2)]
+            if status // 16 == 9 and values[1] and status != 153:
+                on.append((status % 16, values[0], now))
+            elif status // 16 in (8, 9) and status % 16 != 9:
+                held = [note for note in on if note[:2] == (status % 16, values[0])]
+                if held:
+                    on.remove(held[0])
+                    first = math.ceil(Fraction(held[0][2] * 4, ticks))
+                    last_frame = math.ceil(Fraction(now * 4, ticks))
+                    places |= {(frame, values[0]) for frame in range(first, last_frame)}
+    return {(frame, key) for frame, key in places if 21 <= key <= 108}
+
+
+def roll_of_places(places: set[tuple[int, int]]) -> np.ndarray:
+    roll = np.zeros((max((frame for frame, _ in places), default=-1) + 1, KEYS), np.uint8)
+    for frame, key in places:
+        roll[frame, key - LOWEST] = 1
+    return roll
+
+
+def equal(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return len(found) == len(expected) and all(map(np.array_equal, found, expected))
+
+
+def test_hostile_midi_files(tmp_path: Path, hostile: Callable[..., None]) -> None:
+    def read(content: bytes) -> list[np.ndarray]:
+        (tmp_path / "x.mid").write_bytes(content)
+        pieces, ticks = read_midi(tmp_path / "x.mid")
+        return [to_roll(notes, ticks, "sixteenth") for notes in pieces]
+
+    hostile(midi_files(), read, small_midi_parser, equal)
