@@ -34,8 +34,8 @@ def load_pickle(content: bytes) -> Any:
 class _Type:
     """Stands in for ``numpy.dtype``."""
 
-    def __init__(self, code: str, *_: object) -> None:
-        if not _TYPES.fullmatch(code):
+    def __init__(self, code: str, *flags: object) -> None:
+        if not _TYPES.fullmatch(code) or flags not in ((), (False, True)):
             raise pickle.UnpicklingError(f"it holds an array of {code[:20]!r}, not of numbers")
         self._code = code
         self._order = "="
@@ -83,7 +83,9 @@ class _Array:
         return np.frombuffer(content, dtype).reshape(shape, order=order)
 
 
-def _reconstruct(*_: object) -> _Array:
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
+    if kind is not _Array or shape != (0,) or code not in (b"b", "b"):
+        raise pickle.UnpicklingError("it holds an array that numpy has not written")
     return _Array()
 
 
