@@ -25,7 +25,7 @@ test-all: lint  ## lint, types, every test but the nightly ones
 	$(PYTEST) -m "not nightly"
 
 test-nightly: lint  ## every test: whole products, where the others take samples
-	$(PYTEST)
+	SEQBENCH_EXAMPLES=2000 $(PYTEST)
 
 test-engine: $(VENV)/ready  ## the recurrence engine and the models that run on it
 	$(PYTEST) tests/nn tests/plugins

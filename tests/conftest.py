@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -41,6 +43,23 @@ from seqbench.tracking import mlflow_client
 # A shell starts background jobs with Ctrl-C ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _hostile() -> ModuleType:
+    """Load ``hostile.py``, as test files import none of their neighbours."""
+    spec = importlib.util.spec_from_file_location("hostile", Path(__file__).with_name("hostile.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def hostile() -> Callable[..., None]:
+    """Read damaged files with two readers, see ``hostile.py``."""
+    check: Callable[..., None] = _hostile().check
+    return check
 
 
 def copy_database(source: Path, target: Path) -> None:

@@ -198,6 +198,9 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     for section, key in (("trainer", "progress"), ("task", "source")):
         if isinstance(found.get(section), dict):
             found[section].pop(key, None)
+    task = found.get("task")
+    if isinstance(task, dict) and task.get("skip_bad") is False:  # as before there was such a key
+        del task["skip_bad"]
     return found
 
 

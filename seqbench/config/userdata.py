@@ -66,6 +66,7 @@ class UserData:
         self.path = path
         self.skip_bad = skip_bad
         self.left_out: list[LeftOut] = []
+        self._copies: dict[str, list[str]] = {}
 
     def find(self, suffixes: Sequence[str], what: str, below: Path | None = None) -> list[Path]:
         """Return the files with one of the suffixes, in the order of their names.
@@ -134,6 +135,10 @@ class UserData:
                 bad[self.name(path)] = error.problems
             except OSError as error:
                 bad[self.name(path)] = [f"it cannot be read: {error.strerror or error}"]
+        if not self.skip_bad:  # else copies are left out as such
+            for name in list(bad):
+                for copy in self._copies.get(name, ()):
+                    bad[copy] = [f"it has the same bytes as {name}"]
         self.drop(bad, len(found) + len(bad), "files")
         return found
 
@@ -153,6 +158,9 @@ class UserData:
         if self.skip_bad and len(bad) < total:
             self.left_out += [LeftOut(name, "; ".join(found)) for name, found in bad.items()]
             return
+        if self.path.is_file() and list(bad) == [self.path.name]:
+            first, *others = bad[self.path.name]
+            raise Refused(f"task.source '{self.path}': {first}", [f"  {line}" for line in others])
         lines = [f"  {name}: {problem}" for name, found in bad.items() for problem in found]
         if len(lines) > MOST_DETAILS:
             lines[MOST_DETAILS - 1 :] = [f"  ... and {len(lines) - MOST_DETAILS + 1} more"]
@@ -175,6 +183,7 @@ class UserData:
                     key = hashlib.file_digest(file, "sha256").hexdigest()
             first = kept.setdefault(key, path)
             if first is not path:
+                self._copies.setdefault(self.name(first), []).append(self.name(path))
                 self._leave_out(path, f"it has the same bytes as {self.name(first)}")
         return list(kept.values())
 

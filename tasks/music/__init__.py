@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from seqbench.api import (
     Example,
     InputSpec,
+    LeftOut,
     MeanLoss,
     Metric,
     MetricSet,
@@ -22,6 +23,7 @@ from seqbench.api import (
     Splits,
 )
 from seqbench.api.generative import GenerativeTask
+from seqbench.config.userdata import UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.tasks._predictions import cached_predictions, digest
 from seqbench.tasks.music.baselines import (
@@ -75,7 +77,10 @@ class Music(GenerativeTask):
             list of pieces, a piece being a ``[T, 88]`` array or a list of frames of MIDI notes. An
             ``.npz`` file: for each split an array ``<split>`` ``[sum of T, 88]``, pieces end to
             end, and ``<split>_lengths``, their frames. A folder of MIDI files: with subfolders
-            train, valid, test, or else split like the chorales.
+            train, valid, test, or else split like the chorales. A piece has at most 100,000
+            frames. The tracks of a MIDI file of type 2 are pieces of their own.
+        skip_bad: whether to go on without the files and pieces of a source that cannot be used.
+            They are listed.
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note. For chorales and MIDI
             files.
         split_seed: another number gives another split of the chorales or of a folder of MIDI files.
@@ -123,6 +128,7 @@ class Music(GenerativeTask):
         self,
         *,
         source: str | None = None,
+        skip_bad: bool = False,
         grid: Grid = "quarter",
         split_seed: int = 0,
         transpose: int = 0,
@@ -130,13 +136,17 @@ class Music(GenerativeTask):
     ) -> None:
         if source is not None and not source.strip():
             raise ValueError("task.source must be a path or null, not empty")
+        if skip_bad and source is None:
+            raise ValueError(
+                "task.skip_bad=true needs a task.source: nothing is bad in the built-in chorales"
+            )
         _check_choice("task.grid", grid, get_args(Grid))
         _check_choice("task.frames", frames, get_args(ScoredFrames))
         if split_seed < 0:
             raise ValueError(f"task.split_seed must be at least 0, not {split_seed}")
         if not 0 <= transpose < KEYS:
             raise ValueError(f"task.transpose must be in 0..{KEYS - 1} semitones, not {transpose}")
-        self._source = None if source is None else Path(source).expanduser()
+        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
         self._grid: Grid = grid
         self._split_seed = split_seed
         self._transpose = transpose
@@ -154,21 +164,28 @@ class Music(GenerativeTask):
     def splits(self, fold: int = 0) -> Splits:
         """Return the pieces; ``values`` and ``targets`` are the roll ``[T, 88]`` float32."""
         if self._splits is None:
-            if self._source is None:
+            if self._data is None:
                 pieces, papers = self._chorales(), False
             else:
-                pieces = load_source(self._source, self._grid, self._split_seed)
-                papers = not self._source.is_dir()
+                pieces = load_source(self._data, self._grid, self._split_seed)
+                papers = not self._data.path.is_dir()
             skip_first = papers if self._frames == "auto" else self._frames == "from_second"
             parts = {
                 split: [_example(piece, skip_first) for piece in held]
                 for split, held in pieces.items()
             }
             for split, examples in parts.items():
-                if not any(_mask(example).any() for example in examples):
-                    raise Refused(f"task.source '{self._source}': no frame of {split} is scored")
+                if self._data and not any(_mask(example).any() for example in examples):
+                    raise Refused(
+                        f"task.source '{self._data.path}': no frame of {split} is scored, for each"
+                        " piece has one, and task.frames leaves out the first; set task.frames=all"
+                    )
             self._splits = Splits(**parts)
         return self._splits
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return the files, tracks and pieces of ``source`` that are not used."""
+        return () if self._data is None else self._data.left_out
 
     def fingerprint(self) -> str:
         """Return the hash of every split's rolls, masks and names, 16 hexadecimal digits."""

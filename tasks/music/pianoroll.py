@@ -22,6 +22,9 @@ SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}
 """Each split's share of the frames."""
 STEPS_PER_QUARTER = {"quarter": 1, "sixteenth": 4}
 """Frames per quarter note of each grid."""
+MOST_FRAMES = 100_000
+"""Length of a piece: seven hours of sixteenths at 60 quarters a minute. A damaged file asks for
+more."""
 SHINGLE = 3
 """Chords per shingle, see :func:`near_duplicate_groups`."""
 OVERLAP = 0.3
@@ -52,15 +55,19 @@ def to_roll(notes: Iterable[Note], ticks_per_quarter: int, grid: Grid) -> Roll:
     Tied notes need no merging, since only what sounds counts. T covers the last note that sounds on
     the grid; notes off the keyboard are left out.
     """
-    spans = []
+    firsts, lasts, keys = [], [], []
     for note in notes:
         first, last = _frames(note, ticks_per_quarter, grid)
         if first < last and LOWEST <= note.pitch < LOWEST + KEYS:
-            spans.append((first, last, note.pitch - LOWEST))
-    roll = np.zeros((max((last for _, last, _ in spans), default=0), KEYS), dtype=np.uint8)
-    for first, last, key in spans:
-        roll[first:last, key] = 1
-    return roll
+            firsts.append(first)
+            lasts.append(last)
+            keys.append(note.pitch - LOWEST)
+    # as many steps for each note, however long it is held
+    changes = np.zeros((max(lasts, default=0) + 1, KEYS), dtype=np.int32)
+    np.add.at(changes, (firsts, keys), 1)
+    np.add.at(changes, (lasts, keys), -1)
+    sounding: Roll = (changes.cumsum(axis=0, dtype=np.int32)[:-1] > 0).astype(np.uint8)
+    return sounding
 
 
 def to_line(notes: Iterable[Note], ticks_per_quarter: int, grid: Grid, frames: int) -> Line:

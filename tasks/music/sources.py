@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-from collections import defaultdict
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from seqbench.errors import Refused
+from seqbench.api import LeftOut
+from seqbench.config.userdata import Bad, UserData, files_below
+from seqbench.errors import Refused, did_you_mean
+from seqbench.tasks.music.midifile import read_midi
 from seqbench.tasks.music.pianoroll import (
     KEYS,
-    LOWEST,
-    SHARES,
     Grid,
     Note,
     Roll,
@@ -22,9 +18,9 @@ from seqbench.tasks.music.pianoroll import (
     split_by_group,
     to_roll,
 )
+from seqbench.tasks.music.rolls import MOST_BYTES, READERS, SPLITS, checked_roll, read_rolls
 
-SPLITS = tuple(SHARES)
-"""``train``, ``valid``, ``test``."""
+MIDI = (".mid", ".midi", ".kar")
 
 
 class Piece(NamedTuple):
@@ -39,224 +35,166 @@ Pieces = dict[str, list[Piece]]
 """The pieces of each split."""
 
 
-def load_source(path: Path, grid: Grid, split_seed: int) -> Pieces:
+class _Rolls(NamedTuple):
+    """A piece of a MIDI file, both ``[T, 88]``."""
+
+    on_grid: Roll
+    on_quarters: Roll
+
+
+def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
     """Return the pieces of each split, from whatever the path is.
 
     Args:
-        path: a ``.mat``, ``.pkl``, ``.pickle`` or ``.npz`` file, or a folder of MIDI files.
+        data: a ``.mat``, ``.pkl``, ``.pickle`` or ``.npz`` file, or a folder of MIDI files.
         grid: of MIDI files; the other forms are rolls already.
         split_seed: of a MIDI folder without ``train``, ``valid`` and ``test`` subfolders.
 
     Raises:
-        Refused: the path is missing, damaged, or not of the form; one line that names it.
+        Refused: the path is missing or not of the form, or what it holds cannot be used.
     """
-    if path.is_dir():
-        return _load_midi_folder(path, grid, split_seed)
-    if not path.exists():
-        raise Refused(f"task.source '{path}' does not exist")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join(_READERS)
-        raise Refused(f"task.source '{path}' is neither a {known} file nor a folder of MIDI files")
-    try:
-        sequences = reader(path)
-        pieces = {split: _pieces(sequences, split) for split in SPLITS}
-    except Exception as error:  # a damaged file can raise anything inside its reader
-        raise Refused(f"task.source '{path}' cannot be read: {_one_line(error)}") from error
+    path = data.path
+    if path.is_file():
+        if path.suffix.lower() not in READERS:
+            known = ", ".join(READERS)
+            midi = "; give the folder of a MIDI file" if path.suffix.lower() in MIDI else ""
+            raise Refused(
+                f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}"
+            )
+        pieces = _rolls_of_a_file(data)
+    else:
+        pieces = _midi_folder(data, grid, split_seed)
+    empty = [split for split in SPLITS if not pieces[split]]
+    if empty:
+        raise Refused(
+            f"task.source '{path}' has no piece of {', '.join(empty)} that can be used",
+            [f"  {item.name}: {item.reason}" for item in data.left_out],
+        )
     return pieces
 
 
-def read_midi(path: Path) -> tuple[list[Note], int]:
-    """Return a MIDI file's notes, and its ticks per quarter note.
-
-    Every track and channel but the drums' (channel 10) counts; tempo and the sustain pedal do not
-    matter.
-
-    Raises:
-        Refused: the file cannot be read, or counts time in seconds (SMPTE).
-    """
-    import mido
-
-    notes: list[Note] = []
-    try:
-        file = mido.MidiFile(path)
-        if file.ticks_per_beat <= 0:
-            raise ValueError("its time is in seconds (SMPTE), not in quarter notes")
-        for track in file.tracks:
-            now = 0
-            sounding: dict[tuple[int, int], list[int]] = defaultdict(list)
-            for message in track:
-                now += message.time
-                if message.type not in ("note_on", "note_off") or message.channel == _DRUMS:
-                    continue
-                key = (message.channel, message.note)
-                if message.type == "note_on" and message.velocity:
-                    sounding[key].append(now)
-                elif sounding[key]:
-                    notes.append(Note(sounding[key].pop(0), now, message.note))
-    except Exception as error:  # a damaged file can raise anything inside mido
-        raise Refused(f"MIDI file '{path}' cannot be read: {_one_line(error)}") from error
-    return notes, file.ticks_per_beat
+def _rolls_of_a_file(data: UserData) -> Pieces:
+    (sequences,) = data.read([data.path], read_rolls).values()
+    pieces: Pieces = {split: [] for split in SPLITS}
+    bad: dict[str, tuple[str, ...]] = {}
+    total = 0
+    for split in SPLITS:
+        for index, sequence in enumerate(sequences[split]):
+            name = f"{split}-{index}"
+            try:
+                roll = checked_roll(sequence)
+            except Bad as error:
+                bad[name] = error.problems
+                continue
+            total += len(roll)
+            if total * KEYS > MOST_BYTES:  # a pickle may hold one piece a million times
+                raise Refused(f"task.source '{data.path}' has more than {total - 1:,} frames")
+            pieces[split].append(Piece(name, roll))
+    data.drop(bad, len(bad) + sum(map(len, pieces.values())), "pieces")
+    return pieces
 
 
-_DRUMS = 9  # MIDI channel 10, counted from 0
-
-
-def _load_midi_folder(folder: Path, grid: Grid, split_seed: int) -> Pieces:
-    given = [split for split in SPLITS if (folder / split).is_dir()]
-    if given and len(given) < len(SPLITS):
-        missing = ", ".join(split for split in SPLITS if split not in given)
-        raise Refused(f"task.source '{folder}' has a subfolder {given[0]} but lacks {missing}")
+def _midi_folder(data: UserData, grid: Grid, split_seed: int) -> Pieces:
+    folder = data.path
+    given = _given_splits(folder)
     if given:
-        return {split: _midi_pieces(folder / split, folder, grid)[0] for split in SPLITS}
-    pieces, on_quarters = _midi_pieces(folder, folder, grid)
+        paths = {split: data.find(MIDI, "MIDI files", folder / given[split]) for split in SPLITS}
+        _leave_out_others(data, given)
+        found = _midi_pieces(data, [path for split in SPLITS for path in paths[split]], grid)
+        return {
+            split: [
+                Piece(name, rolls.on_grid)
+                for path in paths[split]
+                for name, rolls in found.get(path, ())
+            ]
+            for split in SPLITS
+        }
+    found = _midi_pieces(data, data.find(MIDI, "MIDI files"), grid)
+    named = [piece for pieces in found.values() for piece in pieces]
+    on_quarters = [rolls.on_quarters for _, rolls in named]
     groups = near_duplicate_groups(on_quarters)
     if len(set(groups)) < len(SPLITS):
         raise Refused(
-            f"task.source '{folder}': {len(set(groups))} of its {len(pieces)} pieces differ;"
-            f" a split needs {len(SPLITS)}"
+            f"task.source '{folder}': {len(set(groups))} of its {len(named)} pieces differ;"
+            f" a split needs {len(SPLITS)}",
+            [f"  {item.name}: {item.reason}" for item in data.left_out],
         )
-    names = [piece.name for piece in pieces]
+    names = [name for name, _ in named]
     chosen = split_by_group(names, groups, [len(roll) for roll in on_quarters], split_seed)
     by_split: Pieces = {split: [] for split in SPLITS}
-    for piece, split in zip(pieces, chosen, strict=True):
-        by_split[split].append(piece)
+    for (name, rolls), split in zip(named, chosen, strict=True):
+        by_split[split].append(Piece(name, rolls.on_grid))
     return by_split
 
 
-def _midi_pieces(folder: Path, source: Path, grid: Grid) -> tuple[list[Piece], list[Roll]]:
-    """Return a folder's pieces on the grid, named by their path in the source, and on quarters."""
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi", ".kar")
-    )
-    if not paths:
-        raise Refused(f"folder '{folder}' holds no MIDI files (.mid, .midi)")
-    pieces, on_quarters = [], []
-    for path in paths:
-        notes, ticks = read_midi(path)
-        roll = to_roll(notes, ticks, grid)
-        if not len(roll):
-            raise Refused(f"MIDI file '{path}' has no note on the {grid} grid of an 88-key piano")
-        pieces.append(Piece(path.relative_to(source).as_posix(), roll))
-        on_quarters.append(to_roll(notes, ticks, "quarter"))
-    return pieces, on_quarters
+def _given_splits(folder: Path) -> dict[str, str]:
+    """Return the name of each split's subfolder, whatever its case; empty if there are none."""
+    if not folder.is_dir():
+        return {}
+    try:
+        inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise Refused(f"cannot read '{folder}': {error.strerror}") from error
+    given = {name.lower(): name for name in inside if name.lower() in SPLITS}
+    missing = [split for split in SPLITS if split not in given]
+    if given and missing:
+        hint = did_you_mean(missing[0], [name for name in inside if name not in given.values()])
+        raise Refused(
+            f"task.source '{folder}' has folders {', '.join(given.values())} but lacks"
+            f" {', '.join(missing)}{hint}; it takes all three or none"
+        )
+    return given
 
 
-def _read_mat(path: Path) -> Mapping[str, Any]:
-    import scipy.io
-
-    file = scipy.io.loadmat(path)
-    names = {split: f"{split}data" for split in SPLITS}
-    missing = [name for name in names.values() if name not in file]
-    if missing:
-        raise ValueError(f"it has no {', '.join(missing)}")
-    return {split: file[name].ravel() for split, name in names.items()}
+def _leave_out_others(data: UserData, given: dict[str, str]) -> None:
+    """Say which MIDI files lie in none of the splits' subfolders."""
+    for path in files_below(data.path):
+        name = data.name(path)
+        if path.suffix.lower() in MIDI and name.split("/")[0] not in given.values():
+            reason = f"it lies outside {', '.join(given[split] for split in SPLITS)}"
+            data.left_out.append(LeftOut(name, reason))
 
 
-def _read_npz(path: Path) -> Mapping[str, Any]:
-    sequences = {}
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        wanted = [name for split in SPLITS for name in (split, f"{split}_lengths")]
-        missing = [name for name in wanted if name not in file]
-        if missing:
-            raise ValueError(f"it has no {', '.join(missing)}")
-        for split in SPLITS:
-            frames, lengths = file[split], file[f"{split}_lengths"]
-            if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.sum() != len(frames):
-                raise ValueError(f"{split}_lengths are not integers that add up to len({split})")
-            sequences[split] = np.split(frames, np.cumsum(lengths)[:-1])
-    return sequences
+def _midi_pieces(
+    data: UserData, paths: list[Path], grid: Grid
+) -> dict[Path, list[tuple[str, _Rolls]]]:
+    """Return the pieces of each MIDI file that can be used, with their names.
 
-
-def _read_pickle(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:
-        data = _DataUnpickler(file).load()
-    if not isinstance(data, dict):
-        raise ValueError(f"it holds a {type(data).__name__}, not a dict of train, valid, test")
-    missing = [split for split in SPLITS if split not in data]
-    if missing:
-        raise ValueError(f"it has no {', '.join(missing)}")
-    return data
-
-
-_READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
-    ".mat": _read_mat,
-    ".pkl": _read_pickle,
-    ".pickle": _read_pickle,
-    ".npz": _read_npz,
-}
-
-
-class _DataUnpickler(pickle.Unpickler):
-    """Loads plain containers, numbers and numpy arrays; every other class or function is refused.
-
-    A pickle is a program: one that names ``os.system`` runs it. Here only what rebuilds arrays can
-    be named.
+    A file of type 2 has one in each track, named ``file#track``, tracks numbered from 1.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2 wrote the papers' files
+    def read(path: Path) -> list[tuple[str, _Rolls]]:
+        parts, ticks = read_midi(path)
+        found: list[tuple[str, _Rolls]] = []
+        problems: list[str] = []
+        for number, notes in enumerate(parts, start=1):
+            of_part = f"track {number}: " if len(parts) > 1 else ""
+            name = data.name(path) + (f"#{number}" if len(parts) > 1 else "")
+            if not notes and len(parts) > 1:
+                empty.append(LeftOut(name, "the track has no notes"))
+                continue
+            try:
+                found.append((name, _rolls(notes, ticks, grid)))
+            except Bad as error:
+                problems += [of_part + problem for problem in error.problems]
+        if problems or not found:
+            raise Bad(*problems or ["none of its tracks has notes"])
+        return found
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return an allowed object, or raise ``UnpicklingError``."""
-        allowed = _allowed_globals().get(name)
-        if allowed is None or module.split(".")[0] not in ("numpy", "_codecs"):
-            raise pickle.UnpicklingError(
-                f"it names {module}.{name}; only containers, numbers and numpy arrays are allowed"
-            )
-        return allowed
-
-
-def _allowed_globals() -> dict[str, Any]:
-    import codecs
-
-    # numpy's own reducers, by whichever private module of numpy they are pickled
-    return {
-        "ndarray": np.ndarray,
-        "dtype": np.dtype,
-        "_reconstruct": np.zeros(1).__reduce__()[0],
-        "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
-        "scalar": np.float64(0).__reduce__()[0],
-        "encode": codecs.encode,
-    }
+    empty: list[LeftOut] = []
+    found = data.read(paths, read)
+    data.left_out += empty
+    return found
 
 
-def _pieces(sequences: Mapping[str, Any], split: str) -> list[Piece]:
-    pieces = []
-    for index, sequence in enumerate(sequences[split]):
-        name = f"{split}-{index}"
-        pieces.append(Piece(name, _checked_roll(sequence, name)))
-    if not pieces:
-        raise ValueError(f"{split} is empty")
-    return pieces
-
-
-def _checked_roll(sequence: Any, name: str) -> Roll:
-    """Return the roll of a ``[T, 88]`` array, or of a list of frames of MIDI notes."""
-    if not isinstance(sequence, np.ndarray):
-        return _roll_of_notes(sequence, name)
-    if sequence.ndim != 2 or sequence.shape[1] != KEYS or not len(sequence):
-        raise ValueError(f"{name} is of shape {list(sequence.shape)}, not [T, {KEYS}]")
-    if sequence.dtype.kind not in "biuf" or not np.isin(sequence, (0, 1)).all():
-        raise ValueError(f"{name} holds values other than 0 and 1")
-    return sequence.astype(np.uint8)
-
-
-def _roll_of_notes(frames: Any, name: str) -> Roll:
-    roll = np.zeros((len(frames), KEYS), dtype=np.uint8)
-    if not len(roll):
-        raise ValueError(f"{name} has no frames")
-    for step, frame in enumerate(frames):
-        for note in frame:
-            if not LOWEST <= note < LOWEST + KEYS or note != int(note):
-                raise ValueError(
-                    f"{name} has the note {note} at frame {step}; MIDI notes are"
-                    f" {LOWEST}..{LOWEST + KEYS - 1}"
-                )
-            roll[step, int(note) - LOWEST] = 1
-    return roll
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _rolls(notes: list[Note], ticks: int, grid: Grid) -> _Rolls:
+    on_grid = to_roll(notes, ticks, grid)
+    if not len(on_grid):
+        if not notes:
+            raise Bad("it has no notes; drums do not count")
+        finer = grid != "sixteenth" and len(to_roll(notes, ticks, "sixteenth"))
+        advice = "; task.grid=sixteenth is finer" if finer else ""
+        raise Bad(
+            f"none of its {len(notes):,} notes is on the {grid} grid of an 88-key piano{advice}"
+        )
+    return _Rolls(on_grid, to_roll(notes, ticks, "quarter"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 
-from seqbench.api import Example, Splits
+from seqbench.api import DataNames, Example, LeftOut, Splits
+from seqbench.config.userdata import UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.tasks.speech.classification import ClassificationTask
 from seqbench.tasks.speech.folder import load_folder
@@ -32,6 +33,7 @@ from seqbench.tasks.speech.recordings import (
     fold_count,
     load_digits,
     parts_of,
+    speaker_groups,
 )
 from seqbench.tasks.speech.variations import Variation
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 BUILT_IN_RATE = 8000
 """Sample rate of the built-in recordings, Hz."""
 MAX_DELTAS = 2
+SHOWN = 6
+"""Names in a line."""
 
 
 class Speech(ClassificationTask):
@@ -73,6 +77,9 @@ class Speech(ClassificationTask):
             ``{word}/{file}.wav``, Speech Commands' layout, where ``{speaker}_nohash_{take}.wav``
             names the speaker and the lists validation_list.txt and testing_list.txt, if they are
             there, are the official split. More than six speakers are left out in six groups.
+            A file is mono, of at most 30,000,000 samples.
+        skip_bad: whether to go on without the files of a source that cannot be used. They are
+            listed.
         split: ``leave_speakers_out`` or ``official``.
         fold: one fold, or ``all``. The official split has one, 0.
         sample_rate: Hz, of a source: files of a higher rate are resampled. The built-in digits have
@@ -109,6 +116,7 @@ class Speech(ClassificationTask):
         self,
         *,
         source: str | None = None,
+        skip_bad: bool = False,
         split: Split = "leave_speakers_out",
         fold: int | Literal["all"] = "all",
         sample_rate: int = BUILT_IN_RATE,
@@ -133,11 +141,15 @@ class Speech(ClassificationTask):
                 f"task.sample_rate={sample_rate} needs a task.source: the built-in digits have"
                 f" {BUILT_IN_RATE} samples a second"
             )
+        if source is None and skip_bad:
+            raise ValueError(
+                "task.skip_bad=true needs a task.source: nothing is bad in the built-in digits"
+            )
         if not 8000 <= sample_rate <= 48_000:
             raise ValueError(f"task.sample_rate must be in 8000..48000 Hz, not {sample_rate}")
         if not 0 <= deltas <= MAX_DELTAS:
             raise ValueError(f"task.deltas must be in 0..{MAX_DELTAS}, not {deltas}")
-        self._source = None if source is None else Path(source).expanduser()
+        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
         self._split: Split = split
         self._fold: int | Literal["all"] = fold
         self._sample_rate = sample_rate
@@ -145,6 +157,7 @@ class Speech(ClassificationTask):
         self._variation = Variation(warp, trim, noise, mask)
         self._recordings: list[Recording] = []
         self._words: list[str] = []
+        self._expected: tuple[str, ...] = ()
         self._examples: list[Example] = []
 
     @property
@@ -161,16 +174,18 @@ class Speech(ClassificationTask):
         """
         if self._recordings:
             return
-        if self._source is None:
+        if self._data is None:
             recordings = load_digits()
         else:
-            recordings = load_folder(self._source, self._sample_rate)
-            folds = check_recordings(recordings, self._split, self._source)
+            recordings = load_folder(self._data, self._sample_rate, self._split)
+            trains = not self._expected
+            folds = check_recordings(recordings, self._split, self._data.path, trains)
             if self._fold not in ("all", *range(folds)):
                 raise Refused(
-                    f"task.fold={self._fold}: task.source '{self._source}' has folds 0..{folds - 1}"
+                    f"task.fold={self._fold}: task.source '{self._data.path}' has folds"
+                    f" 0..{folds - 1}"
                 )
-        self._words = sorted({recording.word for recording in recordings})
+        self._words = self._ordered({recording.word for recording in recordings})
         self._recordings = recordings
         self._examples = [
             Example(
@@ -180,6 +195,36 @@ class Speech(ClassificationTask):
             )
             for recording in recordings
         ]
+
+    def _ordered(self, words: set[str]) -> list[str]:
+        """Return the words in the order of a model's outputs."""
+        if not self._expected:
+            return sorted(words)
+        new = sorted(words.difference(self._expected))
+        if new:
+            whose = f"task.source '{self._data.path}' has" if self._data else "the digits have"
+            raise Refused(
+                f"{whose} words that the model does not know: {_listing(new)}; it knows"
+                f" {_listing(self._expected)}"
+            )
+        return list(self._expected)
+
+    def names(self, fold: int = 0) -> DataNames:
+        """Return the speakers that a fold tests, and the words in the order of the outputs."""
+        self.prepare()
+        tested = ""
+        if self._split == "leave_speakers_out":
+            speakers = [recording.speaker for recording in self._recordings]
+            tested = _listing(sorted(speaker_groups(speakers)[fold]))
+        return DataNames(tested, outputs=tuple(self._words))
+
+    def expect(self, kept: Mapping[int, DataNames]) -> None:
+        """Number the words as a trained model does; it need not hear all that it knows."""
+        self._expected = next((names.outputs for names in kept.values() if names.outputs), ())
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return the files of ``source`` that are not used."""
+        return () if self._data is None else self._data.left_out
 
     def folds(self) -> tuple[int, ...]:
         """Return the chosen fold, or all: as many as speakers or six, or one if ``official``."""
@@ -237,3 +282,9 @@ class Speech(ClassificationTask):
             f"The digit {first.word} by two speakers, as much of the mel spectrum as {CEPSTRA}"
             " cepstral coefficients keep: the same word, other formants, level and length."
         )
+
+
+def _listing(names: Sequence[str]) -> str:
+    """Return names in a line: the first ones, if they are many."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -111,13 +112,16 @@ def parts_of(recordings: Sequence[Recording], split: Split, fold: int) -> list[P
     ]
 
 
-def check_recordings(recordings: Sequence[Recording], split: Split, source: Path) -> int:
+def check_recordings(
+    recordings: Sequence[Recording], split: Split, source: Path, trains: bool = True
+) -> int:
     """Refuse recordings that cannot be split, or of which a word is never trained on.
 
     Args:
         recordings: at least one.
         split: which is asked for.
         source: where they come from, for the message.
+        trains: whether a model is to be trained on them; a trained one needs fewer words.
 
     Returns:
         How many folds the split has.
@@ -126,7 +130,7 @@ def check_recordings(recordings: Sequence[Recording], split: Split, source: Path
         Refused: there are too few speakers or words, or a part of a fold is empty.
     """
     words = {recording.word for recording in recordings}
-    if len(words) < 2:
+    if trains and len(words) < 2:
         raise Refused(f"task.source '{source}' holds one word, '{min(words)}'; it takes two")
     folds = fold_count(recordings, split)
     if split == "official" and recordings[0].part is None:
@@ -139,21 +143,28 @@ def check_recordings(recordings: Sequence[Recording], split: Split, source: Path
             f"task.source '{source}' has {folds} speaker{'s' * (folds > 1)};"
             " task.split=leave_speakers_out takes three: one tests and one validates"
         )
+    unheard: dict[str, list[int]] = defaultdict(list)
     for fold in range(folds):
         parts = parts_of(recordings, split, fold)
         missing = [part for part in ("train", "valid", "test") if part not in parts]
         if missing:
             raise Refused(
-                f"task.source '{source}': the official split's {missing[0]} part is empty"
+                f"task.source '{source}': the official split's {' and '.join(missing)} part is"
+                " empty"
             )
         trained = {
             recording.word
             for recording, part in zip(recordings, parts, strict=True)
             if part == "train"
         }
-        if words - trained:
-            raise Refused(
-                f"task.source '{source}': the word '{min(words - trained)}' has no training"
-                f" recording in fold {fold}"
-            )
+        for word in sorted(words - trained):
+            unheard[word].append(fold)
+    if trains and unheard:
+        (word, without), *others = unheard.items()
+        more = f" (and {len(others)} more words)" if others else ""
+        raise Refused(
+            f"task.source '{source}': the word '{word}' has no training recording in fold"
+            f" {without[0]}{more}; it takes more speakers who say it, or none",
+            [f"  '{word}': fold {', '.join(map(str, of))}" for word, of in unheard.items()],
+        )
     return folds

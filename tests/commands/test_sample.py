@@ -18,8 +18,8 @@ from seqbench.commands import sample
 from seqbench.config.composition import compose, settings
 from seqbench.errors import Refused
 from seqbench.records import Status
+from seqbench.tasks.music.midifile import read_midi
 from seqbench.tasks.music.pianoroll import to_roll
-from seqbench.tasks.music.sources import read_midi
 from seqbench.tracking.store import open_store
 from seqbench.trials.continuation import continue_sequence
 from seqbench.trials.trial import load, new_record, provenance
@@ -71,7 +71,7 @@ class Stored:
     def sample(self, *words: str) -> np.ndarray:
         """Return the roll of the MIDI file that the command writes."""
         assert sample.command([f"run={self.short}", "out=made", *words]) == 0
-        notes, ticks = read_midi(Path("made.mid"))
+        (notes,), ticks = read_midi(Path("made.mid"))
         return to_roll(notes, ticks, "quarter")
 
 

@@ -130,3 +130,28 @@ def test_nothing_is_left_to_go_on_with(tmp_path: Path) -> None:
     data = UserData(tmp_path, skip_bad=True)
     with pytest.raises(Refused, match=r"1 of 1 files cannot be used$"):
         data.read(data.find((".csv",), "CSV files"), read)
+
+
+def test_copies_of_a_bad_file_are_bad_too(tmp_path: Path) -> None:
+    """Else the copy would be the next refusal, once the first is mended."""
+    for name, text in {"a.csv": "bad", "b.csv": "bad", "c.csv": "good"}.items():
+        (tmp_path / name).write_text(text)
+    data = UserData(tmp_path)
+    with pytest.raises(Refused, match=r"2 of 3 files cannot be used") as refusal:
+        data.read(data.find((".csv",), "CSV files"), read)
+    assert refusal.value.details == (
+        "  a.csv: line 1: it is bad",
+        "  a.csv: line 2: it is worse",
+        "  b.csv: it has the same bytes as a.csv",
+    )
+    data = UserData(tmp_path, skip_bad=True)
+    data.read(data.find((".csv",), "CSV files"), read)
+    assert sorted(item.name for item in data.left_out) == ["a.csv", "b.csv"]
+
+
+def test_of_a_source_that_is_one_file_the_message_itself_says_what_is_wrong(tmp_path: Path) -> None:
+    write(tmp_path, "bad.csv")
+    data = UserData(tmp_path / "bad.csv", skip_bad=True)
+    with pytest.raises(Refused, match=r"bad\.csv': line 1: it is bad$") as refusal:
+        data.read(data.find((".csv",), "CSV files"), read)
+    assert refusal.value.details == ("  line 2: it is worse",)

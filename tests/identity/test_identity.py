@@ -216,3 +216,13 @@ def test_a_record_keeps_its_identity() -> None:
     record = TrialRecord("k", "music", "lstm", 0, parts={"task": "t"}, data="d", harness={"a": "b"})
     assert 2 == json.loads(record.to_json())["schema"]
     assert record == TrialRecord.from_json(record.to_json())
+
+
+@pytest.mark.parametrize("task", ["music", "speech"])
+def test_leaving_nothing_out_is_what_trials_did_before_they_could(task: str) -> None:
+    """So results from before ``skip_bad`` are still those of the same configuration."""
+    Path("data").mkdir()
+    words = [f"task={task}", "model=rnn", "task.source=data"]
+    assert "skip_bad" not in asked(*words).config["task"]
+    assert asked(*words).key == asked(*words, "task.skip_bad=false").key
+    assert asked(*words).key != asked(*words, "task.skip_bad=true").key

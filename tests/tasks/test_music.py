@@ -22,8 +22,8 @@ from seqbench.api import Example, Splits, Visibility
 from seqbench.errors import Refused
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
+from seqbench.tasks.music.midifile import read_midi
 from seqbench.tasks.music.pianoroll import Grid, to_roll
-from seqbench.tasks.music.sources import read_midi
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "valid", "test")
@@ -252,7 +252,7 @@ def test_midi_is_the_roll(grid: Grid, tmp_path: Path) -> None:
     values[20:22] = 0
     (path,) = Music(grid=grid).write_sample(values, 12, tmp_path / "a.b")
     assert tmp_path / "a.b.mid" == path
-    notes, ticks = read_midi(path)
+    (notes,), ticks = read_midi(path)
     np.testing.assert_array_equal(values.numpy(), to_roll(notes, ticks, grid))
     rises = torch.diff(values, dim=0, prepend=torch.zeros(1, KEYS)) > 0
     assert int(rises.sum()) == len(notes)

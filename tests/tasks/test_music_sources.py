@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 import scipy.io
 
+from seqbench.config.userdata import UserData
 from seqbench.errors import Refused
-from seqbench.tasks.music.pianoroll import KEYS, LOWEST
+from seqbench.tasks.music.pianoroll import KEYS, LOWEST, Grid
 from seqbench.tasks.music.sources import Pieces, load_source
+
+
+def load(path: Path, grid: Grid = "quarter", split_seed: int = 0) -> Pieces:
+    return load_source(UserData(path), grid, split_seed)
+
 
 SPLITS = ("train", "valid", "test")
 # two frames, then three with a silence, for each split; MIDI notes
@@ -93,7 +99,7 @@ def assert_is_notes(pieces: Pieces) -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.uint8])
 def test_mat(tmp_path: Path, dtype: type) -> None:
     rolls = {split: [roll.astype(dtype) for roll in pieces] for split, pieces in ROLLS.items()}
-    assert_is_notes(load_source(write_mat(tmp_path / "x.mat", rolls), "quarter", 0))
+    assert_is_notes(load(write_mat(tmp_path / "x.mat", rolls), "quarter", 0))
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
@@ -109,12 +115,12 @@ def test_pickle(tmp_path: Path, form: str, protocol: int) -> None:
         "rolls": ROLLS,
     }
     path = write_pickle(tmp_path / "x.pkl", forms[form], protocol)
-    assert_is_notes(load_source(path, "quarter", 0))
-    assert_is_notes(load_source(path.rename(tmp_path / "x.PICKLE"), "quarter", 0))
+    assert_is_notes(load(path, "quarter", 0))
+    assert_is_notes(load(path.rename(tmp_path / "x.PICKLE"), "quarter", 0))
 
 
 def test_npz(tmp_path: Path) -> None:
-    assert_is_notes(load_source(write_npz(tmp_path / "x.npz"), "quarter", 0))
+    assert_is_notes(load(write_npz(tmp_path / "x.npz"), "quarter", 0))
 
 
 class Attack:
@@ -131,13 +137,13 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
     """Whatever is not data is refused by name, before it is called."""
     proof = tmp_path / "proof"
     path = write_pickle(tmp_path / "x.pkl", {**NOTES, "extra": Attack(proof)})
-    with pytest.raises(Refused, match=r"x\.pkl' cannot be read: it names \w+\.system; only"):
-        load_source(path, "quarter", 0)
+    with pytest.raises(Refused, match=r"x\.pkl': it cannot be read: it names \w+\.system; only"):
+        load(path, "quarter", 0)
     assert not proof.exists()
     # a name that is allowed to numpy, from elsewhere
     path.write_bytes(b"cos\nscalar\n.")
     with pytest.raises(Refused, match=r"it names os\.scalar"):
-        load_source(path, "quarter", 0)
+        load(path, "quarter", 0)
 
 
 def test_midi_notes_stand_on_the_grid(tmp_path: Path) -> None:
@@ -152,8 +158,8 @@ def test_midi_notes_stand_on_the_grid(tmp_path: Path) -> None:
     ]
     file.tracks.append(mido.MidiTrack(drums))
     file.save(path)
-    coarse = load_source(tmp_path, "quarter", 0)
-    fine = load_source(tmp_path, "sixteenth", 0)
+    coarse = load(tmp_path, "quarter", 0)
+    fine = load(tmp_path, "sixteenth", 0)
     for split in SPLITS:
         assert [[p.name for p in x[split]] for x in (coarse, fine)] == [
             [f"{split}/deep/a.MID"],
@@ -178,7 +184,7 @@ def test_midi_notes_that_begin_with_velocity_0_end(tmp_path: Path) -> None:
     for split in SPLITS:
         (tmp_path / split).mkdir()
         mido.MidiFile(tracks=[track], ticks_per_beat=96).save(tmp_path / split / "a.mid")
-    roll = load_source(tmp_path, "quarter", 0)["test"][0].roll
+    roll = load(tmp_path, "quarter", 0)["test"][0].roll
     np.testing.assert_array_equal(roll_of([[60]] * 3), roll)
 
 
@@ -196,13 +202,13 @@ def test_a_folder_of_midi_files_is_split_by_group(tmp_path: Path) -> None:
     for number in range(20):
         write_midi(tmp_path / "a" / f"{number}.mid", tune(number))
         write_midi(tmp_path / "b" / f"{number}.midi", tune(number, shift=3))
-    found = load_source(tmp_path, "quarter", 0)
+    found = load(tmp_path, "quarter", 0)
     assert [len(found[split]) for split in SPLITS] == [24, 8, 8]
     for split in SPLITS:
         stems = [Path(piece.name) for piece in found[split]]
         folders = {folder: {p.stem for p in stems if p.parts[0] == folder} for folder in "ab"}
         assert folders["a"] == folders["b"]
-    again, other = load_source(tmp_path, "sixteenth", 0), load_source(tmp_path, "quarter", 1)
+    again, other = load(tmp_path, "sixteenth", 0), load(tmp_path, "quarter", 1)
     names = [{p.name for p in pieces["test"]} for pieces in (found, again, other)]
     assert names[0] == names[1]
     assert names[0] != names[2]
@@ -234,45 +240,86 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     grey = {**ROLLS, "test": [np.full((3, 88), 0.5)]}
     hollow = {**ROLLS, "train": [np.zeros((0, 88))]}
     named = {
-        "missing": (folder / "no.mat", "does not exist"),
-        "cut mat": (mat, "cannot be read"),
-        "text": (folder / "text.mat", "cannot be read"),
+        "missing": (folder / "txt.mat", "does not exist (did you mean 'text.mat'?)"),
+        "cut mat": (mat, "byte 128: a variable declares 3,688 bytes and holds 164"),
+        "text": (folder / "text.mat", "it is no Matlab file of version 5 to 7"),
         "cut pickle": (pkl, "cannot be read"),
         "cut npz": (npz, "cannot be read"),
         "form": (folder / "music.wav", "neither a .mat, .pkl, .pickle, .npz file nor a folder"),
         "empty folder": (folder / "empty", "holds no MIDI files"),
-        "half": (folder / "half", "has a subfolder train but lacks test"),
+        "half": (folder / "half", "has folders train, valid but lacks test"),
         "same": (folder / "same", "1 of its 3 pieces differ; a split needs 3"),
-        "silent": (folder / "silent" / "a.mid", "has no note on the quarter grid"),
-        "cut midi": (cut, "cannot be read"),
-        "smpte": (seconds, "its time is in seconds"),
+        "silent": (folder / "silent", "a.mid: it has no notes; drums do not count"),
+        "cut midi": (folder / "midi", "cut.mid: byte 14: track 1 declares 231 bytes and holds 38"),
+        "smpte": (folder / "smpte", "a.mid: byte 12: it counts time in seconds (SMPTE); export it"),
         "names": (folder / "names.mat", "it has no testdata"),
-        "wide": (write_mat(folder / "wide.mat", wide), "valid-0 is of shape [3, 87], not [T, 88]"),
-        "grey": (write_mat(folder / "grey.mat", grey), "test-0 holds values other than 0 and 1"),
-        "hollow": (write_mat(folder / "hollow.mat", hollow), "train-0 is of shape [0, 88]"),
+        "wide": (write_mat(folder / "wide.mat", wide), "valid-0: its shape is [3, 87], not"),
+        "grey": (
+            write_mat(folder / "grey.mat", grey),
+            "test-0: frame 0: key 0 is 0.5, not 0 or 1 (and",
+        ),
+        "hollow": (write_mat(folder / "hollow.mat", hollow), "train-0: its shape is [0, 88]"),
         "list": (write_pickle(folder / "list.pkl", []), "it holds a list, not a dict"),
         "split": (write_pickle(folder / "split.pkl", {"train": []}), "it has no valid, test"),
-        "no pieces": (write_pickle(folder / "none.pkl", {**NOTES, "test": []}), "test is empty"),
-        "no frames": (write_pickle(folder / "short.pkl", {**NOTES, "test": [[]]}), "test-0 has no"),
+        "no pieces": (write_pickle(folder / "none.pkl", {**NOTES, "test": []}), "test: no pieces"),
+        "no frames": (
+            write_pickle(folder / "short.pkl", {**NOTES, "test": [[]]}),
+            "test-0: it has no",
+        ),
         "note": (
             write_pickle(folder / "note.pkl", {**NOTES, "test": [[[60], [109]]]}),
-            "test-0 has the note 109 at frame 1; MIDI notes are 21..108",
+            "test-0: frame 1 has the note 109; MIDI notes are 21..108",
         ),
-        "number": (write_pickle(folder / "number.pkl", {**NOTES, "test": 3}), "cannot be read"),
+        "number": (write_pickle(folder / "number.pkl", {**NOTES, "test": 3}), "test is a int, no"),
         "lengths": (write_npz(folder / "lengths.npz", test_lengths=[1]), "test_lengths are not"),
         "no lengths": (write_npz(folder / "no.npz", test_lengths=None), "it has no test_lengths"),
-        "objects": (write_npz(folder / "obj.npz", test=np.array([[1], {}], object)), "cannot be"),
+        "objects": (write_npz(folder / "obj.npz", test=np.array([[1], {}], object)), "test holds"),
     }
-    scipy.io.savemat(named["names"][0], {"traindata": cells(ROLLS["train"]), "validdata": 1})
+    scipy.io.savemat(
+        named["names"][0], {"traindata": cells(ROLLS["train"]), "validdata": cells([])}
+    )
     return named
 
 
-def test_what_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path) -> None:
+    """The line names the source, and why if that is one file; else the lines below say why."""
     for case, (path, reason) in damaged(tmp_path).items():
-        source = path.parent if path.suffix == ".mid" else path
         with pytest.raises(Refused) as refusal:
-            load_source(source, "quarter", 0)
-        message = str(refusal.value)
+            load(path)
+        message, details = str(refusal.value), refusal.value.details
         assert "\n" not in message, case
         assert f"'{path}'" in message, case
-        assert reason in message, case
+        assert reason in "\n".join([message, *details]), case
+        assert all(len(line) < 300 for line in details), case
+
+
+def test_all_bad_pieces_of_a_file_are_said_at_once_and_can_be_left_out(tmp_path: Path) -> None:
+    bad = {
+        "train": [*NOTES["train"], [[200, 3]], "text"],
+        "valid": [*NOTES["valid"], [], [[60.5]], [["c4"]]],
+        "test": [*NOTES["test"], np.full((2, 88), np.nan), [[True, float("nan")], [10**5000]]],
+    }
+    path = write_pickle(tmp_path / "x.pkl", bad)
+    with pytest.raises(Refused, match=r"7 of 12 pieces cannot be used; task\.skip_bad=true") as no:
+        load(path)
+    assert no.value.details == (
+        "  train-2: frame 0 has the note 200; MIDI notes are 21..108 (and 1 more like it)",
+        "  train-3: it is a str, neither a [T, 88] array nor a list of frames of notes",
+        "  valid-1: it has no frames",
+        "  valid-2: frame 0 has the note 60.5, no whole number",
+        "  valid-3: frame 0 has the note c4; MIDI notes are 21..108",
+        "  test-2: frame 0: key 0 is nan, not 0 or 1 (and 175 more like it)",
+        "  test-3: frame 0 has the note True; MIDI notes are 21..108 (and 2 more like it)",
+    )
+    data = UserData(path, skip_bad=True)
+    assert_is_notes(load_source(data, "quarter", 0))
+    assert [item.name for item in data.left_out] == [
+        "train-2", "train-3", "valid-1", "valid-2", "valid-3", "test-2", "test-3",
+    ]  # fmt: skip
+
+
+def test_a_split_without_a_piece_that_can_be_used_is_named(tmp_path: Path) -> None:
+    path = write_pickle(tmp_path / "x.pkl", {**NOTES, "valid": [[[3]]]})
+    with pytest.raises(Refused, match=r"has no piece of valid that can be used$") as refusal:
+        load_source(UserData(path, skip_bad=True), "quarter", 0)
+    assert refusal.value.details == ("  valid-0: frame 0 has the note 3; MIDI notes are 21..108",)
