@@ -180,6 +180,14 @@ class Settings:
         }
 
 
+_ADDED: dict[tuple[str, str], object] = {
+    ("task", "skip_bad"): False,
+    ("task", "time"): None,
+    ("task", "drop"): None,
+}
+"""Keys that came later, and their values in the trials of before."""
+
+
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a configuration decides the result of a trial.
 
@@ -197,6 +205,9 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     for section, key in (("trainer", "progress"), ("task", "source")):
         if isinstance(found.get(section), dict):
+            found[section].pop(key, None)
+    for (section, key), before in _ADDED.items():
+        if isinstance(found.get(section), dict) and found[section].get(key) == before:
             found[section].pop(key, None)
     return found
 
