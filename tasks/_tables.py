@@ -52,7 +52,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?(?:\n|$)', re.IGNORECASE)
 _DATUM = re.compile(r"[+-]?[\d:/.,+\s-]*\d[\d:/.,+\sTZ-]*")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.' \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
-_MEASURED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*[^\d\s.,].*")
+_MEASURED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*[^\d\s.,:/-].*")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

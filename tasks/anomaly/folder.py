@@ -25,7 +25,7 @@ MOST_FILES = 1600
 
 class _Fold(NamedTuple):
     parts: Parts
-    columns: tuple[str, ...]
+    names: DataNames
 
 
 class Folder:
@@ -116,8 +116,7 @@ class Folder:
 
     def names(self, fold: int) -> DataNames:
         """Return the name of a file, and of its columns of values."""
-        path = next(path for path, number in self._wanted.items() if number == fold)
-        return DataNames(self._data.name(path), self._found[fold].columns)
+        return self._found[fold].names
 
     def _find(self) -> list[Path]:
         root = self._data.path
@@ -155,7 +154,8 @@ class Folder:
     def _read(self, path: Path) -> _Fold | Unscored:
         try:
             values, labels, columns = self._reader(path)
-            return _Fold(self._split(path, values, labels), columns)
+            names = DataNames(self._data.name(path), columns)
+            return _Fold(self._split(path, values, labels), names)
         except Unscored as reason:
             return reason
 

@@ -236,11 +236,11 @@ def _read_files(data: UserData, online: bool) -> dict[str, _File]:
         except OSError as error:
             bad[name] = [f"it cannot be read: {error.strerror}"]
     if bad:
+        reason = f"{len(bad)} of its files cannot be used"
         for name, file in files.items():
             _check_alone(name, file, online)
             bad[name] = file.problems
-        count = sum(bool(problems) for problems in bad.values())
-        raise data.refusal(f"{count} of its files cannot be used", bad)
+        raise data.refusal(reason, bad)
     return files
 
 

@@ -184,13 +184,17 @@ def test_all_that_is_wrong_with_all_files_is_said_at_once(tmp_path: Path) -> Non
     (tmp_path / "c.csv").write_bytes(b"")
     (tmp_path / "d.csv").write_text("x,y\n1,2\n")
     assert refusal(tmp_path, good) == [
-        f"task.source '{tmp_path}': 2 of 4 files cannot be used; task.skip_bad=true goes on"
-        " without them",
+        (
+            f"task.source '{tmp_path}': 2 of 4 files cannot be used; task.skip_bad=true goes on"
+            " without them"
+        ),
         "  b.csv: line 122: 2 cells, but the header has 3",
         "  b.csv: line 123: 'red' in column x is not a number; also line 124",
         "  b.csv: line 125: '1e99' in column x is too large; 1e+30 is the most",
-        "  b.csv: line 124: the label '7' in column label is not 0 (normal) or 1 (anomaly);"
-        " also line 125",
+        (
+            "  b.csv: line 124: the label '7' in column label is not 0 (normal) or 1 (anomaly);"
+            " also line 125"
+        ),
         "  c.csv: it is empty",
     ]
     task = prepared(tmp_path, good, skip_bad=True)
