@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,11 @@ MOST_ROWS = 2**24
 """Rows of a file: a row's number may stand among targets, exact in float32."""
 MOST_COLUMNS = 2000
 """More are taken for rows: a table that lies on its side."""
-MOST_CELLS = 2**28
+MOST_FIELDS = 2**28
 MISSING = frozenset(
     ("", "-", "--", "?", "na", "n/a", "#n/a", "#na", "<na>", "nan", "nat", "null", "nil", "none")
 )
-"""Cells that stand for no value, in small letters."""
+"""Fields that stand for no value, in small letters."""
 SEPARATORS = ",;\t|"
 
 _SHOWN_LINES = 5
@@ -56,33 +56,33 @@ _MEASURED = re.compile(r"([+-]?\d+(?:[.,]\d+)?)\s*[^\d\s.,:/-].*")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Table:
+class CsvTable:
     """A CSV file.
 
     Args:
-        columns: cells by column, without spaces around them.
+        columns: fields by column, without spaces around them.
         lines: on which each row begins, from 1; the header's come before.
         separator: between columns.
-        ragged: rows that have not as many cells as the header, which stand in no column, and their
+        ragged: rows that have not as many fields as the header, which stand in no column, and their
             lines.
     """
 
     columns: dict[str, list[str]]
     lines: list[int]
     separator: str
-    ragged: list[tuple[int, list[str]]] = field(default_factory=list)
+    ragged: list[tuple[int, list[str]]]
 
     def at(self, rows: Sequence[int] | NDArray[np.intp], problem: str) -> str:
         """Return a problem with the lines of the rows that have it."""
         return at([self.lines[row] for row in rows], problem)
 
     def ragged_problems(self) -> list[str]:
-        """Return what is wrong with the rows that have too few cells, or too many."""
+        """Return what is wrong with the rows that have too few fields, or too many."""
         if not self.ragged:
             return []
         lines = [line for line, _ in self.ragged]
         count, names = len(self.ragged[0][1]), len(self.columns)
-        return [at(lines, f"{count} cells, but the header has {names}")]
+        return [at(lines, f"{count} fields, but the header has {names}")]
 
 
 def at(lines: Sequence[int], problem: str) -> str:
@@ -95,7 +95,7 @@ def at(lines: Sequence[int], problem: str) -> str:
     return f"line {lines[0]}: {problem}{also}"
 
 
-def read_table(path: Path, quoting: bool = True) -> Table:
+def read_table(path: Path, quoting: bool = True) -> CsvTable:
     """Return a CSV file: a header, and rows of text.
 
     It is UTF-8, or begins with the byte order mark of UTF-16 or UTF-32. Commas, semicolons, tabs or
@@ -120,9 +120,9 @@ def read_table(path: Path, quoting: bool = True) -> Table:
     rows, lines, ragged = [], [], []
     ended = line - 1
     try:
-        for cells in reader:
+        for fields in reader:
             begun, ended = ended + 1, line - 1 + reader.line_num
-            row = [cell.strip() for cell in cells]
+            row = [field.strip() for field in fields]
             if row in ([], [""]):
                 continue
             if not header:
@@ -132,9 +132,9 @@ def read_table(path: Path, quoting: bool = True) -> Table:
             else:
                 rows.append(row)
                 lines.append(begun)
-            if len(rows) > MOST_ROWS or len(rows) * len(header) > MOST_CELLS:
+            if len(rows) > MOST_ROWS or len(rows) * len(header) > MOST_FIELDS:
                 raise Bad(
-                    f"it has more than {MOST_ROWS:,} rows or {MOST_CELLS:,} cells, which are the"
+                    f"it has more than {MOST_ROWS:,} rows or {MOST_FIELDS:,} fields, which are the"
                     " most: cut it into several files"
                 )
     except csv.Error as error:
@@ -150,59 +150,59 @@ def read_table(path: Path, quoting: bool = True) -> Table:
     if twice:
         names = f": {', '.join(name or 'one without a name' for name in twice[:5])}"
         raise Bad(f"its header names a column twice{names if quoting else ''}")
-    return Table(dict(zip(header, columns, strict=True)), lines, separator, ragged)
+    return CsvTable(dict(zip(header, columns, strict=True)), lines, separator, ragged)
 
 
 def numbers(
-    cells: Sequence[str], decimal_comma: bool = False
+    fields: Sequence[str], decimal_comma: bool = False
 ) -> tuple[NDArray[np.float64], list[int]]:
-    """Return numbers, NaN where a cell is missing or none; and the rows of those that are none.
+    """Return numbers, NaN where a field is missing or none; and the rows of those that are none.
 
     Args:
-        cells: one or more, as text.
+        fields: one or more, as text.
         decimal_comma: whether numbers may have one instead of a point.
     """
     try:
-        return np.array(list(map(float, cells)), dtype=np.float64), []
+        return np.array(list(map(float, fields)), dtype=np.float64), []
     except ValueError:
         pass
-    values = np.full(len(cells), np.nan)
+    values = np.full(len(fields), np.nan)
     wrong = []
-    for row, cell in enumerate(cells):
-        if cell.lower() in MISSING:
+    for row, field in enumerate(fields):
+        if field.lower() in MISSING:
             continue
-        if decimal_comma and _DECIMAL_COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
+        if decimal_comma and _DECIMAL_COMMA.fullmatch(field):
+            field = field.replace(",", ".")
         try:
-            values[row] = float(cell)
+            values[row] = float(field)
         except ValueError:
             wrong.append(row)
     return values, wrong
 
 
-def has_decimal_commas(table: Table, columns: Sequence[str]) -> bool:
+def has_decimal_commas(table: CsvTable, columns: Sequence[str]) -> bool:
     """Return whether a comma in these columns' numbers can only be a decimal one.
 
     So it is where columns are separated by something else, and no number has a point.
     """
     if table.separator == ",":
         return False
-    cells = {cell for name in columns for cell in table.columns[name] if not cell.isdigit()}
-    return any(map(_DECIMAL_COMMA.fullmatch, cells)) and not any(
-        "." in cell and _DATUM.fullmatch(cell) for cell in cells
+    fields = {field for name in columns for field in table.columns[name] if not field.isdigit()}
+    return any(map(_DECIMAL_COMMA.fullmatch, fields)) and not any(
+        "." in field and _DATUM.fullmatch(field) for field in fields
     )
 
 
-def number_advice(cell: str) -> str:
-    """Return what to do about a cell that is no number, for a message; empty if nobody knows."""
-    if _GROUPED.fullmatch(cell):
+def number_advice(field: str) -> str:
+    """Return what to do about a field that is no number, for a message; empty if nobody knows."""
+    if _GROUPED.fullmatch(field):
         return "; write numbers without separators of thousands, and with a decimal point"
-    if _DECIMAL_COMMA.fullmatch(cell):
+    if _DECIMAL_COMMA.fullmatch(field):
         return (
             "; write numbers with a decimal point (commas are read where semicolons or tabs"
             " separate columns, and no number has a point)"
         )
-    return "; write numbers without units" if _MEASURED.fullmatch(cell) else ""
+    return "; write numbers without units" if _MEASURED.fullmatch(field) else ""
 
 
 def _read_text(path: Path) -> str:
@@ -258,6 +258,6 @@ def _header(row: list[str], line: int, quoting: bool) -> list[str]:
     return names
 
 
-def _is_datum(cell: str) -> bool:
-    """Return whether a cell is a value, a time, or stands for a missing one."""
-    return bool(_DATUM.fullmatch(cell)) or not numbers([cell])[1]
+def _is_datum(field: str) -> bool:
+    """Return whether a field is a value, a time, or stands for a missing one."""
+    return bool(_DATUM.fullmatch(field)) or not numbers([field])[1]

@@ -13,7 +13,7 @@ from seqbench.errors import did_you_mean
 from seqbench.tasks._choices import word
 from seqbench.tasks._tables import (
     MISSING,
-    Table,
+    CsvTable,
     has_decimal_commas,
     number_advice,
     numbers,
@@ -35,7 +35,7 @@ BACKWARD = 0.25
 
 _SHOWN_LETTERS = 80
 _LONGEST = 40
-"""Letters of a cell in a message."""
+"""Letters of a field in a message."""
 _LABELS = {"false": False, "true": True, "no": False, "yes": True}
 
 
@@ -119,7 +119,7 @@ class SeriesReader:
             raise Bad(*problems)
         return Labelled(values, labels, tuple(columns))
 
-    def _time_columns(self, table: Table, names: Sequence[str]) -> list[str]:
+    def _time_columns(self, table: CsvTable, names: Sequence[str]) -> list[str]:
         """Return the columns of times, the one that tells the order of rows first."""
         found, asked = time_columns(names), self._asked.time
         if asked is None:
@@ -128,7 +128,7 @@ class SeriesReader:
             raise Unscored(_no_column("time", asked, table))
         return [asked, *(name for name in found if name != asked)]
 
-    def _label_column(self, table: Table, names: Sequence[str]) -> str | None:
+    def _label_column(self, table: CsvTable, names: Sequence[str]) -> str | None:
         asked = self._asked.label
         if asked is not None:
             if asked not in table.columns:
@@ -138,7 +138,7 @@ class SeriesReader:
         return next((by_lower[name] for name in LABEL_COLUMNS if name in by_lower), None)
 
     def _windows_of(
-        self, path: Path, table: Table, times: Sequence[str]
+        self, path: Path, table: CsvTable, times: Sequence[str]
     ) -> Sequence[tuple[float, float]]:
         """Return the label windows of a file without a label column."""
         self.unlabelled = True
@@ -157,23 +157,23 @@ class SeriesReader:
             )
         return windows
 
-    def _read_times(self, table: Table, name: str, problems: list[str]) -> Times:
+    def _read_times(self, table: CsvTable, name: str, problems: list[str]) -> Times:
         """Return the times, and add what is wrong with them."""
-        cells = table.columns[name]
+        fields = table.columns[name]
         clock = next((other for other in table.columns if other.lower() == "time"), None)
         if name.lower() == "date" and clock is not None:
-            cells = [" ".join(both) for both in zip(cells, table.columns[clock], strict=True)]
-        times = read_times(cells)
+            fields = [" ".join(both) for both in zip(fields, table.columns[clock], strict=True)]
+        times = read_times(fields)
         if times.unread:
-            shown = _shown(cells[times.unread[0]])
+            shown = _shown(fields[times.unread[0]])
             problem = (
                 f"{shown} in column {_cut(name)} is no time, so the rows' order cannot be checked;"
                 f" {self._dropping([name])} goes on without; read are {FORMS}"
             )
             problems.append(table.at(times.unread, problem))
-        elif cells:
+        elif fields:
             rows = min((backward(reading) for reading in times.readings), key=len)
-            if len(rows) > BACKWARD * len(cells):
+            if len(rows) > BACKWARD * len(fields):
                 problem = (
                     "rows are not in the order of time: this one is earlier in column"
                     f" {_cut(name)} than the row before it"
@@ -181,7 +181,7 @@ class SeriesReader:
                 problems.append(table.at(rows, problem))
         return times
 
-    def _values(self, table: Table, columns: Sequence[str], problems: list[str]) -> Samples:
+    def _values(self, table: CsvTable, columns: Sequence[str], problems: list[str]) -> Samples:
         """Return the values ``[T, C]``, and add what is wrong with them."""
         if not columns:
             problems.append(f"it has no column of values: its columns are {listed(table.columns)}")
@@ -189,20 +189,20 @@ class SeriesReader:
         values = np.zeros((len(table.lines), len(columns)))
         texts = []
         for number, name in enumerate(columns):
-            cells = table.columns[name]
-            column, wrong = numbers(cells, commas)
+            fields = table.columns[name]
+            column, wrong = numbers(fields, commas)
             large = np.flatnonzero(np.isfinite(column) & (np.abs(column) > LARGEST))
-            given = sum(cell.lower() not in MISSING for cell in cells) if wrong else 0
-            advice = number_advice(cells[wrong[0]]) if wrong else ""
-            if len(wrong) > given / 2 and (not advice or read_times(cells).readings):
+            given = sum(field.lower() not in MISSING for field in fields) if wrong else 0
+            advice = number_advice(fields[wrong[0]]) if wrong else ""
+            if len(wrong) > given / 2 and (not advice or read_times(fields).readings):
                 texts.append(name)
             elif wrong:
                 problem = (
-                    f"{_shown(cells[wrong[0]])} in column {_cut(name)} is not a number{advice}"
+                    f"{_shown(fields[wrong[0]])} in column {_cut(name)} is not a number{advice}"
                 )
                 problems.append(table.at(wrong, problem))
             if len(large):
-                shown = _shown(cells[large[0]])
+                shown = _shown(fields[large[0]])
                 problem = f"{shown} in column {_cut(name)} is too large; {LARGEST:g} is the most"
                 problems.append(table.at(large, problem))
             values[:, number] = _filled(column)
@@ -210,13 +210,13 @@ class SeriesReader:
             problems.append(self._text_problem(table, texts))
         return values
 
-    def _text_problem(self, table: Table, names: Sequence[str]) -> str:
-        cells = table.columns[names[0]]
-        row = next(row for row, cell in enumerate(cells) if cell.lower() not in MISSING)
+    def _text_problem(self, table: CsvTable, names: Sequence[str]) -> str:
+        fields = table.columns[names[0]]
+        row = next(row for row, field in enumerate(fields) if field.lower() not in MISSING)
         times = [name for name in names if read_times(table.columns[name]).readings]
         instead = f", and {word('task.time', times[0])} reads times" if times else ""
         return (
-            f"line {table.lines[row]}: {_shown(cells[row])} in column {_cut(names[0])} is text;"
+            f"line {table.lines[row]}: {_shown(fields[row])} in column {_cut(names[0])} is text;"
             f" {self._dropping(names)} goes on without such columns{instead}"
         )
 
@@ -236,7 +236,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(shown) + more
 
 
-def _no_column(what: str, asked: str, table: Table) -> str:
+def _no_column(what: str, asked: str, table: CsvTable) -> str:
     names = table.columns
     hint = did_you_mean(asked, names)
     return f"task.{what} '{asked}' is not one of its columns{hint}: {listed(names)}"
@@ -251,25 +251,25 @@ def _filled(column: Samples) -> Samples:
     return column[latest]
 
 
-def _labels(table: Table, name: str, problems: list[str]) -> Labels:
+def _labels(table: CsvTable, name: str, problems: list[str]) -> Labels:
     """Return the labels, and add what is wrong with them."""
-    cells = table.columns[name]
+    fields = table.columns[name]
     meaning: dict[str, bool | None] = {}
-    for cell in set(cells):
-        values, _ = numbers([cell], decimal_comma=True)
+    for field in set(fields):
+        values, _ = numbers([field], decimal_comma=True)
         as_number = {0.0: False, 1.0: True}.get(values[0])
-        meaning[cell] = _LABELS.get(cell.lower(), as_number)
-    wrong = [row for row, cell in enumerate(cells) if meaning[cell] is None]
+        meaning[field] = _LABELS.get(field.lower(), as_number)
+    wrong = [row for row, field in enumerate(fields) if meaning[field] is None]
     if wrong:
-        shown = _shown(cells[wrong[0]])
+        shown = _shown(fields[wrong[0]])
         problem = f"the label {shown} in column {_cut(name)} is not 0 (normal) or 1 (anomaly)"
         problems.append(table.at(wrong, problem))
-    return np.array([bool(meaning[cell]) for cell in cells], dtype=bool)
+    return np.array([bool(meaning[field]) for field in fields], dtype=bool)
 
 
-def _shown(cell: str) -> str:
-    """Return a cell as a message shows it: quoted, on one line."""
-    return repr(_cut(cell))
+def _shown(field: str) -> str:
+    """Return a field as a message shows it: quoted, on one line."""
+    return repr(_cut(field))
 
 
 def _cut(text: str) -> str:

@@ -47,7 +47,7 @@ class Times(NamedTuple):
 
     Args:
         readings: ``[T]`` each: microseconds since 1970, of the day where there is no date, or the
-            numbers of the file. Two where day and month cannot be told apart, none where a cell
+            numbers of the file. Two where day and month cannot be told apart, none where a field
             cannot be read.
         unread: rows that cannot be read.
         plain: whether they are numbers of the file.
@@ -72,23 +72,23 @@ def time_columns(names: Iterable[str]) -> list[str]:
     return sorted(times, key=lambda name: NAMES.index(bare[name]))
 
 
-def read_times(cells: Sequence[str]) -> Times:
+def read_times(fields: Sequence[str]) -> Times:
     """Read a column of times: numbers, dates with or without a time, or times of the day.
 
     Years may come first; of day and month either, as in the United States or elsewhere, unless one
     is told by a number above 12. Of years of two digits those below 70 are of this century. Times
     that say their zone are read as UTC, others as they stand.
     """
-    plain = [_number(cell) for cell in cells]
+    plain = [_number(field) for field in fields]
     unread = [row for row, number in enumerate(plain) if number is None]
-    if len(unread) <= len(cells) / 2:
+    if len(unread) <= len(fields) / 2:
         return Times([] if unread else [np.array(plain, dtype=np.float64)], unread, True)
-    iso = [_iso(cell) for cell in cells]
+    iso = [_iso(field) for field in fields]
     if None not in iso:
         return Times([np.array(iso, dtype=np.float64)], [])
-    pairs = list(zip(cells, iso, strict=True))
+    pairs = list(zip(fields, iso, strict=True))
     ways = [
-        [_moment(cell, day_first) if known is None else known for cell, known in pairs]
+        [_moment(field, day_first) if known is None else known for field, known in pairs]
         for day_first in (False, True)
     ]
     readings = [np.array(way, dtype=np.float64) for way in ways if None not in way]
@@ -118,19 +118,19 @@ def backward(times: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(np.diff(times) < 0) + 1
 
 
-def _number(cell: str) -> float | None:
-    if _DECIMAL_COMMA.fullmatch(cell):
-        cell = cell.replace(",", ".")
+def _number(field: str) -> float | None:
+    if _DECIMAL_COMMA.fullmatch(field):
+        field = field.replace(",", ".")
     try:
-        number = float(cell)
+        number = float(field)
     except ValueError:
         return None
     return number if np.isfinite(number) else None
 
 
-def _iso(cell: str) -> int | None:
+def _iso(field: str) -> int | None:
     try:
-        time = datetime.fromisoformat(cell)
+        time = datetime.fromisoformat(field)
         if time.tzinfo is not None:
             time = time.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
@@ -138,10 +138,10 @@ def _iso(cell: str) -> int | None:
     return (time - _EPOCH) // _MICROSECOND
 
 
-def _moment(cell: str, day_first: bool) -> int | None:
-    found = _MOMENT.fullmatch(cell)
+def _moment(field: str, day_first: bool) -> int | None:
+    found = _MOMENT.fullmatch(field)
     if found is None:
-        of_day = _TIME_OF_DAY.fullmatch(cell)
+        of_day = _TIME_OF_DAY.fullmatch(field)
         return None if of_day is None else _clock(of_day)
     clock = 0 if found["hour"] is None else _clock(found)
     a, b, c = found["a"], found["b"], found["c"]

@@ -16,7 +16,7 @@ from seqbench.api import DataNames, LeftOut
 from seqbench.config.userdata import Bad, UserData
 from seqbench.errors import Refused
 from seqbench.tasks._tables import (
-    Table,
+    CsvTable,
     has_decimal_commas,
     number_advice,
     numbers,
@@ -29,7 +29,7 @@ LEAST_PATIENTS = 2 * FOLDS
 """With a positive label, and with a negative one: test and validation need both in each fold."""
 MOST_VARIABLES = 500
 """More are taken for a column that is not the one that was meant."""
-MOST_CELLS = 2**28
+MOST_FIELDS = 2**28
 """Steps of all patients, times variables: what is kept of a folder takes eight bytes for each."""
 LARGEST = 1e15
 """Of any number: squares and differences of these are far from the limits of 32-bit floats."""
@@ -40,7 +40,7 @@ Strings = NDArray[Any]
 class _File:
     """One of the files: its table, and which of its rows cannot be used, and why."""
 
-    def __init__(self, name: str, table: Table) -> None:
+    def __init__(self, name: str, table: CsvTable) -> None:
         self.name = name
         self.table = table
         self.problems: list[str] = []
@@ -90,16 +90,16 @@ class _File:
         self.reject(rows, f"a second line for the same {what}")
 
     def numbers(self, column: str, empty: bool = False) -> Floats:
-        """Return a column's numbers; NaN for an empty cell, if there may be one."""
-        cells = self.table.columns[column]
+        """Return a column's numbers; NaN for an empty field, if there may be one."""
+        fields = self.table.columns[column]
         commas = has_decimal_commas(self.table, [column])
-        found, wrong = numbers(cells, commas)
+        found, wrong = numbers(fields, commas)
         none = np.isinf(found)
         none[wrong] = True
         if not empty:
             none |= np.isnan(found)
         rows = np.flatnonzero(none)
-        advice = number_advice(cells[rows[0]]) if len(rows) else ""
+        advice = number_advice(fields[rows[0]]) if len(rows) else ""
         if column == "time" and not advice:
             advice = ", such as hours since admission; dates are not read"
         self.reject(rows, f"column {column} must be a number{advice}")
@@ -108,9 +108,9 @@ class _File:
         return found
 
     def labels(self, empty: bool) -> Floats:
-        """Return column label: 0, 1, or NaN for an empty cell, if there may be one."""
-        cells = self.table.columns["label"]
-        found, wrong = numbers(cells, decimal_comma=True)  # of 0,0 the meaning is plain
+        """Return column label: 0, 1, or NaN for an empty field, if there may be one."""
+        fields = self.table.columns["label"]
+        found, wrong = numbers(fields, decimal_comma=True)  # of 0,0 the meaning is plain
         none = ~np.isin(found, (0, 1)) & ~np.isnan(found)
         none[wrong] = True
         if not empty:
@@ -120,7 +120,7 @@ class _File:
         return found
 
     def _where(self, column: str, text: str) -> list[int]:
-        return [row for row, cell in enumerate(self.table.columns[column]) if cell == text]
+        return [row for row, field in enumerate(self.table.columns[column]) if field == text]
 
 
 class _Numbers(NamedTuple):
@@ -244,7 +244,7 @@ def _read_files(data: UserData, online: bool) -> dict[str, _File]:
     return files
 
 
-def _check_columns(name: str, table: Table, wanted: Sequence[str], online: bool) -> None:
+def _check_columns(name: str, table: CsvTable, wanted: Sequence[str], online: bool) -> None:
     """Refuse a file that lacks a column, or that has others.
 
     Raises:
@@ -325,8 +325,8 @@ def _usable(data: UserData, files: dict[str, _File], online: bool) -> _Numbers:
     asked, labels = (column[kept(outcomes)] for column in columns[OUTCOMES])
     found = (np.array([], dtype=object), np.zeros((0, 0)))
     if static is not None:
-        cells = np.array(columns[PATIENTS]).reshape(len(statics), len(static.patients)).T
-        found = texts(static, "patient"), cells[kept(static)]
+        fields = np.array(columns[PATIENTS]).reshape(len(statics), len(static.patients)).T
+        found = texts(static, "patient"), fields[kept(static)]
     names = sorted(set(texts(events, "variable").tolist()))
     if len(names) > MOST_VARIABLES:
         raise Refused(
@@ -352,11 +352,11 @@ def _check_classes(labels: Floats, whose: Strings) -> None:
 
 
 def _check_size(patients: Integers, times: Floats, variables: int) -> None:
-    if len(times) * variables <= MOST_CELLS:
+    if len(times) * variables <= MOST_FIELDS:
         return
     steps = len(np.unique(np.stack([patients, times], axis=1), axis=0))
-    if steps * variables > MOST_CELLS:
+    if steps * variables > MOST_FIELDS:
         raise Refused(
             f"task.source: {steps:,} times of all patients and {variables} variables; their product"
-            f" may be {MOST_CELLS:,}: round the times, or leave out variables"
+            f" may be {MOST_FIELDS:,}: round the times, or leave out variables"
         )

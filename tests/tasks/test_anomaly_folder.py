@@ -308,7 +308,7 @@ def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
     [
         ("x,label\n", "no rows below its header"),
         ("x,x,label\n1,2,0\n", "its header names a column twice: x"),
-        ("x,label\n1,0\n1\n", "line 3: 1 cells, but the header has 2"),
+        ("x,label\n1,0\n1\n", "line 3: 1 fields, but the header has 2"),
         ("x,label\n1,0\n2,0\nred,0\n", "line 4: 'red' in column x is not a number"),
         ('"x\n1",label\n1,0\n1,0\nred,0\n', "line 5: 'red' in column x 1 is not a number"),
         ("x,label\n1,0\n1,maybe\n", "line 3: the label 'maybe' in column label is not 0 (normal)"),

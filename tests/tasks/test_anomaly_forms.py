@@ -188,7 +188,7 @@ def test_all_that_is_wrong_with_all_files_is_said_at_once(tmp_path: Path) -> Non
             f"task.source '{tmp_path}': 2 of 4 files cannot be used; task.skip_bad=true goes on"
             " without them"
         ),
-        "  b.csv: line 122: 2 cells, but the header has 3",
+        "  b.csv: line 122: 2 fields, but the header has 3",
         "  b.csv: line 123: 'red' in column x is not a number; also line 124",
         "  b.csv: line 125: '1e99' in column x is too large; 1e+30 is the most",
         (

@@ -104,7 +104,8 @@ def second_reader(data: bytes, separator: str = ",") -> list[dict[str, str]]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     if lines.lower().startswith("sep="):
         separator, lines = lines[4], lines.partition("\n")[2]
-    rows = [row for row in csv.reader(lines.splitlines(True), delimiter=separator) if any(row)]
+    read = csv.reader(lines.splitlines(True), delimiter=separator)
+    rows = [row for row in read if [cell.strip() for cell in row] not in ([], [""])]
     header = [" ".join(name.split()) for name in rows[0]]
     return [
         {name: cell.strip() for name, cell in zip(header, row, strict=True)} for row in rows[1:]

@@ -96,7 +96,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         "outcomes.csv: line 3: a second line for the same patient",
     ),
     "a cell too many": (
-        lambda files: files["events"][3].append(ODD), "line 4: 5 cells, but the header has 4"
+        lambda files: files["events"][3].append(ODD), "line 4: 5 fields, but the header has 4"
     ),
     "one class": (one_class, "0 patients of outcomes.csv have a positive label"),
     "fewer patients than folds": (few_patients, "5 folds need at least 10"),

@@ -43,7 +43,7 @@ def test_all_lines_of_all_files_are_said_at_once(
     patients[8][1] = "old"
     folder = write_files(tmp_path / "own", files)
     expected = [
-        f"  events.csv: line {len(events) - 1}: 5 cells, but the header has 4",
+        f"  events.csv: line {len(events) - 1}: 5 fields, but the header has 4",
         (
             f"  events.csv: line {wrong_time + 1}: column time must be a number, such as hours"
             " since admission; dates are not read"
@@ -184,7 +184,7 @@ def test_the_built_in_records_need_no_skipping() -> None:
 def test_the_size_of_records_is_bounded(
     health_files: Files, write_files: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(longformat, "MOST_CELLS", 10)
+    monkeypatch.setattr(longformat, "MOST_FIELDS", 10)
     folder = write_files(tmp_path / "own", health_files(online=True))
     with pytest.raises(Refused, match="times of all patients and 2 variables; their product may"):
         read_folder(UserData(folder), online=True)

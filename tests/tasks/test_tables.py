@@ -10,10 +10,10 @@ import pytest
 
 from seqbench.config.userdata import Bad
 from seqbench.tasks import _tables
-from seqbench.tasks._tables import Table, has_decimal_commas, number_advice, numbers, read_table
+from seqbench.tasks._tables import CsvTable, has_decimal_commas, number_advice, numbers, read_table
 
 
-def table(folder: Path, contents: str | bytes, quoting: bool = True) -> Table:
+def table(folder: Path, contents: str | bytes, quoting: bool = True) -> CsvTable:
     path = folder / "a.csv"
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     return read_table(path, quoting)
@@ -57,7 +57,7 @@ def test_lines_are_those_on_which_rows_begin(tmp_path: Path) -> None:
     found = table(tmp_path, 'a,b\n\n1,"x\ny"\n2,z\n3\n4,w\n')
     assert found.lines == [3, 5, 7]
     assert found.ragged == [(6, ["3"])]
-    assert found.ragged_problems() == ["line 6: 1 cells, but the header has 2"]
+    assert found.ragged_problems() == ["line 6: 1 fields, but the header has 2"]
     assert table(tmp_path, "sep=,\na,b\n1,2\n").lines == [3]
 
 
