@@ -178,6 +178,8 @@ class Task(ABC):
     """The meaning of each metric of :meth:`metrics`, by name."""
     baseline_scores: ClassVar[Mapping[str, float]] = {}
     """Primary metric of each baseline, measured at the default parameters, for the data card."""
+    baseline_help: ClassVar[Mapping[str, str]] = {}
+    """What each baseline computes, by name, for the data card."""
     group: ClassVar[str] = ""
     """What :meth:`MetricSet.bootstrap_scores` resamples, or what a fold leaves out if scores of
     folds are averaged: ``piece``, ``patient``, ``speaker``. Empty if nothing is resampled."""

@@ -115,6 +115,11 @@ def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
     if isinstance(meanings, dict):
         parts.append("Metrics\n" + _pairs(meanings, width))
     measured = constants.get("baseline_scores")
+    computed = constants.get("baseline_help")
+    if computed and isinstance(computed, dict):
+        own = measured if measured and isinstance(measured, dict) else computed
+        helps = {name: computed[name] for name in own if name in computed}
+        parts.append("Baselines, what they compute\n" + _pairs(helps, width))
     if measured and isinstance(measured, dict):
         scores = {name: f"{value:.4g}" for name, value in measured.items()}
         parts.append("Baselines, as measured (test)\n" + _pairs(scores, width))

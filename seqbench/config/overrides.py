@@ -81,7 +81,7 @@ def override_text(value: Any) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
     escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
-    quoted = escaped.replace("'", "\\'")
+    quoted = escaped.replace("'", "\\'").replace("${", "\\${")  # no interpolation
     return f"'{quoted}'"
 
 

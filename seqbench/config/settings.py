@@ -180,6 +180,14 @@ class Settings:
         }
 
 
+_ADDED: dict[tuple[str, str], object] = {
+    ("task", "skip_bad"): False,
+    ("task", "time"): None,
+    ("task", "drop"): None,
+}
+"""Keys that came later, and their values in the trials of before."""
+
+
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a configuration decides the result of a trial.
 
@@ -198,9 +206,9 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     for section, key in (("trainer", "progress"), ("task", "source")):
         if isinstance(found.get(section), dict):
             found[section].pop(key, None)
-    task = found.get("task")
-    if isinstance(task, dict) and task.get("skip_bad") is False:  # as before there was such a key
-        del task["skip_bad"]
+    for (section, key), before in _ADDED.items():
+        if isinstance(found.get(section), dict) and found[section].get(key) == before:
+            found[section].pop(key, None)
     return found
 
 

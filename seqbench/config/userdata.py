@@ -161,13 +161,20 @@ class UserData:
         if self.path.is_file() and list(bad) == [self.path.name]:
             first, *others = bad[self.path.name]
             raise Refused(f"task.source '{self.path}': {first}", [f"  {line}" for line in others])
+        advice = "" if len(bad) == total else "; task.skip_bad=true goes on without them"
+        raise self.refusal(f"{len(bad)} of {total} {what} cannot be used{advice}", bad)
+
+    def refusal(self, reason: str, bad: Mapping[str, Sequence[str]]) -> Refused:
+        """Return a refusal with the problems of each thing below it.
+
+        Args:
+            reason: in a line, which begins with the path.
+            bad: the problems of each, by name.
+        """
         lines = [f"  {name}: {problem}" for name, found in bad.items() for problem in found]
         if len(lines) > MOST_DETAILS:
             lines[MOST_DETAILS - 1 :] = [f"  ... and {len(lines) - MOST_DETAILS + 1} more"]
-        advice = "" if len(bad) == total else "; task.skip_bad=true goes on without them"
-        raise Refused(
-            f"task.source '{self.path}': {len(bad)} of {total} {what} cannot be used{advice}", lines
-        )
+        return Refused(f"task.source '{self.path}': {reason}", lines)
 
     def _leave_out(self, path: Path, reason: str) -> None:
         self.left_out.append(LeftOut(self.name(path), reason))

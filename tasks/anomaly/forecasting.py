@@ -60,6 +60,24 @@ class ForecastTask(Task):
         ),
     }
 
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "constant": "the same score for every sample",
+        "random": "scores drawn evenly from 0 to 1, always the same ones",
+        "z_score": "root mean square of a sample's channels, in standard deviations of training",
+        "mahalanobis": "squared Mahalanobis distance of a sample from training's mean",
+        "window_mahalanobis": (
+            "that of the channels' means and standard deviations over the samples around a sample:"
+            " 100, of holidays 7"
+        ),
+        "statistics_mahalanobis": (
+            "that of the features which a model forecasts, over a step's length around each sample;"
+            " where a step is longer than a sample"
+        ),
+        "last_week": "mean distance from the entries seven days before",
+        "same_weekday": "mean distance from the median of the same weekday in eight weeks before",
+        "static": "NLL under the best forecast of the models' form that ignores the past",
+    }
+
     def __init__(self, steps: Steps, full: bool, buffer: int, span: int) -> None:
         """Set what scores are made of.
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from seqbench.api import DataNames, LeftOut
+from seqbench.config import values
+from seqbench.config.userdata import UserData
+from seqbench.errors import did_you_mean
 from seqbench.tasks.anomaly.drawing import draw_series
-from seqbench.tasks.anomaly.folder import MOST_FILES, Folder
+from seqbench.tasks.anomaly.folder import Folder
 from seqbench.tasks.anomaly.forecasting import ForecastTask
 from seqbench.tasks.anomaly.recordings import (
     CHANNELS,
@@ -21,6 +25,7 @@ from seqbench.tasks.anomaly.recordings import (
     watch_parts,
 )
 from seqbench.tasks.anomaly.series import Parts, Steps
+from seqbench.tasks.anomaly.tables import Columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,23 +79,36 @@ class Watch(ForecastTask):
     ``statistics_mahalanobis`` show how much.
 
     Args:
-        source: None for the watch, or a folder of CSV files, or one: columns of values, a column of
-            labels 0 or 1, perhaps one of times named timestamp, datetime, date or time (TSB-AD,
-            SKAB and the like); or without labels, with NAB's ``combined_windows.json`` in the
-            folder, below it, or in ``labels`` beside it. Rows are in the order of time. Each file
-            is a fold, in the order of names, with a model of its own. Its leading rows train, the
-            last quarter of them validates, and labelled rows among them do not count; the rest is
-            for test. Files without labels, with too few leading rows, or in whose rest there is no
-            anomaly are left out; a file that cannot be read stops the trial.
-        fold: of the watch, the exercise 0 to 6; of a source, the file; ``all``: each in turn.
+        source: null for the watch, or a folder of CSV files, or one: columns of values, a column of
+            labels 0 or 1, perhaps one of times (TSB-AD, SKAB and the like); or without labels, with
+            NAB's ``combined_windows.json`` in the folder, below it, in one of the three above it,
+            or in ``labels`` in one of these. Columns are separated by commas, semicolons or tabs;
+            where it is not commas, decimal commas are read. Rows are in the order of time, which is
+            checked where there are times. A missing value is the one before it. Each file is a
+            fold, in the order of names, with a model of its own. Its leading rows train, the last
+            quarter of them validates, and labelled rows among them do not count; the rest is for
+            test. Files without labels, with too few leading rows, or in whose rest there is no
+            anomaly cannot be scored: they are left out and listed. A file that cannot be read stops
+            the trial, unless ``skip_bad``.
+        fold: of the watch, the exercise, 0 to 6 or its name, PEN; of a source, the file, by its
+            number among all that are found, or by its name, ``nyc_taxi`` or
+            ``realKnownCause/nyc_taxi.csv``; ``all``: each in turn.
         window: samples of a step, of a source: 1 forecasts the values themselves, more their
-            statistics as above, of steps that begin every fifth of a step. The watch's is fixed.
-        buffer: largest width of VUS-PR's buffer, of a source, in samples. TSB-AD uses each series'
-            period. The watch's is fixed.
+            statistics as above, of steps that begin every fifth of a step. null is 1. The watch's
+            is fixed, 50.
+        buffer: largest width of VUS-PR's buffer, of a source, in samples; null is 100. TSB-AD uses
+            each series' period. The watch's is fixed, 100.
         lead: leading rows of a file, of a source: a share below 1, or a number of rows. NAB's is
             0.15, SKAB's 400. Where a file's name says ``_tr_n_``, as TSB-AD's do, it is n.
         label: a source's column of labels; null: one named label, labels, anomaly, is_anomaly or
             outlier.
+        time: a source's column of times, which is no value; null: one named timestamp, datetime,
+            date, time, ts, epoch or the like, whatever its capitals and marks (Date_Time). Numbers
+            are read, ISO times, and dates with month or day first.
+        drop: columns of a source that are no values, for example of text: ``[note,operator]``;
+            null: none.
+        skip_bad: whether files of a source that cannot be read are left out, and listed, where
+            others can.
     """
 
     version = "1"
@@ -120,25 +138,34 @@ class Watch(ForecastTask):
         self,
         *,
         source: str | None = None,
-        fold: int | Literal["all"] = "all",
+        fold: int | str = "all",
         window: int | None = None,
         buffer: int | None = None,
         lead: float = LEAD,
         label: str | None = None,
+        time: str | None = None,
+        drop: Sequence[str] | None = None,
+        skip_bad: bool = False,
     ) -> None:
         if source is not None and not source.strip():
             raise ValueError("task.source must be a path or null, not empty")
-        last = (len(EXERCISES) if source is None else MOST_FILES) - 1
-        if fold != "all" and (isinstance(fold, bool) or fold not in range(last + 1)):
-            raise ValueError(f"task.fold must be 0..{last} or all, not {fold}")
         if source is None:
+            fold = _exercise(fold)
             changed = None if lead == LEAD else lead
-            given = {"window": window, "buffer": buffer, "lead": changed, "label": label}
+            given: dict[str, object] = {"window": window, "buffer": buffer, "lead": changed}
+            given |= {"label": label}
+            given |= {"time": time, "drop": drop, "skip_bad": skip_bad or None}
             for name, value in given.items():
                 if value is not None:
+                    shown = values.show(value) if isinstance(value, bool | list) else value
                     raise ValueError(
-                        f"task.{name}={value} needs a task.source: the watch's protocol is fixed"
+                        f"task.{name}={shown} needs a task.source: the watch's protocol is fixed"
                     )
+        elif isinstance(fold, bool) or (isinstance(fold, int) and fold < 0) or fold == "":
+            raise ValueError(f"task.fold must be a file's number or name, or all, not {fold!r}")
+        for name in drop or ():
+            if name in (label, time):
+                raise ValueError(f"task.drop names '{name}', which is also task.label or task.time")
         if window is not None and window < 1:
             raise ValueError(f"task.window must be at least 1 sample, not {window}")
         if window in (2, 3):
@@ -153,10 +180,11 @@ class Watch(ForecastTask):
         hop = max(1, size // 5)
         steps = WATCH_STEPS if source is None else Steps(size, hop, hop, SOURCE_CROP)
         super().__init__(steps, source is None, BUFFER if buffer is None else buffer, SPAN)
-        self._fold: int | Literal["all"] = fold
+        self._fold = fold
         self._folder = None
         if source is not None:
-            self._folder = Folder(Path(source).expanduser(), label, lead, size)
+            data = UserData(Path(source).expanduser(), skip_bad)
+            self._folder = Folder(data, Columns(label, time, drop or ()), lead, size)
         self._recordings: Recordings = {}
 
     def prepare(self) -> None:
@@ -174,7 +202,22 @@ class Watch(ForecastTask):
         """Return the exercises, or the files of a source that can be scored."""
         if self._folder is not None:
             return self._folder.folds()
-        return tuple(range(len(EXERCISES))) if self._fold == "all" else (self._fold,)
+        return tuple(range(len(EXERCISES))) if self._fold == "all" else (int(self._fold),)
+
+    def names(self, fold: int = 0) -> DataNames:
+        """Return an exercise and the watch's channels, or a file's name and its columns."""
+        if self._folder is not None:
+            return self._folder.names(fold)
+        return DataNames(EXERCISES[fold], CHANNELS)
+
+    def expect(self, kept: Mapping[int, DataNames]) -> None:
+        """Read the columns of a source's files in the order in which a model knows them."""
+        if self._folder is not None:
+            self._folder.expect(kept)
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return the files of a source that are not scored."""
+        return () if self._folder is None else tuple(self._folder.left_out)
 
     def load_parts(self, fold: int) -> Parts:
         """Return the recordings of one exercise, or the parts of one file."""
@@ -184,13 +227,33 @@ class Watch(ForecastTask):
 
     def picture(self, figure: Figure) -> str:
         """Draw a test series: the watch's acceleration, or a source's first channels."""
-        series = self.parts(self.folds()[0]).test[0]
+        fold = self.folds()[0]
+        series = self.parts(fold).test[0]
         if self._folder is not None:
             rows = np.arange(len(series.values))
-            names = [f"value {number}" for number in range(min(3, series.values.shape[1]))]
+            names = self.names(fold).inputs[:3]
             draw_series(figure, series, rows, "row of the test part", names)
             return f"The first values of {series.group}; anomalies are shaded."
         seconds = np.arange(len(series.values)) / RATE
         draw_series(figure, series, seconds, "seconds", [f"{name} (g)" for name in CHANNELS[:3]])
-        name = EXERCISES[self.folds()[0]]
+        name = EXERCISES[fold]
         return f"A test recording of {name}, acceleration; splices of other exercises are shaded."
+
+
+def _exercise(fold: int | str) -> int | str:
+    """Return the number of an exercise that may be given by its name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if fold == "all":
+        return fold
+    if isinstance(fold, str) and fold.upper() in EXERCISES:
+        return EXERCISES.index(fold.upper())
+    if isinstance(fold, bool) or fold not in range(len(EXERCISES)):
+        hint = did_you_mean(str(fold), EXERCISES)
+        raise ValueError(
+            f"task.fold must be 0..{len(EXERCISES) - 1}, {', '.join(EXERCISES)} or all, not"
+            f" {fold}{hint}"
+        )
+    return fold

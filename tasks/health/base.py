@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqbench.api import (
+    DataNames,
     Example,
     InputSpec,
+    LeftOut,
     Metric,
     MetricSet,
     OutputSpec,
@@ -24,6 +27,7 @@ from seqbench.api import (
     Task,
     Visibility,
 )
+from seqbench.config.userdata import UserData
 from seqbench.tasks._predictions import cached_predictions
 from seqbench.tasks.health.baselines import BASELINES_VERSION, fit_baselines
 from seqbench.tasks.health.drawing import draw_groups
@@ -44,12 +48,28 @@ class HealthTask(Task):
         source: None for the built-in records, or a folder with a user's own.
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
         split_seed: another number, another deal of the patients into folds.
+        skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
+            used.
     """
 
     monitor = Metric("nll", "min", "nats")
     primary = Metric("auroc", "max")
     group = "patient"
     metric_help: ClassVar[Mapping[str, str]] = HELP
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "prevalence": "the share of positives in training, for everybody",
+        "age": "logistic regression on age",
+        "age_sex": "logistic regression on age and sex",
+        "logistic_regression": (
+            "on last known values, which are known, and static features; validation chooses the"
+            " penalty"
+        ),
+        "logistic_regression_missingness": "also on what was measured now, and how long ago before",
+        "gradient_boosting": (
+            "trees on all of this, changes of values and the number of steps; validation chooses"
+            " their size and number"
+        ),
+    }
     demographics: ClassVar[tuple[str, slice]]
     """A baseline on some static features alone: its name, and their columns."""
 
@@ -59,14 +79,20 @@ class HealthTask(Task):
         source: str | None = None,
         fold: Fold = "all",
         split_seed: int = 0,
+        skip_bad: bool = False,
     ) -> None:
         if source is not None and not source.strip():
             raise ValueError("task.source must be a path or null, not empty")
+        if source is None and skip_bad:
+            raise ValueError(
+                "task.skip_bad=true needs a task.source: the built-in records are whole"
+            )
         if fold != "all" and fold not in range(FOLDS):
             raise ValueError(f"task.fold must be 0 to {FOLDS - 1}, or all, not '{fold}'")
         if split_seed < 0:
             raise ValueError(f"task.split_seed must be at least 0, not {split_seed}")
-        self._source = None if source is None else Path(source).expanduser()
+        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
+        self._known = DataNames()
         self._folds = tuple(range(FOLDS)) if fold == "all" else (int(fold),)
         self._split_seed = split_seed
         self._records: Records | None = None
@@ -89,13 +115,31 @@ class HealthTask(Task):
         """Return 0 to 4, or the fold that was chosen."""
         return self._folds
 
+    def names(self, fold: int = 0) -> DataNames:
+        """Return the names of variables and static features; folds have none."""
+        records = self._prepared()
+        flags = records.statics[self._flags(records)]
+        statics = [*records.statics.tolist(), *(_UNKNOWN.format(name) for name in flags)]
+        return DataNames("", tuple(records.variables.tolist()), tuple(statics))
+
+    def expect(self, kept: Mapping[int, DataNames]) -> None:
+        """Read a source's variables and static features in the order in which a model knows them.
+
+        Static features of which the model knows that they may be unknown say so here too.
+        """
+        self._known = next(iter(kept.values()), DataNames())
+
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return which lines of a source cannot be used; their patients are left out."""
+        return () if self._data is None else tuple(self._data.left_out)
+
     def splits(self, fold: int = 0) -> Splits:
         """Return a fold's patients; see :func:`~seqbench.tasks.health.records.make_splits`."""
         if fold not in self._splits:
             records = self._prepared()
             parts = assign_parts(records, fold, self._split_seed)
             online = self.visibility is Visibility.ONLINE
-            self._splits[fold] = make_splits(records, parts, online)
+            self._splits[fold] = make_splits(records, parts, online, self._flags(records))
         return self._splits[fold]
 
     def fingerprint(self) -> str:
@@ -150,7 +194,7 @@ class HealthTask(Task):
         nothing that comes from a user's own patients is kept.
         """
         online = self.visibility is Visibility.ONLINE
-        own = self._source is not None
+        own = self._data is not None
         seen = ("static", slice(None)) if own else self.demographics
 
         def build() -> dict[str, list[Tensor]]:
@@ -167,14 +211,26 @@ class HealthTask(Task):
 
     def _prepared(self) -> Records:
         if self._records is None:
-            if self._source is None:
+            if self._data is None:
                 self._records = self.built_in()
             else:
-                records = read_folder(self._source, self.visibility is Visibility.ONLINE)
+                online = self.visibility is Visibility.ONLINE
+                records = read_folder(self._data, online, self._known)
                 for fold in self._folds:
                     check_parts(records, assign_parts(records, fold, self._split_seed), fold)
                 self._records = records
         return self._records
+
+    def _flags(self, records: Records) -> NDArray[np.bool_]:
+        """Return ``[S]``: of which static features a column says where they are unknown."""
+        unknown = np.isnan(records.static).any(axis=0)
+        flagged = [_UNKNOWN.format(name) in self._known.static for name in records.statics]
+        flags: NDArray[np.bool_] = unknown | np.array(flagged, dtype=bool)
+        return flags
+
+
+_UNKNOWN = "{} is unknown"
+"""The name of such a column."""
 
 
 def _counted(example: Example) -> Tensor:

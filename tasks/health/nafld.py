@@ -81,6 +81,8 @@ class NAFLD(HealthTask):
             values beforehand. Nothing of a folder is cached.
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
         split_seed: another number, another deal of the patients into folds.
+        skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
+            used.
     """
 
     version = "1"

@@ -75,6 +75,8 @@ class PBC(HealthTask):
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
         split_seed: another number, another deal of the patients into folds.
         visits: ``all``, or ``protocol``: without the 57 visits of the leak above.
+        skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
+            used.
     """
 
     version = "1"
@@ -109,8 +111,9 @@ class PBC(HealthTask):
         fold: Fold = "all",
         split_seed: int = 0,
         visits: Visits = "all",
+        skip_bad: bool = False,
     ) -> None:
-        super().__init__(source=source, fold=fold, split_seed=split_seed)
+        super().__init__(source=source, fold=fold, split_seed=split_seed, skip_bad=skip_bad)
         if visits not in get_args(Visits):
             hint = did_you_mean(str(visits), get_args(Visits))
             raise ValueError(f"task.visits must be all or protocol, not '{visits}'{hint}")

@@ -214,7 +214,9 @@ def carried_forward(records: Records) -> tuple[Floats, Floats]:
     return values, records.times[:, None] - records.times[before]
 
 
-def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
+def make_splits(
+    records: Records, parts: Integers, online: bool, flags: NDArray[np.bool_] | None = None
+) -> Splits:
     """Return the examples of a fold; whatever is estimated comes from the training patients.
 
     Values are the last known ones, and before the first measurement the mean of the training
@@ -228,6 +230,8 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
         records: of all patients.
         parts: ``[P]``, from :func:`assign_parts`.
         online: whether steps have labels; else the patient has.
+        flags: ``[S]``, of which static features a column says where they are unknown; None: of
+            those that are unknown of some patient.
     """
     in_train = parts == TRAIN
     train_steps = in_train[records.patients]
@@ -248,7 +252,7 @@ def make_splits(records: Records, parts: Integers, online: bool) -> Splits:
         else [None] * len(lengths),
         torch.split(torch.from_numpy(~np.isnan(records.values)), lengths),
         torch.split(_floats(delta), lengths),
-        _floats(_standardised(records.static, in_train)).unbind(),
+        _floats(_standardised(records.static, in_train, flags)).unbind(),
     ]
     has_static = records.static.shape[1] > 0
     has_label = np.bincount(records.patients, ~np.isnan(records.labels)) > 0
@@ -292,13 +296,16 @@ def _median_gap(records: Records, chosen: NDArray[np.bool_]) -> float:
     return float(np.median(gaps)) if len(gaps) else 1.0
 
 
-def _standardised(static: Floats, in_train: NDArray[np.bool_]) -> Floats:
+def _standardised(
+    static: Floats, in_train: NDArray[np.bool_], flags: NDArray[np.bool_] | None
+) -> Floats:
     unknown = np.isnan(static)
+    flagged = unknown.any(axis=0) if flags is None else flags
     means = known_mean(static[in_train])
     spread = np.sqrt(known_mean((static[in_train] - means) ** 2))
     varies = _varies(static[in_train])  # of equal numbers the spread may not come out as 0
     scaled = np.where(unknown | ~varies, 0.0, (static - means) / np.where(varies, spread, 1.0))
-    return np.concatenate([scaled, unknown[:, unknown.any(axis=0)]], axis=1)
+    return np.concatenate([scaled, unknown[:, flagged]], axis=1)
 
 
 def _floats(array: Floats) -> torch.Tensor:

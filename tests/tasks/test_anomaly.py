@@ -181,8 +181,11 @@ def test_an_archive_that_names_something_else_is_refused(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({"fold": 7}, "task.fold must be 0..6 or all, not 7"),
-        ({"fold": True}, "task.fold must be 0..6 or all, not True"),
+        ({"fold": 7}, "task.fold must be 0..6, PEN, ABD, FEL, IR, ER, TRAP, ROW or all, not 7"),
+        (
+            {"fold": True},
+            "task.fold must be 0..6, PEN, ABD, FEL, IR, ER, TRAP, ROW or all, not True",
+        ),
         ({"source": " "}, "task.source must be a path or null, not empty"),
         ({"window": 10}, "task.window=10 needs a task.source: the watch's protocol is fixed"),
         ({"buffer": 10}, "task.buffer=10 needs a task.source: the watch's protocol is fixed"),

@@ -23,10 +23,12 @@ def wave(row: int, channel: int, anomalies: tuple[int, int] = ANOMALY) -> float:
     return round(float(np.sin(row / (3 + channel))), 6) + 5 * (anomalies[0] <= row <= anomalies[1])
 
 
-def write_tsb_ad(folder: Path, name: str = "001_NAB_id_1_Facility_tr_60_1st_80.csv") -> Path:
+def write_tsb_ad(
+    folder: Path, name: str = "001_NAB_id_1_Facility_tr_60_1st_80.csv", channel: int = 0
+) -> Path:
     """As in TSB-AD: values, then ``Label``; the name says how many rows train."""
     lines = ["Data,Label"]
-    lines += [f"{wave(row, 0)},{int(ANOMALY[0] <= row <= ANOMALY[1])}" for row in range(ROWS)]
+    lines += [f"{wave(row, channel)},{int(ANOMALY[0] <= row <= ANOMALY[1])}" for row in range(ROWS)]
     path = folder / name
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -51,12 +53,12 @@ def write_skab(
 
 def write_nab(folder: Path) -> Path:
     """As in NAB: ``data/<kind>/<file>.csv`` and ``labels/combined_windows.json``; one has none."""
-    for name in ("realKnownCause/machine.csv", "artificialNoAnomaly/flat.csv"):
+    for channel, name in enumerate(("realKnownCause/machine.csv", "artificialNoAnomaly/flat.csv")):
         path = folder / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = ["timestamp,value"]
         for row in range(ROWS):
-            lines.append(f"2014-07-01 {row // 60:02}:{row % 60:02}:00,{wave(row, 0)}")
+            lines.append(f"2014-07-01 {row // 60:02}:{row % 60:02}:00,{wave(row, channel)}")
         path.write_text("\n".join(lines) + "\n")
     windows = {
         "artificialNoAnomaly/flat.csv": [],
@@ -70,12 +72,13 @@ def write_nab(folder: Path) -> Path:
 
 
 def refusal(path: Path, **parameters: object) -> str:
-    """Return the one line with which a source is refused."""
+    """Return the line with which a source is refused, and the details below it."""
     with pytest.raises(Refused) as refused:
         Watch(source=str(path), **parameters).prepare()  # type: ignore[arg-type]
     message = str(refused.value)
     assert "\n" not in message
-    return message
+    assert len(message) < 300
+    return "\n".join([message, *refused.value.details])
 
 
 @pytest.fixture
@@ -108,22 +111,30 @@ def test_skab_is_read_without_its_times_and_labels(tmp_path: Path) -> None:
     assert 10 == test.labels.sum()
 
 
-@pytest.mark.parametrize("below", ["", "data", "data/realKnownCause"])
-def test_nab_is_read_with_its_windows(tmp_path: Path, below: str) -> None:
+@pytest.mark.parametrize(
+    "below", ["", "data", "data/realKnownCause", "data/realKnownCause/machine.csv"]
+)
+@pytest.mark.parametrize("labels", ["labels", "data/labels", "data"])
+def test_nab_is_read_with_its_windows_from_any_level(
+    tmp_path: Path, below: str, labels: str
+) -> None:
     """A window's two ends are in it; a file without a window cannot be scored and is left out."""
     write_nab(tmp_path)
-    if below == "data/realKnownCause":
-        (tmp_path / "labels").rename(tmp_path / "data" / "labels")
+    windows = (tmp_path / "labels" / "combined_windows.json").rename(tmp_path / "windows.json")
+    (tmp_path / labels).mkdir(exist_ok=True)
+    windows.rename(tmp_path / labels / "combined_windows.json")
     task = Watch(source=str(tmp_path / below), lead=0.5)
     task.prepare()
-    expected = 0 if below == "data/realKnownCause" else 1
+    expected = 0 if "realKnownCause" in below else 1
+    reasons = [] if expected == 0 else ["no anomaly after its first 60 rows, which train"]
+    assert [item.reason for item in task.left_out()] == reasons
     assert (expected,) == task.folds()
     assert list(range(20, 30)) == np.flatnonzero(task.parts(expected).test[0].labels).tolist()
 
 
 def test_a_file_is_a_fold_in_the_order_of_names(tmp_path: Path) -> None:
-    for name in ("b_tr_60_x.csv", "a_tr_40_x.csv", "c_tr_50_x.csv"):
-        write_tsb_ad(tmp_path, name)
+    for channel, name in enumerate(("b_tr_60_x.csv", "a_tr_40_x.csv", "c_tr_50_x.csv")):
+        write_tsb_ad(tmp_path, name, channel)
     task = Watch(source=str(tmp_path))
     task.prepare()
     assert (0, 1, 2) == task.folds()
@@ -250,21 +261,27 @@ def test_a_folder_without_series(tmp_path: Path) -> None:
 
 def test_a_fold_that_is_not_there(tmp_path: Path) -> None:
     write_tsb_ad(tmp_path)
-    assert "task.fold=4" in refusal(tmp_path, fold=4)
+    message = refusal(tmp_path, fold=4)
+    assert "task.fold=4: " in message
+    assert message.endswith("in the order of their names: 001_NAB_id_1_Facility_tr_60_1st_80.csv")
 
 
 def test_a_fold_that_cannot_be_scored(tmp_path: Path) -> None:
     """It is named, although another file could be scored."""
     write_tsb_ad(tmp_path)
-    write_tsb_ad(tmp_path, "z_tr_100_x.csv")
-    assert "task.fold=1 cannot be scored; 'z_tr_100_x.csv'" in refusal(tmp_path, fold=1)
+    write_tsb_ad(tmp_path, "z_tr_100_x.csv", 1)
+    message = refusal(tmp_path, fold=1)
+    assert "z_tr_100_x.csv cannot be scored" in message
+    assert "z_tr_100_x.csv: no anomaly after its first 100 rows, which train" in message
 
 
 def test_a_file_without_labels(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("time,x\n" + "1,2\n" * 50)
     message = refusal(tmp_path)
-    assert "'a.csv' has no label column" in message
-    assert "its columns are time, x" in message
+    assert "  a.csv: no label column (label, labels, anomaly, is_anomaly, outlier)" in message
+    assert "its columns are time, x; task.label says which" in message
+    for place in (tmp_path, tmp_path.parent / "labels", tmp_path.parents[2] / "labels"):
+        assert str(place) in message.splitlines()[-1]
 
 
 def test_a_label_column_that_is_not_there(tmp_path: Path) -> None:
@@ -274,7 +291,7 @@ def test_a_label_column_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_whose_anomalies_all_train(tmp_path: Path) -> None:
     write_tsb_ad(tmp_path, "a_tr_100_x.csv")
-    assert "has no anomaly" in refusal(tmp_path)
+    assert "no anomaly after its first 100 rows" in refusal(tmp_path)
 
 
 def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
@@ -290,29 +307,33 @@ def test_a_file_with_too_little_to_train_on(tmp_path: Path) -> None:
     ("contents", "expected"),
     [
         ("x,label\n", "no rows below its header"),
-        ("x,x,label\n1,2,0\n", "two columns of one name"),
-        ("x,label\n1,0\n1\n", "row 2: 1 fields where the header has 2"),
-        ("x,label\n1,0\nred,0\n", "row 2: 'red' in column x is not a number"),
-        ('"x\n1",label\nred,0\n', "row 1: 'red' in column x 1 is not a number"),
-        ("x,label\n1,0\n1,maybe\n", "row 2: the label 'maybe' in column label is not 0 or 1"),
-        ("time,label\n1,0\n", "has no column of values"),
-        ('x,label\n"red\nor blue",0\n', r"row 1: 'red\nor blue' in column x is not a number"),
-        (f"x,label\n{'red' * 99},0\n", f"'{'red' * 13}r...' in column x is not a number"),
-        (f"x,label\n{'1' * 200_000},0\n", "cannot be read: field larger than field limit"),
-        ("x,label\n1,0\n-1e200,0\n", "row 2: '-1e200' in column x is too large a number; 1e+30"),
+        ("x,x,label\n1,2,0\n", "its header names a column twice: x"),
+        ("x,label\n1,0\n1\n", "line 3: 1 fields, but the header has 2"),
+        ("x,label\n1,0\n2,0\nred,0\n", "line 4: 'red' in column x is not a number"),
+        ('"x\n1",label\n1,0\n1,0\nred,0\n', "line 5: 'red' in column x 1 is not a number"),
+        ("x,label\n1,0\n1,maybe\n", "line 3: the label 'maybe' in column label is not 0 (normal)"),
+        ("time,label\n1,0\n", "it has no column of values: its columns are time, label"),
+        ('x,label\n1,0\n1,0\n"red\nor blue",0\n', r"line 4: 'red\nor blue' in column x is"),
+        (f"x,label\n1,0\n1,0\n{'red' * 99},0\n", f"'{'red' * 13}r...' in column x is not a"),
+        (f"x,label\n{'1' * 200_000},0\n", "line 2: it is no CSV from here on: field larger than"),
         (
-            ",".join(f"c{number}" for number in range(99)) + ",c0\n" + "0," * 99 + "0\n",
-            "c18, c19, ... (100 in all)",
+            "x,label\n1,0\n-1e200,0\n",
+            "line 3: '-1e200' in column x is too large; 1e+30 is the most",
         ),
-        (b"\xff\xfe\x00x", "cannot be read"),
+        (
+            ",".join(f"c{number}" for number in range(99)) + "\n" + "0," * 98 + "0\n",
+            ", c28, c29, ... (99 in all)",
+        ),
+        (b"\xff\xfe\x00x\xff", "line 1: byte 5 of the file is not UTF-16 text; save it as UTF-8"),
     ],
 )
 def test_a_damaged_file(tmp_path: Path, contents: str | bytes, expected: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     message = refusal(tmp_path)
+    assert "\n  a.csv: " in message
     assert expected in message
-    assert str(path) in message
+    assert f"'{tmp_path}'" in message
 
 
 @pytest.mark.parametrize(
@@ -336,7 +357,12 @@ def test_a_time_that_is_none(tmp_path: Path) -> None:
     write_nab(tmp_path)
     path = tmp_path / "data" / "realKnownCause" / "machine.csv"
     path.write_text(path.read_text().replace("2014-07-01 00:03:00", "yesterday"))
-    assert "row 4: 'yesterday' is not an ISO time" in refusal(tmp_path)
+    message = refusal(tmp_path)
+    assert (
+        "line 5: 'yesterday' in column timestamp is no time, so the rows' order cannot be"
+        in message
+    )
+    assert "task.drop=[timestamp]" in message
 
 
 def test_windows_of_another_file(tmp_path: Path) -> None:
@@ -344,14 +370,20 @@ def test_windows_of_another_file(tmp_path: Path) -> None:
     path = tmp_path / "labels" / "combined_windows.json"
     path.write_text(path.read_text().replace("machine.csv", "machines.csv").replace("flat", "f"))
     message = refusal(tmp_path, fold=1)
-    assert "is not named in combined_windows.json (did you mean 'machines.csv'?)" in message
+    assert "it is not named in" in message
+    assert "combined_windows.json' (did you mean 'machines.csv'?)" in message
 
 
 def test_windows_without_times(tmp_path: Path) -> None:
     write_nab(tmp_path)
     for path in (tmp_path / "data").rglob("*.csv"):
         path.write_text(path.read_text().replace("timestamp", "when"))
-    assert "no column of times (timestamp, datetime, date, time)" in refusal(tmp_path)
+    assert "no column of times for combined_windows.json: its columns are when," in refusal(
+        tmp_path
+    )
+    task = Watch(source=str(tmp_path), lead=0.5, time="when")
+    task.prepare()
+    assert task.folds() == (1,)
 
 
 @pytest.mark.parametrize("order", [-1, 37])

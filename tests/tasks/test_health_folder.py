@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from seqbench.api import Example, Splits
 from seqbench.cli import main
+from seqbench.config.userdata import UserData
 from seqbench.errors import Refused
 from seqbench.tasks._archive import cache_folder
 from seqbench.tasks.health.base import HealthTask
@@ -56,7 +57,7 @@ def test_labels_of_times_are_read(health_files: Files, write_files: Write, tmp_p
     files["events"] += [[name, "2", "pulse", "5"], [name, "1", "lactate", "7"]]
     files["events"] += [[name, "2", "pulse", "6"]]
     files["outcomes"] += [[name, "3", "1"], [name, "2", "0"], [name, "1", ""]]
-    records = read_folder(write_files(tmp_path / "own", files), online=True)
+    records = read_folder(UserData(write_files(tmp_path / "own", files)), online=True)
     assert ["lactate", "pulse"] == records.variables.tolist()
     number = sorted({row[0] for row in files["outcomes"][1:]}).index(name)
     steps = slice(records.starts[number], records.starts[number] + records.lengths[number])
@@ -73,7 +74,7 @@ def test_labels_of_patients_are_read(
     files = health_files(online=False)
     files["patients"] = files["patients"][:-1]
     files["patients"][1][1] = ""
-    records = read_folder(write_files(tmp_path / "own", files), online=False)
+    records = read_folder(UserData(write_files(tmp_path / "own", files)), online=False)
     names = sorted(row[0] for row in files["outcomes"][1:])
     labels = dict(files["outcomes"][1:])
     static = {row[0]: row[1:] for row in files["patients"][1:]}
@@ -185,9 +186,11 @@ def test_a_byte_order_mark_and_blank_lines_are_no_harm(
 ) -> None:
     folder = write_files(tmp_path / "own", health_files(online=False))
     text = (folder / "events.csv").read_text()
-    expected = read_folder(folder, online=False)
+    expected = read_folder(UserData(folder), online=False)
     (folder / "events.csv").write_text("\ufeff" + text.replace("\n", "\n\n"))
-    assert np.array_equal(expected.values, read_folder(folder, False).values, equal_nan=True)
+    assert np.array_equal(
+        expected.values, read_folder(UserData(folder), False).values, equal_nan=True
+    )
 
 
 def test_nothing_of_a_folder_is_cached(
@@ -204,7 +207,9 @@ def test_nothing_of_a_folder_is_cached(
 def test_records_do_not_print_themselves(
     health_files: Files, write_files: Write, tmp_path: Path
 ) -> None:
-    records = read_folder(write_files(tmp_path / "own", health_files(online=True)), online=True)
+    records = read_folder(
+        UserData(write_files(tmp_path / "own", health_files(online=True))), online=True
+    )
     assert re.fullmatch(r"<seqbench\.tasks\.health\.records\.Records object at \w+>", repr(records))
 
 
