@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
 from seqbench.records import TrialRecord
@@ -95,13 +96,15 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         record.status, record.reason = "KILLED", "interrupted"
         raise
     except TrialFailed as error:
-        record.status, record.reason = error.status, str(error)
-        raise
+        failed = _with_way_on(error, limits, store)
+        record.status, record.reason = failed.status, str(failed)
+        raise failed from error
     except SeqbenchError as error:
         record.status, record.reason = "FAILED", str(error)
         raise
     except Exception as error:
         failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
+        failed = _with_way_on(failed, limits, store)
         record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
         raise failed from error
@@ -118,6 +121,15 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         )
     if record.status != "FINISHED":  # what cannot be written down has failed, too
         raise TrialFailed(record.reason)
+
+
+def _with_way_on(failed: TrialFailed, limits: Limits, store: Store | None) -> TrialFailed:
+    """Return a failure that says how to go on, if a limit ended a trial whose state is kept."""
+    key = {"TIMEOUT": "minutes", "OOM": "gib"}.get(failed.status, "")
+    if store is None or not key or getattr(limits, key) is None:
+        return failed
+    text = f"{failed}; the same command with a larger limits.{key} goes on from its last checkpoint"
+    return TrialFailed(text, failed.status)
 
 
 def about_run(record: TrialRecord, log: RunLog) -> dict[str, object]:
