@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -54,16 +54,26 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
         Refused: an override is wrong, or the tracking store cannot be used.
         KeyboardInterrupt: the user stopped it.
     """
-    deliver_what_waits()
-    return run_plan(plan(overrides), overrides, launcher)
+    found = plan(overrides)
+    if deliver_what_waits(item.settings.tracking for item in found.trials if item.settings):
+        found = plan(overrides)
+    return run_plan(found, overrides, launcher)
 
 
-def deliver_what_waits() -> None:
-    """Deliver results that wait for a tracking store, so that a plan knows them."""
+def deliver_what_waits(stores: Iterable[TrackingSettings]) -> bool:
+    """Deliver results that wait for tracking stores, so that a plan knows them.
+
+    Returns:
+        Whether there was anything to deliver.
+    """
     from seqbench.tracking import outbox
+    from seqbench.tracking.address import locate
 
-    if outbox.waiting():
-        outbox.announce(outbox.deliver())
+    addresses = {locate(tracking.uri) for tracking in stores if tracking.enabled}
+    found = [address for address in addresses if outbox.waiting(address)]
+    for address in found:
+        outbox.announce(outbox.deliver(address))
+    return bool(found)
 
 
 def run_plan(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.uris import uri_of
 from seqbench.errors import Refused
 from seqbench.tracking.address import Address
 
@@ -76,7 +77,7 @@ def experiment_id(client: MlflowClient, name: str, address: Address) -> str:
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        artifacts = None if address.artifacts is None else str(address.artifacts)
+        artifacts = None if address.artifacts is None else uri_of(address.artifacts)
         try:
             return client.create_experiment(name, artifact_location=artifacts)
         except Exception:
@@ -102,10 +103,10 @@ def create_database(draft: Path, artifacts: Path, experiment: str) -> None:
     load()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{draft}", str(artifacts))  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(uri_of(draft, "sqlite"), uri_of(artifacts))  # type: ignore[no-untyped-call]
     try:
         store.create_experiment(  # type: ignore[no-untyped-call]
-            experiment, artifact_location=str(artifacts)
+            experiment, artifact_location=uri_of(artifacts)
         )
     finally:
         store.engine.dispose()
@@ -116,6 +117,9 @@ def load() -> None:
     set_environment()
     with quiet():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        from mlflow.store.db import utils
+    # It makes the folder of a database, and takes the escaped path of its address for the path.
+    utils._make_parent_dirs_if_sqlite = lambda _: None  # type: ignore[assignment]
     for name in ("mlflow", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells every retry

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
+def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
         record: of the trial; its key, its data and the harness name the folder: no training goes on
             from a state that other data or other code have left.
-        is_kept: False gives a folder that does not outlive the trial.
+        store: beside which it is kept; None gives a folder that does not outlive the trial.
 
     Raises:
         Busy: another process runs the same trial.
@@ -38,14 +38,12 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
-    from seqbench.tracking.address import RUNS_FOLDER
-
-    if not is_kept:
+    if store is None:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
     of = digest([record.data, record.harness])[:8]
-    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{of}"
+    folder = store.address.state / "unfinished" / f"{record.key}-{of}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +51,10 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     except Timeout as error:
         raise Busy("this very trial is being run by another process; wait for it") from error
     except OSError as error:
-        raise Refused(f"cannot keep checkpoints in {folder}: {error.strerror}") from error
+        raise Refused(
+            f"cannot keep checkpoints in {folder.parent}: {error.strerror}; work in a folder that "
+            "can be written, or use tracking=none"
+        ) from error
     try:
         yield folder
         if record.status == "FINISHED":

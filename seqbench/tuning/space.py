@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -24,6 +26,7 @@ from seqbench.config.overrides import override_text, parse
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
+from seqbench.tracking.address import locate
 
 _PREFIX = "tune."
 _DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question
@@ -87,6 +90,11 @@ class Tuning:
             for key, distribution in self.space.items()
             if key not in needs or needs[key] in known
         }
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its studies are kept: beside the tracking store."""
+        return locate(self.settings_of(*self.studies[0]).tracking.uri).state / "tuning"
 
     def settings_of(self, task: str, model: str) -> Settings:
         """Return what a study's trials have in common; drawn values and seed are the defaults'.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from seqbench.config.settings import TrackingSettings
+from seqbench.config.uris import path_of
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.tracking.address import locate
@@ -41,6 +42,14 @@ class TestAddress:
         """A path ending like a database is one; any other path is a folder that holds one."""
         assert tmp_path / database == locate(uri).database
 
+    @pytest.mark.parametrize("name", ["e.db#2", "e.db?timeout=3", "a%23b.db", "50%.db", " e.db"])
+    def test_no_character_has_a_meaning_of_its_own(self, tmp_path: Path, name: str) -> None:
+        """After ``sqlite:///`` stands a path as it is, and every address leads back to it."""
+        address = locate(f"sqlite:///{name}")
+        assert tmp_path / name == address.database == path_of(address.uri)
+        assert tmp_path / f"{name}.d" / "mlflow.db" == locate(f"./{name}.d").database
+        assert address == locate(address.written)
+
     def test_absolute_sqlite(self) -> None:
         assert Path("/data/x.db") == locate("sqlite:////data/x.db").database
 
@@ -66,7 +75,10 @@ class TestAddress:
             ("file:///mlruns", "unknown scheme 'file'"),
             ("ftp://me:secret@x", "tracking.uri=ftp://x:"),
             ("", "must not be empty"),
-            ("50%/x", "'?' or '%'"),
+            ("~no-such-user/x", "there is no such user; write the whole path"),
+            ("ab:c/x", "with ./ before one that holds a colon"),
+            ("a\0b", "must be text"),
+            ("a\udcffb", "must be text"),
             ("databricks", "tracking.uri=databricks: hosted stores are not supported"),
             ("databricks-uc", "write ./databricks-uc for a folder"),
             ("uc", "hosted stores are not supported"),
