@@ -184,7 +184,10 @@ def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
         return error
     with hydra() as loader:
         try:
-            Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
+            text = str(error)
+            Search(loader, overrides).check(
+                text.startswith(("Ambiguous value", "Sweep parameters"))
+            )
         except SeqbenchError as refusal:
             return refusal
         except Exception:

@@ -100,6 +100,8 @@ def run_plan(
     left = f"{len(due)} to run (rerun={found.rerun})"
     names = _names(found.trials)
     _say(f"{summary(found.trials)}; {left}")
+    if found.repeats:
+        _say(found.repeats)
     for number, refused in outcomes.items():
         _say(f"{names[number]}: {refused.reason}")
     if due:
@@ -144,10 +146,13 @@ def _keys(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (word.partition("=") for word in overrides)}
 
 
+_OWN = ("tracking.parent", "tracking.tuning")
+"""What sweeps and tunings say themselves."""
+
+
 def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
     """Return what differs between trials, beside task and model."""
-    every = {key for words in keys for key in words if not key.startswith("tracking.")}
-    every -= {"task", "model"}
+    every = {key for words in keys for key in words} - {"task", "model", *_OWN}
     return {key for key in every if len({words.get(key) for words in keys}) > 1}
 
 

@@ -22,7 +22,8 @@ from optuna.distributions import (
 
 from seqbench.config import composition, searchpath, values
 from seqbench.config.composition import compose_each
-from seqbench.config.overrides import override_text, parse
+from seqbench.config.members import refuse_swept_twice
+from seqbench.config.overrides import override_text, parse, parse_all
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
@@ -116,7 +117,8 @@ def read_words(words: Sequence[str]) -> Tuning:
     others = [word for word in words if not word.startswith((_PREFIX, "trials="))]
     trials = _trials([word for word in words if word.startswith("trials=")])
     settings = _settings(own)
-    parsed = [parse(word) for word in others]
+    parsed = parse_all(others)
+    refuse_swept_twice(parsed)
     choices: dict[str, list[str]] = {"task": [], "model": []}
     fixed: list[str] = []
     space: dict[str, BaseDistribution] = {}
