@@ -184,10 +184,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
         return error
     with hydra() as loader:
         try:
-            text = str(error)
-            Search(loader, overrides).check(
-                text.startswith(("Ambiguous value", "Sweep parameters"))
-            )
+            several = str(error).startswith(("Ambiguous value", "Sweep parameters"))
+            Search(loader, overrides).check(several)
         except SeqbenchError as refusal:
             return refusal
         except Exception:
