@@ -151,7 +151,8 @@ def readable_path(path: Path) -> str:
     """Return a path for users: relative to the working directory if it is inside."""
     absolute = path.absolute()
     here = Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    inside = absolute.is_relative_to(here) and here != here.parent  # all is inside the root
+    return str(absolute.relative_to(here) if inside else absolute)
 
 
 def is_ready(database: Path) -> bool:
