@@ -131,8 +131,7 @@ class Outbox:
     def __init__(self, address: Address, run_id: str, token: str = "") -> None:
         self.folder = address.state / _FOLDER / (run_id or token)
         # A store may be moved, together with what waits beside it.
-        file = address.database
-        where = {"uri": address.uri} if file is None else {"database": file.name}
+        where = {"database": address.database.name} if address.database else {"uri": address.uri}
         self.operations: list[Operation] = [{"op": "store", **where, "run_id": run_id}]
         """All of them; a file's path is absolute here."""
         self._unwritten = [0]
