@@ -169,7 +169,7 @@ def _hydra(args: list[str]) -> int:
     options = [word for word in args if word not in flags.overrides]
     commands = [[*options, *flags.overrides]]
     if flags.multirun and flags.cfg:  # Hydra refuses the two together
-        from seqbench.config.overrides import sweep_members
+        from seqbench.config.members import sweep_members
 
         options = [word for word in options if word not in ("-m", "--multirun")]
         commands = [[*options, *words] for words in sweep_members(flags.overrides)]

@@ -16,6 +16,7 @@ from seqbench.commands.words import (
     Given,
     Names,
     Positive,
+    Quoted,
     Whole,
     Word,
     read_words,
@@ -48,6 +49,7 @@ _URI = Word(
     "the tracking store: a folder, a file or a server; otherwise $MLFLOW_TRACKING_URI, or "
     "seqbench-runs/ here",
     "URI",
+    form=Quoted(),
 )
 _TRACKING = Word(
     "tracking.",
@@ -300,8 +302,8 @@ SUBCOMMANDS = {
         "sync",
         "",
         "deliver what a tracking store did not take",
-        "Deliver what a tracking store did not take when it failed: it waits in seqbench-runs/.",
-        (Word("tracking.uri", "only what is for this store", "URI"),),
+        "Deliver what a store did not take when it failed: it waits in unlogged/ beside it.",
+        (Word("tracking.uri", "only what is for this store", "URI", form=Quoted()),),
     ),
     "doctor": Subcommand(
         "doctor",

@@ -37,7 +37,8 @@ def command(args: list[str]) -> int:
     console.print(plan_table(found), crop=False)
     left = [item for item in found.trials if item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
-    for line in [*other_code(found.trials), *reasons(found.trials)]:
+    repeats = [found.repeats] if found.repeats else []
+    for line in [*repeats, *other_code(found.trials), *reasons(found.trials)]:
         console.print(line, crop=False, soft_wrap=True)
     if left:
         for line in [*known_from(left), time_left(left)]:

@@ -23,7 +23,7 @@ def command(args: list[str]) -> int:
 
     uri = given.optional("tracking.uri")
     only = None if uri is None else locate(uri)
-    if not waiting():
+    if not waiting(only):
         sys.stdout.write("nothing waits here: every run is in its store\n")
         return EXIT_DONE
     delivered = deliver(only)

@@ -32,11 +32,10 @@ def command(args: list[str]) -> int:
     from seqbench.tracking.trials import TUNE
     from seqbench.tuning.run import tune
     from seqbench.tuning.space import read_words
-    from seqbench.tuning.study import FOLDER
 
     words, of_hydra = split_words(given.overrides)
     tuning = read_words(words)
-    deliver_what_waits()
+    deliver_what_waits([tuning.settings_of(*tuning.studies[0]).tracking])
     with make_launcher(of_hydra) as launcher:
         found = tune(tuning, [TUNE, *sorted(words)], launcher)
     models = [
@@ -59,7 +58,7 @@ def command(args: list[str]) -> int:
     if final:
         sys.stdout.write(f"\non seeds {', '.join(map(str, tuning.settings.final_seeds))}:\n")
         print_sweep(final)
-    picture = FOLDER / picture_name(models)
+    picture = tuning.folder / picture_name(models)
     budget_curves(models, picture)
     sys.stdout.write(f"\nbest by budget: {readable_path(picture)}\n")
     for item in found:

@@ -15,6 +15,7 @@ import urllib.request
 from typing import IO, Any
 
 from seqbench.commands import read
+from seqbench.config.uris import uri_of
 from seqbench.errors import EXIT_DONE, Refused, SeqbenchError
 from seqbench.tracking.address import Address, is_ready, locate, no_store_yet
 from seqbench.tracking.mlflow_client import set_environment
@@ -76,8 +77,13 @@ def _check_port(port: int) -> None:
 def _start(address: Address, port: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start MLflow's server as the leader of a process group of its own."""
     set_environment()
+    uri, folder = address.uri, None
+    if address.database is not None:  # MLflow would make a folder named like the escaped path
+        folder = address.database.parent
+        uri = uri_of(address.database.relative_to(folder), "sqlite")
     environment = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": address.uri,  # not on the command line: it may hold a password
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line: it may hold a password
+        "PYTHONSAFEPATH": "1",  # nothing in the store's folder is imported
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nine more processes, of no use here
         "PYTHONWARNINGS": "ignore",
@@ -92,6 +98,7 @@ def _start(address: Address, port: int, output: IO[bytes]) -> subprocess.Popen[b
         stdout=output,
         stderr=output,
         env=environment,
+        cwd=folder,
         start_new_session=True,
     )
 

@@ -47,6 +47,18 @@ class Text(ValueForm):
 
 
 @dataclass(frozen=True)
+class Quoted(Text):
+    """Any text, or one in quotes as an override of the configuration needs them."""
+
+    def read(self, text: str) -> str:
+        """Return the text without the quotes."""
+        quote = text[0]
+        if quote not in "'\"" or len(text) < 2 or text[-1] != quote:
+            return text
+        return text[1:-1].replace(f"\\{quote}", quote)
+
+
+@dataclass(frozen=True)
 class Names(ValueForm):
     """Names with commas between them."""
 

@@ -184,7 +184,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
         return error
     with hydra() as loader:
         try:
-            Search(loader, overrides).check(str(error).startswith("Ambiguous value"))
+            several = str(error).startswith(("Ambiguous value", "Sweep parameters"))
+            Search(loader, overrides).check(several)
         except SeqbenchError as refusal:
             return refusal
         except Exception:

@@ -7,16 +7,16 @@ line that names the nearest thing that exists.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -47,20 +47,81 @@ def parse(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise Refused(
-            f"cannot read '{text}': a value that holds , = : ( ) [ ] {{ }} or quotes must itself "
-            f"be quoted, for example {key}='\"{value.replace(chr(34), '')}\"'"
-        ) from error
+        raise Refused(f"cannot read '{shortened(text)}': {_advice(key, value)}") from error
 
 
-def sweep_members(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each trial of a sweep, for example of ``model=lstm,gru``.
+def parse_all(texts: Sequence[str]) -> list[Override]:
+    """Read overrides.
 
     Raises:
-        Refused: an override cannot be read.
+        Refused: one of them cannot be read; where a space has cut it, that is said.
     """
-    parsed = [parse(text) for text in overrides]
-    return BasicSweeper.split_arguments(parsed, None)[0]
+    found = []
+    for at, text in enumerate(texts):
+        try:
+            found.append(parse(text))
+        except Refused as refusal:
+            raise _cut(texts, at) or refusal from refusal
+    return found
+
+
+def _cut(texts: Sequence[str], at: int) -> Refused | None:
+    """Return the refusal of words that are one, with spaces in it: ``seed=0, 1``."""
+    for first in (at, at - 1):
+        joined, shown = "", ""
+        for piece in texts[max(first, 0) :]:
+            if joined and not (joined[-1] in ",=([{:" or piece[0:1] in tuple(",=)]}:")):
+                break
+            joined, shown = joined + piece, f"{shown} {piece}".strip()
+            if joined == shown:  # not cut yet
+                continue
+            try:
+                parse(joined)
+            except Refused:
+                continue
+            advice = f"write {shlex.quote(joined)}, without a space"
+            return Refused(f"'{shortened(shown)}' is cut at the space: {shortened(advice)}")
+    return None
+
+
+def _advice(key: str, value: str) -> str:
+    """Return what to write in place of a value that cannot be read."""
+    call = re.fullmatch(r"\s*([a-z_]+)\(.*\)\s*", value, re.DOTALL)
+    if call and call[1] in _FUNCTIONS:
+        return f"write {key}={_FUNCTIONS[call[1]]}"
+    if call:
+        hint = did_you_mean(call[1], _FUNCTIONS)
+        return f"there is no function '{call[1]}'{hint}; known: {', '.join(_FUNCTIONS)}"
+    parts = [part.strip() for part in value.split(",")]
+    if "" in parts and any(parts) and not set(value) & set("()[]{}'\"\\"):
+        return f"a value is missing at a comma; write {key}={','.join(filter(None, parts))}"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    quoted = shlex.quote(f"{key}={override_text(value)}")
+    if not set(value) & set("'\"\\"):
+        quoted = f"'{key}=\"{value}\"'"  # the same, and easier to read
+    return f"a value with such characters must be quoted; write {quoted}"
+
+
+_FUNCTIONS = {
+    "choice": "choice(A,B), with two values or more",
+    "range": "range(START,STOP) or range(START,STOP,STEP), numbers",
+    "interval": "interval(LOW,HIGH), two numbers, which `seqbench tune` draws from",
+    "glob": "glob(PATTERN)",
+    "shuffle": "shuffle(A,B)",
+    "sort": "sort(A,B)",
+    "tag": "tag(NAME,choice(A,B))",
+    "int": "int(VALUE)",
+    "float": "float(VALUE)",
+    "str": "str(VALUE)",
+    "bool": "bool(VALUE)",
+}
+"""Hydra's functions, as they are written."""
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """Return a user's text as a message may hold it."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -103,9 +164,10 @@ class Search:
         Args:
             ambiguous: whether Hydra took several values for a sweep that was not asked for.
         """
-        parsed = [parse(text) for text in self._texts]
+        parsed = parse_all(self._texts)
         sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
         if ambiguous and sweeps:
+            refuse_intervals(parsed)
             raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
         groups = self._options("", ObjectType.GROUP)
         choices = self.choices()
@@ -127,7 +189,7 @@ class Search:
             Refused: one of them names none, several, or one that is unknown.
         """
         groups = self._options("", ObjectType.GROUP)
-        parsed = [parse(text) for text in self._texts]
+        parsed = parse_all(self._texts)
         found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
         for item in found:
             self._check_choice(item)
@@ -168,6 +230,23 @@ class Search:
     def _options(self, group: str, kind: ObjectType) -> list[str]:
         found = self._repository.get_group_options(group, kind)
         return sorted(name for name in found if name != "hydra")
+
+
+def refuse_intervals(parsed: Sequence[Override]) -> None:
+    """Refuse an interval, which only a tuning takes.
+
+    Raises:
+        Refused: one is there.
+    """
+    for item in parsed:
+        if item.is_interval_sweep():
+            ends = item.value()
+            assert isinstance(ends, IntervalSweep)
+            key = item.key_or_group
+            raise Refused(
+                f"{item.input_line} is for `seqbench tune`, which draws from it; elsewhere list "
+                f"values, such as -m {key}={ends.start:g},{ends.end:g}"
+            )
 
 
 def group_names(loader: ConfigLoader) -> list[str]:

@@ -36,9 +36,9 @@ class PluginConfigs(SearchPathPlugin):
         """Append the folder of each entry point in the group ``seqbench.conf``, and the own."""
         for point in installed(CONFIGS):
             for folder in package_folders(point.value):
-                search_path.append(f"plugin {point.name}", f"file://{folder}")
+                search_path.append(f"plugin {point.name}", str(folder))
         for folder in _own_folders:
-            search_path.append("--config-dir", f"file://{folder}")
+            search_path.append("--config-dir", str(folder))
 
 
 def add_folder(folder: Path) -> None:

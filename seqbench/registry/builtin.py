@@ -12,6 +12,7 @@ itself, or the subtask that its ``__init__.py`` names in a literal constant, ``d
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,19 @@ def class_named_like(stem: str, text: str) -> str | None:
     wanted = stem.replace("_", "").lower()
     names: list[str] = re.findall(r"^class (\w+)", text, flags=re.MULTILINE)
     return next((name for name in names if name.lower() == wanted), None)
+
+
+def valid_stem(stem: str, text: str) -> str:
+    """Return a name for a file that can name a class of it: like its own, or else of the last one.
+
+    It is empty where there is neither.
+    """
+    name = re.sub(r"\W+", "_", stem).strip("_").lower()
+    classes: list[str] = re.findall(r"^class (\w+)", text, flags=re.MULTILINE)
+    if classes and class_named_like(name, text) is None:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", classes[-1]).lower()
+    usable = name.isidentifier() and not keyword.iskeyword(name)
+    return name if usable or not name else f"my_{name}"
 
 
 def _entries(package: str, kind: str) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -112,7 +113,8 @@ def read_module(name: str) -> ModuleSource | None:
     if not path.is_file():
         return None
     try:
-        text = path.read_text(encoding="utf-8")
+        with tokenize.open(path) as stream:  # in the encoding in which Python reads it
+            text = stream.read()
         return ModuleSource(name, path, text, ast.parse(text))
     except SyntaxError as error:
         raise Refused(f"{path} is not valid Python: line {error.lineno}: {error.msg}") from error

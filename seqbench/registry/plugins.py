@@ -8,6 +8,7 @@ name: selecting that name is refused, other names work.
 from __future__ import annotations
 
 import ast
+import keyword
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -211,11 +212,17 @@ def add_plugin_file(path: str) -> None:
     """Register a file given as ``+plugin=PATH``, here and in worker processes started from here.
 
     Raises:
-        Refused: there is no such file.
+        Refused: there is no such file, or it is none of Python's.
     """
-    file = Path(path).expanduser()
-    if file.suffix != ".py" or not file.is_file():
-        raise Refused(f"+plugin={path}: there is no such Python file")
+    try:
+        file = Path(path).expanduser()
+        is_file = "\n" not in path and file.is_file()
+    except (RuntimeError, ValueError, OSError):  # no such user, or no path at all
+        is_file = False
+    if not is_file:
+        raise Refused(f"+plugin={path}: there is no such Python file{_nearest(path)}")
+    if file.suffix != ".py":
+        raise Refused(f"+plugin={path}: a plugin is a Python file, whose name ends in .py")
     known = plugin_files()
     if str(file.resolve()) not in known:
         os.environ[PLUGIN_FILES] = "\n".join([*known, str(file.resolve())])
@@ -224,7 +231,16 @@ def add_plugin_file(path: str) -> None:
 
 def plugin_files() -> list[str]:
     """Return the files given as ``+plugin=PATH``."""
-    return os.environ.get(PLUGIN_FILES, "").splitlines()
+    return [path for path in os.environ.get(PLUGIN_FILES, "").split("\n") if path]
+
+
+def _nearest(path: str) -> str:
+    """Return a hint at the file that was meant."""
+    try:
+        beside = [found.name for found in Path(path).expanduser().parent.glob("*.py")]
+    except (RuntimeError, ValueError, OSError):
+        return ""
+    return did_you_mean(Path(path).name, beside)
 
 
 def readable() -> list[Registration]:
@@ -269,9 +285,19 @@ def _plugin_file(path: str) -> ModuleSource:
 
 def _file_registration(module: ModuleSource) -> Registration:
     """Return the model or task of a file without hooks: its class named like the file."""
-    name = builtin.class_named_like(module.path.stem, module.text)
+    stem = module.path.stem
+    if not stem.isidentifier() or keyword.iskeyword(stem):
+        raise Refused(
+            f"+plugin={module.path}: '{stem}' cannot name a model or task; rename the file, for "
+            f"example {builtin.valid_stem(stem, module.text)}.py"
+        )
+    name = builtin.class_named_like(stem, module.text)
     if name is None:
-        raise Refused(f"+plugin={module.path}: it has no hooks, and no class named like the file")
+        right = builtin.valid_stem("", module.text)
+        hint = f"; rename it {right}.py, after its class" if right else ""
+        raise Refused(
+            f"+plugin={module.path}: it has no hooks, and no class named like the file{hint}"
+        )
     target = f"{module.name}:{name}"
     try:
         ancestors = source.read_class(target).ancestors

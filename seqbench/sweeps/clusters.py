@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from seqbench.config.settings import Rerun
@@ -14,7 +15,7 @@ from seqbench.errors import Refused
 from seqbench.sweeps.job import Outcome, work
 from seqbench.sweeps.launchers import TrialLauncher, count, jobs
 from seqbench.sweeps.plan import Planned
-from seqbench.tracking.address import RUNS_FOLDER
+from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import first_line
 
 _OBJECT_STORE = 100 * 2**20
@@ -26,7 +27,8 @@ class SlurmLauncher(TrialLauncher):
 
     Args:
         cluster: ``slurm``; ``local`` runs the same jobs as processes of this machine.
-        folder: for submitit's files, on a file system that all nodes see.
+        folder: for submitit's files, on a file system that all nodes see; None for one beside the
+            tracking store.
         at_once: number of jobs that run at the same time.
         parameters: submitit's own, for example ``timeout_min``, ``slurm_partition``, ``mem_gb``.
     """
@@ -34,7 +36,7 @@ class SlurmLauncher(TrialLauncher):
     def __init__(
         self,
         cluster: Literal["slurm", "local"] = "slurm",
-        folder: str = f"{RUNS_FOLDER}/slurm",
+        folder: str | None = None,
         at_once: int = 256,
         parameters: dict[str, Any] | None = None,
     ) -> None:
@@ -56,7 +58,8 @@ class SlurmLauncher(TrialLauncher):
         if self._cluster == "slurm":
             parameters.setdefault("slurm_array_parallelism", self.at_once)
         try:
-            executor = submitit.AutoExecutor(folder=self._folder, cluster=self._cluster)
+            folder = self._folder or _folder_beside_store(trials)
+            executor = submitit.AutoExecutor(folder=folder, cluster=self._cluster)
             executor.update_parameters(**parameters)
         except Exception as error:  # submitit raises its own, RuntimeError and TypeError
             raise Refused(f"hydra/launcher=slurm: {first_line(error)}") from error
@@ -144,6 +147,12 @@ class RayLauncher(TrialLauncher):
                         yield number, Outcome("FAILED", f"ray: {first_line(error)}", died=True)
         finally:
             ray.shutdown()
+
+
+def _folder_beside_store(trials: Sequence[Planned]) -> Path:
+    settings = trials[0].settings
+    assert settings is not None
+    return locate(settings.tracking.uri).state / "slurm"
 
 
 def _missing(extra: str, package: str) -> Refused:

@@ -10,13 +10,15 @@ from typing import Literal, NamedTuple, get_args
 
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
-from seqbench.config.overrides import sweep_members
+from seqbench.config.members import sweep_members
+from seqbench.config.overrides import shortened
 from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import SCHEMA, MetricInfo
 from seqbench.registry.codehash import harness_hashes
 from seqbench.sweeps.forecast import Forecast, Forecaster
+from seqbench.tracking.address import locate
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
 
@@ -95,12 +97,29 @@ class Plan:
     """A sweep.
 
     Args:
-        trials: in the order in which they run.
+        trials: in the order in which they run, each once.
         rerun: what runs beside what was never tried or was stopped.
+        members: for each member of the sweep, the number of its trial: members that mean the same
+            trial, however they say it, have the same one.
     """
 
     trials: list[Planned]
     rerun: Rerun
+    members: list[int]
+
+    @property
+    def repeats(self) -> str:
+        """Which members repeat another one, in one line; empty if none does."""
+        counts = Counter(self.members)
+        again = [number for number, count in counts.items() if count > 1]
+        if not again:
+            return ""
+        shown = shortened(" ".join(self.trials[again[0]].overrides))
+        more = f", and {len(again) - 1} more are repeated" if len(again) > 1 else ""
+        return (
+            f"the {len(self.members)} members of this sweep mean {_trials(len(self.trials))}, and "
+            f"each counts once: {shown} stands {counts[again[0]]} times{more}"
+        )
 
 
 def plan(overrides: Sequence[str]) -> Plan:
@@ -126,17 +145,24 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     """
     stored: dict[TrackingSettings, _Stored] = {}
     sources: dict[str, str] = {}
-    planned = []
-    rerun: Rerun = "stale"
+    planned: list[Planned] = []
+    numbers: dict[object, int] = {}
+    of_members = []
+    reruns: dict[Rerun, None] = {}
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
-            rerun = composition.rerun(composed)
+            reruns[composition.rerun(composed)] = None
             settings = trial_settings(composed, words)
             words = with_width(words, composed, settings)
             asked = identity(settings, sources)
         except Refused as refusal:
-            names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
-            planned.append(Planned(words, None, "impossible", str(refusal), names=names))
+            of_members.append(numbers.setdefault(tuple(words), len(planned)))
+            if of_members[-1] == len(planned):
+                names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
+                planned.append(Planned(words, None, "impossible", str(refusal), names=names))
+            continue
+        of_members.append(numbers.setdefault((asked.key, _place(settings)), len(planned)))
+        if of_members[-1] < len(planned):
             continue
         if settings.tracking not in stored:
             found = stored_trials(settings.tracking)
@@ -145,7 +171,16 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         before = of_store.by_configuration.get(asked.configuration, [])
         item = _planned(words, settings, asked, before)
         planned.append(replace(item, forecast=of_store.forecaster.forecast(settings)))
-    return Plan(planned, rerun)
+    if len(reruns) > 1:
+        raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
+    return Plan(planned, next(iter(reruns), "stale"), of_members)
+
+
+def _place(settings: Settings) -> tuple[str, str]:
+    """Return where a trial is logged: in another place it is to be logged, too."""
+    if not settings.tracking.enabled:
+        return "", ""
+    return locate(settings.tracking.uri).uri, settings.tracking.experiment
 
 
 def state_of(settings: Settings) -> Planned:
@@ -163,7 +198,11 @@ def summary(planned: Sequence[Planned]) -> str:
     """Return how many trials are in which state: ``24 trials: 20 finished, 4 new``."""
     counts = Counter(item.state for item in planned)
     parts = [f"{counts[state]} {state}" for state in get_args(State) if counts[state]]
-    return f"{len(planned)} trial{'s' * (len(planned) != 1)}: {', '.join(parts)}"
+    return f"{_trials(len(planned))}: {', '.join(parts)}"
+
+
+def _trials(number: int) -> str:
+    return f"{number} trial{'s' * (number != 1)}"
 
 
 class _Stored(NamedTuple):

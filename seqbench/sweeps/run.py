@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -57,16 +57,26 @@ def run_sweep(overrides: Sequence[str], launcher: TrialLauncher) -> list[Ran]:
         Refused: an override is wrong, or the tracking store cannot be used.
         KeyboardInterrupt: the user stopped it.
     """
-    deliver_what_waits()
-    return run_plan(plan(overrides), overrides, launcher)
+    found = plan(overrides)
+    if deliver_what_waits(item.settings.tracking for item in found.trials if item.settings):
+        found = plan(overrides)
+    return run_plan(found, overrides, launcher)
 
 
-def deliver_what_waits() -> None:
-    """Deliver results that wait for a tracking store, so that a plan knows them."""
+def deliver_what_waits(stores: Iterable[TrackingSettings]) -> bool:
+    """Deliver results that wait for tracking stores, so that a plan knows them.
+
+    Returns:
+        Whether there was anything to deliver.
+    """
     from seqbench.tracking import outbox
+    from seqbench.tracking.address import locate
 
-    if outbox.waiting():
-        outbox.announce(outbox.deliver())
+    addresses = {locate(tracking.uri) for tracking in stores if tracking.enabled}
+    found = [address for address in addresses if outbox.waiting(address)]
+    for address in found:
+        outbox.announce(outbox.deliver(address))
+    return bool(found)
 
 
 def run_plan(
@@ -93,6 +103,8 @@ def run_plan(
     left = f"{len(due)} to run (rerun={found.rerun})"
     names = _names(found.trials)
     _say(f"{summary(found.trials)}; {left}")
+    if found.repeats:
+        _say(found.repeats)
     for number, refused in outcomes.items():
         _say(f"{names[number]}: {refused.reason}")
     if due:
@@ -137,10 +149,13 @@ def _keys(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (word.partition("=") for word in overrides)}
 
 
+_OWN = ("tracking.parent", "tracking.tuning")
+"""What sweeps and tunings say themselves."""
+
+
 def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
     """Return what differs between trials, beside task and model."""
-    every = {key for words in keys for key in words if not key.startswith("tracking.")}
-    every -= {"task", "model"}
+    every = {key for words in keys for key in words} - {"task", "model", *_OWN}
     return {key for key in every if len({words.get(key) for words in keys}) > 1}
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from seqbench.config.uris import uri_of
 from seqbench.errors import Refused, did_you_mean
 
 RUNS_FOLDER = "seqbench-runs"
-"""Folder of the embedded store, in the user's working directory."""
+"""Folder in the working directory of what is kept where no setting names another place."""
 DATABASE_NAME = "mlflow.db"
+
+OTHERWISE = "name another place with tracking.uri=PATH, or use tracking=none"
+"""What to do where a store cannot be used."""
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -46,6 +51,26 @@ class Address:
         return None if self.database is None else self.database.parent / "artifacts"
 
     @property
+    def state(self) -> Path:
+        """The folder of what else is kept: checkpoints, tunings, and what waits for the store.
+
+        It is that of the SQLite file; where a server keeps the runs, one in the working directory.
+        """
+        return Path(RUNS_FOLDER).absolute() if self.database is None else self.database.parent
+
+    @property
+    def option(self) -> str:
+        """The word of a command that names it, quoted for a shell; empty for the default."""
+        if self.uri == locate(None).uri:
+            return ""
+        return shlex.quote(f"tracking.uri={self.shown if self.database is None else self.written}")
+
+    @property
+    def written(self) -> str:
+        """What ``tracking.uri`` says to mean a file."""
+        return f"sqlite:///{self.shown}"
+
+    @property
     def is_server(self) -> bool:
         """Whether runs are logged over HTTP."""
         return self.uri.startswith(tuple(f"{scheme}:" for scheme in _SERVERS))
@@ -63,17 +88,19 @@ def locate(uri: str | None) -> Address:
     Args:
         uri: an ``http(s)://`` server, ``sqlite:///file.db``, another database that MLflow knows, or
             a path: a database if it ends in ``.db``, ``.sqlite`` or ``.sqlite3``, otherwise a
-            folder that holds one. None takes the environment variable ``MLFLOW_TRACKING_URI``, and
-            without that ``seqbench-runs/mlflow.db`` in the working directory.
+            folder that holds one. A path is taken as it is written, also after ``sqlite:///``:
+            ``#``, ``?`` and ``%`` are characters of a name. None takes the environment variable
+            ``MLFLOW_TRACKING_URI``, and without that ``seqbench-runs/mlflow.db`` in the working
+            directory.
 
     Raises:
-        Refused: a scheme that no store understands, or a path that SQLite's URIs cannot say.
+        Refused: a scheme that no store understands, or a path that cannot be one.
     """
     name = "tracking.uri"
     if uri is None:
         uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
         name = "MLFLOW_TRACKING_URI"
-    elif not (uri := uri.strip()):
+    elif not uri.strip():
         raise Refused(
             "tracking.uri must not be empty; leave it out for the store in seqbench-runs/"
         )
@@ -86,7 +113,10 @@ def locate(uri: str | None) -> Address:
         )
     scheme, colon, rest = uri.partition(":")
     if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]+", scheme):
-        path = Path(uri).expanduser()
+        try:
+            path = Path(uri).expanduser()
+        except RuntimeError as error:
+            raise Refused(f"{name}={uri}: there is no such user; write the whole path") from error
         return _sqlite(path if path.suffix in _DATABASE_SUFFIXES else path / DATABASE_NAME)
     dialect = scheme.lower().partition("+")[0]
     if dialect == "sqlite":
@@ -102,15 +132,27 @@ def locate(uri: str | None) -> Address:
     known = ("sqlite", *_SERVERS, *_DATABASES)
     raise Refused(
         f"{name}={_without_password(uri)}: unknown scheme '{scheme}'"
-        f"{did_you_mean(dialect, known)}; write a path, sqlite:///file.db or http://host:port"
+        f"{did_you_mean(dialect, known)}; write a path (with ./ before one that holds a colon), "
+        "sqlite:///file.db or http://host:port"
     )
+
+
+def states(address: Address | None = None) -> set[Path]:
+    """Return the folders in which something may wait for a store, or for the default one."""
+    return {Path(RUNS_FOLDER).absolute(), (address or locate(None)).state}
+
+
+def beside(state: Path, name: str) -> Address:
+    """Return the address of a SQLite file, by its name and by what :attr:`Address.state` says."""
+    return _sqlite(state / name)
 
 
 def readable_path(path: Path) -> str:
     """Return a path for users: relative to the working directory if it is inside."""
     absolute = path.absolute()
     here = Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    inside = absolute.is_relative_to(here) and here != here.parent  # all is inside the root
+    return str(absolute.relative_to(here) if inside else absolute)
 
 
 def is_ready(database: Path) -> bool:
@@ -129,7 +171,7 @@ def is_ready(database: Path) -> bool:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
     except (OSError, sqlite3.Error) as error:
-        raise Refused(f"the tracking store {shown} cannot be used: {error}") from error
+        raise Refused(f"the tracking store {shown} cannot be used: {error}; {OTHERWISE}") from error
     if "alembic_version" not in tables:
         raise Refused(
             f"{shown} is a database, but not a tracking store; choose another tracking.uri"
@@ -153,20 +195,14 @@ def make_folder(database: Path) -> None:
 
 
 def _unwritable(folder: Path, reason: str) -> Refused:
-    return Refused(
-        f"cannot write the tracking store's folder {folder}: {reason}; "
-        "name another with tracking.uri=PATH, or use tracking=none"
-    )
+    return Refused(f"cannot write the tracking store's folder {folder}: {reason}; {OTHERWISE}")
 
 
 def _sqlite(path: Path) -> Address:
     database = path.absolute()
-    if "?" in str(database) or "%" in str(database):
-        raise Refused(
-            f"a tracking store cannot be in a path with '?' or '%': {database}; "
-            "name another with tracking.uri=PATH"
-        )
-    return Address(f"sqlite:///{database}", readable_path(database), database)
+    if "\0" in str(path) or str(path).encode(errors="ignore").decode() != str(path):
+        raise Refused(f"a tracking store's path must be text in UTF-8, not {str(path)!r}")
+    return Address(uri_of(database, "sqlite"), readable_path(database), database)
 
 
 def _without_password(uri: str) -> str:

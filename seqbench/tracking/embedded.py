@@ -8,12 +8,42 @@ from contextlib import closing
 
 from filelock import FileLock, Timeout
 
+from seqbench.config.uris import path_of, uri_of
 from seqbench.errors import Refused
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address, is_ready
 from seqbench.tracking.mlflow_client import unusable
 
 _CREATION_TIMEOUT = 300  # seconds that a process waits for another one to create the store
+
+
+def stay_beside(address: Address) -> None:
+    """Let the files of runs be where the store is, if it was moved or copied: MLflow keeps paths.
+
+    Runs whose files were not moved along stay where they are.
+    """
+    database, artifacts = address.database, address.artifacts
+    assert database is not None
+    assert artifacts is not None
+    with closing(sqlite3.connect(database, timeout=_CREATION_TIMEOUT)) as connection, connection:
+        places = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
+        for experiment, place in places.fetchall():
+            folder = path_of(place or "")
+            if folder is None or folder.name != artifacts.name or folder == artifacts:
+                continue
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (uri_of(artifacts), experiment),
+            )
+            runs = connection.execute(
+                "SELECT run_uuid FROM runs WHERE experiment_id = ?", (experiment,)
+            )
+            moved = [
+                (uri_of(artifacts / run / "artifacts"), run)
+                for (run,) in runs.fetchall()
+                if (artifacts / run / "artifacts").is_dir()
+            ]
+            connection.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", moved)
 
 
 def create(address: Address, experiment: str) -> None:

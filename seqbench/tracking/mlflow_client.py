@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
+import sqlite3
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.uris import uri_of
 from seqbench.errors import Refused
-from seqbench.tracking.address import Address
+from seqbench.tracking.address import OTHERWISE, Address
+from seqbench.tracking.environment import version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -51,11 +57,49 @@ def quiet() -> Iterator[None]:
 
 
 def connect(address: Address) -> MlflowClient:
-    """Import MLflow and return its client of a store; call it inside :func:`quiet`."""
+    """Import MLflow and return its client of a store; call it inside :func:`quiet`.
+
+    Raises:
+        Refused: an embedded store has the tables of another MLflow, which would change them.
+    """
     load()
     from mlflow.tracking import MlflowClient
 
+    if address.database is not None:
+        _check_schema(address, address.database)
+
     return MlflowClient(address.uri, registry_uri=address.uri)
+
+
+def _check_schema(address: Address, database: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{uri_of(database)}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error:  # MLflow says what is wrong with it
+        return
+    order = _schemas()
+    for (revision,) in found:
+        if revision not in order:
+            raise Refused(
+                f"{address.shown} was written by a newer or another MLflow: its schema {revision} "
+                f"is unknown to MLflow {version('mlflow')}; install that one, or {OTHERWISE}"
+            )
+        if revision != order[0]:
+            command = [sys.executable, "-m", "mlflow", "db", "upgrade", address.uri]
+            raise Refused(
+                f"{address.shown} was made by an older MLflow; copy it as a backup, then run: "
+                f"{shlex.join(command)}"
+            )
+
+
+@lru_cache(maxsize=1)
+def _schemas() -> list[str]:
+    """Return the versions of a store's tables that MLflow knows, the latest first."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    folder = Path(str(mlflow.__file__)).parent / "store" / "db_migrations"
+    return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()]
 
 
 class LateClient:
@@ -76,7 +120,7 @@ def experiment_id(client: MlflowClient, name: str, address: Address) -> str:
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        artifacts = None if address.artifacts is None else str(address.artifacts)
+        artifacts = None if address.artifacts is None else uri_of(address.artifacts)
         try:
             return client.create_experiment(name, artifact_location=artifacts)
         except Exception:
@@ -102,10 +146,10 @@ def create_database(draft: Path, artifacts: Path, experiment: str) -> None:
     load()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{draft}", str(artifacts))  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(uri_of(draft, "sqlite"), uri_of(artifacts))  # type: ignore[no-untyped-call]
     try:
         store.create_experiment(  # type: ignore[no-untyped-call]
-            experiment, artifact_location=str(artifacts)
+            experiment, artifact_location=uri_of(artifacts)
         )
     finally:
         store.engine.dispose()
@@ -116,6 +160,9 @@ def load() -> None:
     set_environment()
     with quiet():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        from mlflow.store.db import utils
+    # It makes the folder of a database, and takes the escaped path of its address for the path.
+    utils._make_parent_dirs_if_sqlite = lambda _: None  # type: ignore[assignment]
     for name in ("mlflow", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells every retry
@@ -164,5 +211,10 @@ def unusable(address: Address, error: Exception) -> Refused:
         return Refused(
             f"the tracking server {address.shown} {reason}"
             "name another with tracking.uri, or use tracking=none"
+        )
+    if "database schema" in str(error):
+        return Refused(
+            f"the tables of {address.shown} are another MLflow's; where that was older, make a "
+            f"backup, then run: {shlex.quote(sys.executable)} -m mlflow db upgrade URI"
         )
     return Refused(f"the tracking store {address.shown} cannot be used: {first_line(error)}")

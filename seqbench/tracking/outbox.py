@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from seqbench.errors import Refused
 from seqbench.tracking import mlflow_client
-from seqbench.tracking.address import RUNS_FOLDER, Address, is_ready, locate, readable_path
+from seqbench.tracking.address import Address, beside, is_ready, locate, readable_path, states
 from seqbench.tracking.mlflow_client import first_line, is_silence, why
 from seqbench.tracking.pages import log_dataset
 
@@ -132,10 +132,10 @@ class Outbox:
     """
 
     def __init__(self, address: Address, run_id: str, token: str = "") -> None:
-        self.folder = Path.cwd() / RUNS_FOLDER / _FOLDER / (run_id or token)
-        # A store inside the working directory may be moved, together with what waits for it.
-        uri = address.uri if address.database is None else f"sqlite:///{address.shown}"
-        self.operations: list[Operation] = [{"op": "store", "uri": uri, "run_id": run_id}]
+        self.folder = address.state / _FOLDER / (run_id or token)
+        # A store may be moved, together with what waits beside it.
+        where = {"database": address.database.name} if address.database else {"uri": address.uri}
+        self.operations: list[Operation] = [{"op": "store", **where, "run_id": run_id}]
         """All of them; a file's path is absolute here."""
         self._unwritten = [0]
         self._fault = ""
@@ -214,9 +214,10 @@ class Outbox:
             os.close(stream)
 
 
-def waiting() -> list[Path]:
-    """Return the folders in the working directory with waiting operations."""
-    return sorted(path.parent for path in Path(RUNS_FOLDER, _FOLDER).glob(f"*/{_OPERATIONS}"))
+def waiting(address: Address | None = None) -> list[Path]:
+    """Return the folders with waiting operations, here and beside a store, or the default one."""
+    folders = [state / _FOLDER for state in states(address)]
+    return sorted(path.parent for folder in folders for path in folder.glob(f"*/{_OPERATIONS}"))
 
 
 @dataclass(frozen=True)
@@ -235,16 +236,16 @@ class Delivered:
 
 
 def deliver(only: Address | None = None) -> Delivered:
-    """Deliver the waiting operations of the working directory, and remove them from disk.
+    """Deliver what waits in the working directory and beside a store, and remove it from disk.
 
     Operations of a run that still trains stay. If a run's process died, the run is ended as KILLED.
 
     Args:
-        only: deliver to this store only; None for all stores.
+        only: deliver to this store only; None for all stores that are waited for here.
     """
     delivered = Delivered([], {}, [])
     silent: dict[Address, str] = {}  # a store that does not answer is asked once
-    for folder in waiting():
+    for folder in waiting(only):
         try:
             address, operations = _read(folder)
             if only is not None and address is not None and address.uri != only.uri:
@@ -349,9 +350,10 @@ def announce(delivered: Delivered) -> None:
         number = len(delivered.runs)
         what = "1 run" if number == 1 else f"{number} runs"
         _logger.warning("The tracking store took %s that had waited here", what)
-    for reason, number in Counter(delivered.left.values()).items():
+    left = Counter((folder.parent, reason) for folder, reason in delivered.left.items())
+    for (parent, reason), number in left.items():
         what = "1 run still waits" if number == 1 else f"{number} runs still wait"
-        _logger.warning("%s in %s/%s (%s)", what, RUNS_FOLDER, _FOLDER, reason)
+        _logger.warning("%s in %s (%s)", what, readable_path(parent), reason)
 
 
 def _lock(folder: Path) -> FileLock:
@@ -379,9 +381,8 @@ def _read(folder: Path) -> tuple[Address | None, list[Operation]]:
 
     A last line that was being written is left out.
     """
-    lines = (folder / _OPERATIONS).read_bytes().split(b"\n")
     operations: list[Operation] = []
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate((folder / _OPERATIONS).read_bytes().split(b"\n")[:-1], start=1):
         try:
             operation = json.loads(line)
         except ValueError as error:
@@ -392,6 +393,8 @@ def _read(folder: Path) -> tuple[Address | None, list[Operation]]:
     if not operations:
         return None, operations
     try:
+        if "database" in operations[0]:
+            return beside(folder.parent.parent, str(operations[0]["database"])), operations
         if operations[0]["op"] == "store":
             return locate(operations[0]["uri"]), operations
     except (KeyError, AttributeError, Refused):

@@ -80,7 +80,7 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
         client = cast("MlflowClient", LateClient(address))
         cause = refusal.__cause__ or refusal
         return Store(client, [], address, settings.experiment, settings.parent, cause)
-    if create and waiting():
+    if create and waiting(address):
         announce(deliver(address))
     return store
 
@@ -94,6 +94,8 @@ def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
     with mlflow_client.quiet():
         try:
             client = mlflow_client.connect(address)
+            if create and address.database is not None:
+                embedded.stay_beside(address)
             experiments = (
                 [experiment_id(client, settings.experiment, address)]
                 if create

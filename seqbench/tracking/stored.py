@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
+from seqbench.config.uris import path_of
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.tracking import mlflow_client
@@ -42,7 +42,7 @@ class RunFiles:
     ) -> None:
         self._client = client
         self._run_id = run_id
-        self._folder = _local_folder(artifact_uri)
+        self._folder = path_of(artifact_uri)
         self._downloads: Path | None = None
         if self._folder is not None and address.artifacts is not None:
             # MLflow keeps absolute paths, but the store may have been moved or copied since.
@@ -135,11 +135,3 @@ def _mapping(text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("it holds no mapping")
     return data
-
-
-def _local_folder(artifact_uri: str) -> Path | None:
-    """Return the folder of a run's files if the URI is a path or ``file:``, otherwise None."""
-    parts = urlsplit(artifact_uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return None if parts.scheme else Path(artifact_uri)

@@ -156,8 +156,9 @@ class TrackedRun(RunLog):
         if outbox.is_kept:
             _logger.warning(
                 "The tracking store still fails; the result waits in %s for the next run, "
-                "or for `seqbench sync`",
+                "or for `%s`",
                 readable_path(outbox.folder),
+                f"seqbench sync {self._address.option}".strip(),
             )
 
 

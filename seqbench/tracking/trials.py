@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.settings import TrackingSettings
+from seqbench.config.uris import uri_of
 from seqbench.records import MetricInfo
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
@@ -252,7 +253,8 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     metrics: dict[str, dict[str, float]] = {}
     epochs: dict[str, int] = {}
     params: dict[str, dict[str, str]] = {}
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+    uri = f"{uri_of(database)}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
         runs = connection.execute(
             "SELECT run_uuid, status, start_time, end_time, artifact_uri FROM runs"
             f" WHERE run_uuid IN ({chosen}) ORDER BY start_time DESC",

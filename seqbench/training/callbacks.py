@@ -156,15 +156,16 @@ class EpochProgress(Callback):
     Args:
         title: what is being trained.
         monitor: the validation metric to show.
+        history: the epochs so far, those before training went on included.
     """
 
     SECONDS_BETWEEN_LINES = 10.0
 
-    def __init__(self, title: str, monitor: Metric) -> None:
+    def __init__(self, title: str, monitor: Metric, history: History) -> None:
         self._title = title
-        self._monitor = monitor.name
+        self._monitor = f"valid/{monitor.name}"
         self._better = min if monitor.direction == "min" else max
-        self._best: float | None = None
+        self._history = history
         self._last_line = time.monotonic()
         self._console = Console(stderr=True)
         self._progress = Progress(
@@ -187,10 +188,9 @@ class EpochProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch's scores."""
-        value = float(trainer.callback_metrics[f"valid/{self._monitor}"])
-        self._best = value if self._best is None else self._better(self._best, value)
+        values = [epoch[self._monitor] for epoch in self._history.epochs]
         train = cast(TrialModule, pl_module).train_loss()
-        scores = f"valid {value:.4g} best {self._best:.4g}"
+        scores = f"valid {values[-1]:.4g} best {self._better(values):.4g}"
         self._progress.update(self._bar, completed=trainer.current_epoch + 1, scores=scores)
         now = time.monotonic()
         if self._progress.disable and now - self._last_line > self.SECONDS_BETWEEN_LINES:

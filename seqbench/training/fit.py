@@ -234,7 +234,7 @@ def train(training: Training, rank: Rank) -> History:
     if rank.size > 1:
         callbacks.append(OwnSignals())
     if trainer.progress:
-        callbacks.append(EpochProgress(training.title, task.monitor))
+        callbacks.append(EpochProgress(training.title, task.monitor, history))
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():

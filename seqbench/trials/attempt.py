@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
 from seqbench.records import TrialRecord
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
+def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
         record: of the trial; its key, its data and the harness name the folder: no training goes on
             from a state that other data or other code have left.
-        is_kept: False gives a folder that does not outlive the trial.
+        store: beside which it is kept; None gives a folder that does not outlive the trial.
 
     Raises:
         Busy: another process runs the same trial.
@@ -37,14 +38,12 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
-    from seqbench.tracking.address import RUNS_FOLDER
-
-    if not is_kept:
+    if store is None:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
     of = digest([record.data, record.harness])[:8]
-    folder = Path.cwd() / RUNS_FOLDER / "unfinished" / f"{record.key}-{of}"
+    folder = store.address.state / "unfinished" / f"{record.key}-{of}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,10 @@ def workspace(record: TrialRecord, is_kept: bool) -> Iterator[Path]:
     except Timeout as error:
         raise Busy("this very trial is being run by another process; wait for it") from error
     except OSError as error:
-        raise Refused(f"cannot keep checkpoints in {folder}: {error.strerror}") from error
+        raise Refused(
+            f"cannot keep checkpoints in {folder.parent}: {error.strerror}; work in a folder that "
+            "can be written, or use tracking=none"
+        ) from error
     try:
         yield folder
         if record.status == "FINISHED":
@@ -95,13 +97,15 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         record.status, record.reason = "KILLED", "interrupted"
         raise
     except TrialFailed as error:
-        record.status, record.reason = error.status, str(error)
-        raise
+        failed = _with_way_on(error, limits, store)
+        record.status, record.reason = failed.status, str(failed)
+        raise failed from error
     except SeqbenchError as error:
         record.status, record.reason = "FAILED", str(error)
         raise
     except Exception as error:
         failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
+        failed = _with_way_on(failed, limits, store)
         record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
         raise failed from error
@@ -118,6 +122,15 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         )
     if record.status != "FINISHED":  # what cannot be written down has failed, too
         raise TrialFailed(record.reason)
+
+
+def _with_way_on(failed: TrialFailed, limits: Limits, store: Store | None) -> TrialFailed:
+    """Return a failure that says how to go on, if a limit ended a trial whose state is kept."""
+    key = {"TIMEOUT": "minutes", "OOM": "gib"}.get(failed.status, "")
+    if store is None or not key or getattr(limits, key) is None:
+        return failed
+    text = f"{failed}; the same command with a larger limits.{key} goes on from its last checkpoint"
+    return TrialFailed(text, failed.status)
 
 
 def about_run(record: TrialRecord, log: RunLog) -> dict[str, object]:

@@ -49,7 +49,7 @@ def run(settings: Settings) -> TrialRecord:
     folds, predictor = _prepare(trial)
     record = new_record(trial, predictor)
     store = open_store(settings.tracking) if settings.tracking.enabled else None
-    with workspace(record, store is not None) as folder, attempt(record, trial, store) as log:
+    with workspace(record, store) as folder, attempt(record, trial, store) as log:
         with _waiting(f"baselines of {record.task}", settings.trainer.progress):
             baselines = trial.baselines(folds)
         valid = FoldScores(trial.task, "folds", trial.metrics)

@@ -158,7 +158,7 @@ def _run(
     Raises:
         Refused: that process takes too long.
     """
-    ran = run_plan(plan_members(members), words, launcher, on_validation)
+    ran = _run_members(members, words, launcher, on_validation)
     until = time.monotonic() + _PATIENCE
     while left := [at for at, item in enumerate(ran) if status(item) in ("ELSEWHERE", "RUNNING")]:
         if time.monotonic() > until:
@@ -167,10 +167,22 @@ def _run(
                 "start the same command again when that has ended"
             )
         time.sleep(_PAUSE)
-        again = plan_members([members[at] for at in left])
-        for at, item in zip(left, run_plan(again, words, launcher, on_validation), strict=True):
+        again = _run_members([members[at] for at in left], words, launcher, on_validation)
+        for at, item in zip(left, again, strict=True):
             ran[at] = item
     return ran
+
+
+def _run_members(
+    members: Sequence[list[str]],
+    words: Sequence[str],
+    launcher: TrialLauncher,
+    on_validation: bool,
+) -> list[Ran]:
+    """Run trials, and return one for each member: candidates may be alike."""
+    found = plan_members(members)
+    ran = run_plan(found, words, launcher, on_validation)
+    return [ran[number] for number in found.members]
 
 
 def _member(tuning: Tuning, task: str, model: str, candidate: Candidate, seed: int) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -20,10 +22,12 @@ from optuna.distributions import (
 
 from seqbench.config import composition, searchpath, values
 from seqbench.config.composition import compose_each
-from seqbench.config.overrides import override_text, parse
+from seqbench.config.members import refuse_swept_twice
+from seqbench.config.overrides import override_text, parse, parse_all
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
+from seqbench.tracking.address import locate
 
 _PREFIX = "tune."
 _DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question
@@ -88,6 +92,11 @@ class Tuning:
             if key not in needs or needs[key] in known
         }
 
+    @cached_property
+    def folder(self) -> Path:
+        """Where its studies are kept: beside the tracking store."""
+        return locate(self.settings_of(*self.studies[0]).tracking.uri).state / "tuning"
+
     def settings_of(self, task: str, model: str) -> Settings:
         """Return what a study's trials have in common; drawn values and seed are the defaults'.
 
@@ -108,7 +117,8 @@ def read_words(words: Sequence[str]) -> Tuning:
     others = [word for word in words if not word.startswith((_PREFIX, "trials="))]
     trials = _trials([word for word in words if word.startswith("trials=")])
     settings = _settings(own)
-    parsed = [parse(word) for word in others]
+    parsed = parse_all(others)
+    refuse_swept_twice(parsed)
     choices: dict[str, list[str]] = {"task": [], "model": []}
     fixed: list[str] = []
     space: dict[str, BaseDistribution] = {}

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,13 +15,11 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 
+from seqbench.config.uris import uri_of
 from seqbench.errors import Refused
 from seqbench.identity import identity
-from seqbench.tracking.address import RUNS_FOLDER
+from seqbench.tracking.address import make_folder
 from seqbench.tuning.space import Tuning, TuningSettings, make_sampler
-
-FOLDER = Path(RUNS_FOLDER, "tuning")
-"""Where studies are kept, in the working directory."""
 
 _RESULT = "verdict"  # the attribute's name in studies on disk
 _LEAST_FOR_IMPORTANCE = 4
@@ -191,12 +188,12 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
     """
     space = tuning.space_of(model)
     name = study_name(tuning, task, model)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    file = FOLDER / f"{name}.db"
+    file = tuning.folder / f"{name}.db"
+    make_folder(file)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with FileLock(file.with_suffix(".lock"), timeout=0):
-            storage = optuna.storages.RDBStorage(f"sqlite:///{file.absolute()}")
+            storage = optuna.storages.RDBStorage(uri_of(file, "sqlite"))
             try:
                 study = optuna.create_study(
                     storage=storage,
@@ -214,11 +211,11 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
 def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
     """Return the candidates of a model on a task drawn so far; creates no file."""
     name = study_name(tuning, task, model)
-    file = FOLDER / f"{name}.db"
+    file = tuning.folder / f"{name}.db"
     if not file.is_file():
         return []
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file.absolute()}")
+    storage = optuna.storages.RDBStorage(uri_of(file, "sqlite"))
     try:
         study = optuna.load_study(study_name=name, storage=storage)
         return [dict(trial.params) for trial in study.trials[: tuning.trials]]

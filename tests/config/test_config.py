@@ -161,7 +161,7 @@ MISTAKES = [
     ("music", "'music' is not key=value (did you mean task=music?)"),
     ("lstm", "'lstm' is not key=value (did you mean model=lstm?)"),
     ("nonsense", "'nonsense' is not key=value; see seqbench --help"),
-    ("task.source=b=c[", "cannot read 'task.source=b=c[': a value that holds"),
+    ("task.source=b=c[", "cannot read 'task.source=b=c[': a value with such characters"),
     ("model=lstm,gru", "model=lstm,gru gives several values: add -m"),
     ("model.name=lstn", "the configuration of model=lstn has no code: unknown model 'lstn'"),
     ("hydra.foo=3", "hydra.foo"),

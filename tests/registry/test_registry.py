@@ -343,7 +343,7 @@ def test_plugin_file_with_hooks(tmp_path: Path, plugin: Plugin) -> None:
     ("name", "text", "message"),
     [
         ("gone.py", None, "there is no such Python file"),
-        ("notes.txt", "text", "there is no such Python file"),
+        ("notes.txt", "text", "a plugin is a Python file, whose name ends in .py"),
         ("empty.py", "", "it has no hooks, and no class named like the file"),
         ("plain.py", "class Plain:\n    pass\n", "subclasses neither seqbench.api.Model nor"),
         ("wrong.py", "class (:\n", "is not valid Python"),

@@ -163,7 +163,7 @@ def test_what_is_said() -> None:
     assert "about 8 s, one by one" == time_left([begun])
     expected = "about 1 min 18 s, one by one; a guess for 1 trial; 1 of unknown length not counted"
     assert expected == time_left([sure, guess, unknown])
-    table = plan_table(Plan([sure], "stale"))
+    table = plan_table(Plan([sure], "stale", [0]))
     assert ["about 18 s"] == list(table.columns[-1].cells)
     basis = "a guess: nothing like it has run"
     expected = ["time of music lstm: from 6 trials", f"time of music lstm: {basis}"]

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from seqbench.commands.plan import other_code, plan_table, reasons
 from seqbench.config.composition import compose, compose_each, settings
-from seqbench.config.overrides import sweep_members
+from seqbench.config.members import sweep_members
 from seqbench.config.settings import Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused
 from seqbench.identity import Identity, identity

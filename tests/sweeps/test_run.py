@@ -140,7 +140,7 @@ def test_a_sweep_and_what_is_left_of_it(
     assert 5 == len(runs), "three trials under the two sweeps that ran them"
     assert 0 == main(["status"])
     assert "3 trials: 3 finished" in capsys.readouterr().out
-    assert 0 == main(["plan", *words, "seed=0,1,2,3"])
+    assert 0 == main(["plan", *words[:-1], "seed=0,1,2,3"])
     assert "4 trials: 3 finished, 1 new; 1 to run" in capsys.readouterr().out
     with pytest.raises(Refused, match=r"is a sweep, and no trial"):
         open_store(TrackingSettings()).find(sweep.run_id)

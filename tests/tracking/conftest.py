@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ def store(folder: Path) -> Store:
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def as_default(folder: Path, monkeypatch: pytest.MonkeyPatch, _own_folder: None) -> Iterator[Path]:
+    """Let the module's store be the one that is meant where none is named, with nothing waiting.
+
+    Returns:
+        Where operations wait for it.
+    """
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(folder))
+    yield folder / "unlogged"
+    shutil.rmtree(folder / "unlogged", ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from seqbench.config.settings import TrackingSettings
+from seqbench.config.uris import path_of, uri_of
 from seqbench.errors import Refused
 from seqbench.records import TrialRecord
+from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import locate
 from seqbench.tracking.store import Store, open_store
+
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+
+
+def make_older(database: Path, age: int) -> str:
+    """Make the tables of a store as MLflow made them some versions ago, and return which."""
+    mlflow_client.load()
+    import sqlalchemy
+    from alembic import command
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+
+    uri = uri_of(database.absolute(), "sqlite")
+    revision = mlflow_client._schemas()[age]
+    engine, config = sqlalchemy.create_engine(uri), _get_alembic_config(uri)
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return revision
 
 
 class TestAddress:
@@ -40,6 +66,14 @@ class TestAddress:
     def test_paths(self, tmp_path: Path, uri: str, database: str) -> None:
         """A path ending like a database is one; any other path is a folder that holds one."""
         assert tmp_path / database == locate(uri).database
+
+    @pytest.mark.parametrize("name", ["e.db#2", "e.db?timeout=3", "a%23b.db", "50%.db", " e.db"])
+    def test_no_character_has_a_meaning_of_its_own(self, tmp_path: Path, name: str) -> None:
+        """After ``sqlite:///`` stands a path as it is, and every address leads back to it."""
+        address = locate(f"sqlite:///{name}")
+        assert tmp_path / name == address.database == path_of(address.uri)
+        assert tmp_path / f"{name}.d" / "mlflow.db" == locate(f"./{name}.d").database
+        assert address == locate(address.written)
 
     def test_absolute_sqlite(self) -> None:
         assert Path("/data/x.db") == locate("sqlite:////data/x.db").database
@@ -66,7 +100,10 @@ class TestAddress:
             ("file:///mlruns", "unknown scheme 'file'"),
             ("ftp://me:secret@x", "tracking.uri=ftp://x:"),
             ("", "must not be empty"),
-            ("50%/x", "'?' or '%'"),
+            ("~no-such-user/x", "there is no such user; write the whole path"),
+            ("ab:c/x", "with ./ before one that holds a colon"),
+            ("a\0b", "must be text"),
+            ("a\udcffb", "must be text"),
             ("databricks", "tracking.uri=databricks: hosted stores are not supported"),
             ("databricks-uc", "write ./databricks-uc for a folder"),
             ("uc", "hosted stores are not supported"),
@@ -110,15 +147,33 @@ class TestOpening:
         with pytest.raises(Refused, match="not a tracking store"):
             open_store(TrackingSettings(uri="x.db"))
 
-    def test_store_of_another_mlflow(self, store: Store, folder: Path, tmp_path: Path) -> None:
-        """A schema that this MLflow does not know is refused with what MLflow advises."""
+    def test_store_of_a_newer_mlflow(self, store: Store, folder: Path, tmp_path: Path) -> None:
+        """A schema that this MLflow does not know is refused, and no upgrade is advised."""
         shutil.copy(folder / "mlflow.db", tmp_path / "x.db")
         connection = sqlite3.connect(tmp_path / "x.db")
         connection.execute("UPDATE alembic_version SET version_num = 'of-another-mlflow'")
         connection.commit()
         connection.close()
-        with pytest.raises(Refused, match=r"x\.db cannot be used: Detected out-of-date"):
+        with pytest.raises(Refused, match="written by a newer or another MLflow: its") as refusal:
             open_store(TrackingSettings(uri="x.db"))
+        assert "upgrade" not in str(refusal.value)
+        assert len(str(refusal.value)) < 300
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("age", [1, 20])
+    def test_store_of_an_older_mlflow(self, age: int, tmp_path: Path) -> None:
+        """It is not changed, and the command that is advised makes it usable."""
+        revision = make_older(Path("old #1.db"), age)
+        for create in (True, False):
+            with pytest.raises(Refused, match="was made by an older MLflow; copy it") as refusal:
+                open_store(TrackingSettings(uri="sqlite:///old #1.db"), create=create)
+            assert len(str(refusal.value)) < 300
+        with closing(sqlite3.connect("old #1.db")) as connection:
+            (kept,) = connection.execute("SELECT version_num FROM alembic_version")
+        assert (revision,) == kept
+        command = shlex.split(str(refusal.value).partition("then run: ")[2])
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | QUIET)
+        assert {} == open_store(TrackingSettings(uri="sqlite:///old #1.db")).count()
 
     def test_store_is_complete_and_ready_for_many_writers(self, store: Store, folder: Path) -> None:
         """No draft is left, and writers do not wait for readers (write-ahead log)."""

@@ -30,6 +30,9 @@ Content = Callable[..., list[dict[str, Any]]]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 
 
+pytestmark = pytest.mark.usefixtures("as_default")
+
+
 class Away:
     """MLflow's client of a store that fails after some calls."""
 
@@ -192,6 +195,7 @@ def test_a_disk_that_is_full_for_a_while(
     twins: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    as_default: Path,
 ) -> None:
     """Half a line is taken back; what could not be written is, once there is room."""
     mark = f"full-{time.time_ns()}"
@@ -207,7 +211,7 @@ def test_a_disk_that_is_full_for_a_while(
         patch.setattr(outbox.os, "write", half)
         for epoch in range(2):
             run.log_epoch(epoch, {"train/nll": 3.0 - epoch, "valid/nll": 4.0 - epoch})
-    assert 1 == caplog.text.count("cannot be kept in seqbench-runs/unlogged/")
+    assert 1 == caplog.text.count(f"cannot be kept in {as_default}/")
     run.log_epoch(2, {"train/nll": 1.0, "valid/nll": 2.0})
     Path("best.ckpt").write_bytes(b"weights")
     run.log_artifact(Path("best.ckpt"), "checkpoint")
@@ -223,6 +227,7 @@ def test_what_no_disk_takes_is_delivered_from_memory_or_named(
     twins: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    as_default: Path,
 ) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -237,7 +242,7 @@ def test_what_no_disk_takes_is_delivered_from_memory_or_named(
             "record"
         )
         assert expected in caplog.messages[-1]
-        assert not list(Path("seqbench-runs/unlogged").iterdir())
+        assert not list(as_default.iterdir())
         away = offline(store)
         away._client = store._client
         train(away, record, {"mark": mark})
@@ -247,8 +252,11 @@ def test_what_no_disk_takes_is_delivered_from_memory_or_named(
     assert [] == waiting()
 
 
-def test_an_embedded_store_on_a_full_disk(tmp_path: Path, a_record: Make) -> None:
-    """What SQLite cannot write waits beside it."""
+def test_an_embedded_store_on_a_full_disk(
+    tmp_path: Path, a_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SQLite cannot write waits beside it, and is moved with it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     store = open_store(TrackingSettings())
     run = store.start(a_record(), {}, {"mark": "full"})
     with sqlite3.connect("seqbench-runs/mlflow.db") as database:
@@ -308,7 +316,7 @@ def test_a_store_that_is_gone_is_not_made(capsys: pytest.CaptureFixture[str]) ->
     kept = outbox.Outbox(locate("gone.db"), "", "token")
     kept.append({"op": "end"})
     kept.release()
-    assert 1 == main(["sync"])
+    assert 1 == main(["sync", "tracking.uri=gone.db"])
     assert "gone.db: it does not exist; the next trial makes it" in capsys.readouterr().out
     assert not Path("gone.db").exists()
 
@@ -323,11 +331,13 @@ def test_passwords_are_kept_for_this_user_and_shown_to_none() -> None:
     assert "API request to http://tracker/api failed" == first_line(error)
 
 
-def test_sync(store: Store, a_record: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync(
+    store: Store, a_record: Make, capsys: pytest.CaptureFixture[str], as_default: Path
+) -> None:
     assert 0 == main(["sync"])
     assert "nothing waits here: every run is in its store\n" == capsys.readouterr().out
     train(offline(store), a_record())
-    damaged = Path("seqbench-runs/unlogged/damaged")
+    damaged = as_default / "damaged"
     damaged.mkdir()
     (damaged / "operations.jsonl").write_text("no JSON\n{}\n")
     assert 1 == main(["sync"])

@@ -209,8 +209,9 @@ class TestEnding:
         assert [message] == caplog.messages
         assert metrics_of(store, run, "valid/nll") == [(0, 1.0)]
 
+    @pytest.mark.usefixtures("as_default")
     def test_result_that_the_store_refuses(
-        self, a_record: Callable[..., TrialRecord], store: Store, tmp_path: Path
+        self, a_record: Callable[..., TrialRecord], store: Store
     ) -> None:
         """Where metrics, tags or files fail, the run is ended all the same."""
         started = store.start(a_record(), {}, {})
@@ -277,6 +278,7 @@ class TestFailingStore:
         store: Store,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
+        as_default: Path,
     ) -> None:
         """A store that fails is told of once and asked no more; the result is kept in a folder."""
         started = store.start(a_record(), {}, {})
@@ -289,8 +291,8 @@ class TestFailingStore:
             run.log_artifact(tmp_path / "best.ckpt", "checkpoint")
             assert client.calls == 1
             run.finish(a_record(metrics={"test/nll": 8.7}))
-        kept = tmp_path / "seqbench-runs" / "unlogged" / run.run_id
-        shown = f"{kept.relative_to(tmp_path)} for the next run, or for `seqbench sync`"
+        kept = as_default / run.run_id
+        shown = f"{kept} for the next run, or for `seqbench sync`"
         assert [
             "The tracking store fails (disk full); training goes on without it",
             f"The tracking store still fails; the result waits in {shown}",
@@ -309,6 +311,7 @@ class TestFailingStore:
         store: Store,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
+        as_default: Path,
     ) -> None:
         """What was kept is sent at the end, and the folder is gone."""
         started = store.start(a_record(), {}, {})
@@ -323,13 +326,13 @@ class TestFailingStore:
         assert caplog.messages[-1] == "The tracking store works again; nothing was lost"
         assert metrics_of(store, run, "train/nll") == [(0, 2.0)]
         assert store.find(run.run_id).checkpoint_path(0).read_bytes() == b"weights"
-        assert not (tmp_path / "seqbench-runs" / "unlogged" / run.run_id).exists()
+        assert not (as_default / run.run_id).exists()
 
     def test_nowhere_to_keep_it(
-        self, a_record: Callable[..., TrialRecord], store: Store, tmp_path: Path
+        self, a_record: Callable[..., TrialRecord], store: Store, tmp_path: Path, as_default: Path
     ) -> None:
         """Where nothing can be written at all, the trial still ends normally."""
-        (tmp_path / "seqbench-runs").touch()
+        as_default.touch()
         (tmp_path / "best.ckpt").touch()
         client: Any = FailingClient(store._client)
         run = TrackedRun(client, "f" * 32, "somewhere", store.address)
@@ -337,3 +340,4 @@ class TestFailingStore:
         record = a_record()
         run.finish(record)
         assert record.run_id == "f" * 32
+        as_default.unlink()

@@ -19,12 +19,14 @@ import pytest
 import torch
 
 from seqbench import cli
+from seqbench.api import Metric
 from seqbench.config import composition
-from seqbench.config.settings import Limits
+from seqbench.config.settings import Limits, TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Refused, TrialFailed
 from seqbench.records import TrialRecord
 from seqbench.registry.plugins import add_plugin_file
 from seqbench.sweeps.plan import plan
+from seqbench.tracking.trials import stored_trials
 from seqbench.training import callbacks
 from seqbench.training.callbacks import Checkpoints, History
 from seqbench.training.fit import fit
@@ -165,6 +167,55 @@ def test_time_is_counted_over_being_killed(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(TrialFailed, match=r"limits\.minutes=1"):
         train(Limits(minutes=1), goes_on)
     assert [0, 1] == heard
+
+
+@pytest.mark.parametrize("monitored", ["min", "max"])
+def test_the_best_so_far_is_shown_after_going_on(
+    monitored: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The epochs before training went on count."""
+    history = History(lambda epoch, metrics: None)
+    metric = Metric("nll", monitored)  # type: ignore[arg-type]
+    progress = callbacks.EpochProgress("music lstm", metric, history)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    values = [3.0, 1.0, 2.0]
+    epochs = [{"valid/nll": value} for value in values[:2]]
+    history.load_state_dict({"epochs": epochs, "steps": 0, "train_seconds": 0, "seconds": 0})
+    trainer = SimpleNamespace(callback_metrics={"valid/nll": 2.0}, current_epoch=2, max_epochs=9)
+    module = SimpleNamespace(train_loss=lambda: 1.5)
+    history.on_train_epoch_end(trainer, module)  # type: ignore[arg-type]
+    progress.on_train_epoch_end(trainer, module)  # type: ignore[arg-type]
+    best = 1 if monitored == "min" else 3
+    assert f"music lstm epoch 3/9 train 1.5 valid 2 best {best}\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limit", "inner", "status"),
+    [
+        ("limits.minutes=1e-6", "trained longer than limits.minutes=1e-06", "TIMEOUT"),
+        ("limits.gib=1", "used 2.00 GiB of memory, limits.gib=1", "OOM"),
+    ],
+)
+def test_a_limit_says_how_to_go_on(
+    limit: str, inner: str, status: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the state is kept: in the exception, the record and the run; not with tracking=none."""
+    monkeypatch.chdir(tmp_path)
+    key = limit.partition("=")[0]
+
+    def stop(*_: object) -> None:
+        raise TrialFailed(inner, status)
+
+    monkeypatch.setattr("seqbench.training.fit.fit", stop)
+    monkeypatch.setattr("seqbench.training.limits.peak_memory", lambda device: 0)
+    kept = f"{inner}; the same command with a larger {key} goes on from its last checkpoint"
+    for tracking, expected in (("none", inner), ("local", kept)):
+        words = [*SMOKE, limit, f"tracking={tracking}"]
+        with pytest.raises(TrialFailed) as end:
+            run_module.run(composition.settings(composition.compose(words)))
+        assert (expected, status) == (str(end.value), end.value.status)
+    (found,) = stored_trials(TrackingSettings())
+    assert (status, kept) == (found.status, found.reason)
 
 
 @LINUX
