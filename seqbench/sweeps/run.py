@@ -128,6 +128,8 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
                 reason=item.outcome.reason if item.outcome else item.trial.reason,
                 metric=done.metric,
                 score=done.score,
+                title=item.trial.title,
+                left_out=done.left_out,
             )
         )
     return found
@@ -140,7 +142,7 @@ def _keys(overrides: Sequence[str]) -> dict[str, str]:
 def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
     """Return what differs between trials, beside task and model."""
     every = {key for words in keys for key in words if not key.startswith("tracking.")}
-    every -= {"task", "model"}
+    every -= {"task", "model", "task.source", "task.title"}  # a title says it
     return {key for key in every if len({words.get(key) for words in keys}) > 1}
 
 
@@ -279,7 +281,7 @@ def _names(trials: Sequence[Planned]) -> list[str]:
     names = []
     for trial, words in zip(trials, keys, strict=True):
         others = [f"{key}={words[key]}" for key in words if key in varied]
-        names.append(" ".join([trial.task, trial.model, *others]))
+        names.append(" ".join([trial.title, trial.model, *others]))
     return names
 
 
