@@ -29,7 +29,7 @@ from seqbench.registry.registration import KINDS
 NEEDED = ("task", "model", "recipe", "trainer", "tracking")
 """Groups of which every trial chooses an option."""
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 
 
 def parse(text: str) -> Override:

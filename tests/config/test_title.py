@@ -121,7 +121,7 @@ def test_a_text_comes_back_from_a_command(text: str) -> None:
 
 def test_a_mapping_comes_back_too() -> None:
     found = OverridesParser.create().parse_override(f"k={override_text({'ab': [1, 'x,y']})}")
-    assert found.value() == {"a b": [1, "x,y"]}
+    assert found.value() == {"ab": [1, "x,y"]}
 
 
 def test_kept_words() -> None:
