@@ -115,10 +115,11 @@ class Reloaded:
         kept = self.stored.record.names
         if not kept:  # built-in data are always the same
             return self.trial.settings.source is not None or self._has_other_data
-        unnamed = DataNames()
-        is_named = any(replace(item, fold="") != unnamed for item in kept.values())
-        return is_named and any(
-            replace(item, fold="") == unnamed for item in self.trial.names.values()
+        nothing = DataNames()
+        return any(
+            (replace(kept.get(fold, nothing), fold="") == nothing)
+            != (replace(self.trial.names[now], fold="") == nothing)
+            for now, fold in self.matched.items()
         )
 
     def predictor(self, data: TrialData) -> Predictor:

@@ -115,7 +115,7 @@ def test_titles_that_are_refused(word: str, said: str) -> None:
 @given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=30).filter(lambda text: "${" not in text))
 def test_a_text_comes_back_from_a_command(text: str) -> None:
     """Spaces, commas, `#`, `%`, quotes, backslashes: through the shell and Hydra's grammar."""
-    (word,) = shlex.split(shlex.join([f"task.source={override_text(text)}"]))
+    (_, word) = shlex.split(command.command(f"task.source={override_text(text)}"))
     assert OverridesParser.create().parse_override(word).value() == text
 
 
