@@ -223,8 +223,8 @@ def _where(location: str) -> str:
     if not is_local:  # a server's address, or what waits on disk
         return location or "nowhere (tracking=none)"
     is_usual = store == f"{RUNS_FOLDER}/{DATABASE_NAME}"
-    words = [] if is_usual else [shlex.quote(f"tracking.uri={store}")]
-    return f"{location}; to see it: {' '.join(['seqbench', 'ui', *words])}"
+    words = [] if is_usual else [f"tracking.uri={store}"]
+    return f"{location}; to see it: {command('ui', words)}"
 
 
 def _training(record: TrialRecord) -> str:

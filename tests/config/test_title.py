@@ -112,7 +112,11 @@ def test_titles_that_are_refused(word: str, said: str) -> None:
         composed(word)
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=30).filter(lambda text: "${" not in text))
+@given(
+    st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=30).filter(
+        lambda text: "${" not in text
+    )
+)
 def test_a_text_comes_back_from_a_command(text: str) -> None:
     """Spaces, commas, `#`, `%`, quotes, backslashes: through the shell and Hydra's grammar."""
     (_, word) = shlex.split(command.command(f"task.source={override_text(text)}"))
