@@ -214,7 +214,6 @@ def _trial(cfg: DictConfig) -> None:
     settings = trial_settings(cfg, HydraConfig.get().overrides.task)
     _warn_of_problems()
     from seqbench.trials.run import run
-    from seqbench.trials.trial import words_to_keep
 
     try:
         record = run(settings)
@@ -222,9 +221,10 @@ def _trial(cfg: DictConfig) -> None:
         if is_interrupt(stop):
             raise KeyboardInterrupt from stop
         raise TrialFailed(f"the trial exited with code {_exit_code(stop)}") from stop
+    from seqbench.config.command import kept_words
     from seqbench.reporting.terminal import print_result
 
-    print_result(record, kept=words_to_keep(settings))
+    print_result(record, kept=kept_words(settings))
 
 
 def _take_plugin_files(args: list[str]) -> list[str]:

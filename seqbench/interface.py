@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqbench.config import composition
+from seqbench.config.command import kept_words
 from seqbench.config.overrides import override_text, split_words
 from seqbench.errors import Refused, unknown
 from seqbench.records import TrialRecord
@@ -37,10 +38,12 @@ class Result:
     Args:
         record: all that is known of it.
         evaluation: on what it was scored, if it was scored again; None for a trial.
+        kept: words of a command on the same data.
     """
 
     record: TrialRecord
     evaluation: Evaluation | None = None
+    kept: Sequence[str] = ()
 
     @property
     def score(self) -> float:
@@ -66,7 +69,7 @@ class Result:
         from seqbench.reporting.terminal import print_result
 
         text = io.StringIO()
-        print_result(self.record, Console(file=text, width=100), self.evaluation)
+        print_result(self.record, Console(file=text, width=100), self.evaluation, self.kept)
         return text.getvalue().strip("\n")
 
 
@@ -85,7 +88,8 @@ def run(**overrides: object) -> Result:
     from seqbench.trials.run import run as run_trial
 
     words = [f"{key}={override_text(value)}" for key, value in _flat(overrides)]
-    return Result(run_trial(trial_settings(composition.compose(words), words)))
+    settings = trial_settings(composition.compose(words), words)
+    return Result(run_trial(settings), kept=kept_words(settings))
 
 
 def sweep(
@@ -102,8 +106,9 @@ def sweep(
         overrides: as :func:`run` takes them; a list, tuple or range gives a trial for each item.
 
     Returns:
-        A row for each trial of the sweep: ``task``, ``model``, ``changes`` (what else tells it from
-        others), ``seed``, ``status``, ``reason``, ``metric``, ``direction``, ``score`` on test.
+        A row for each trial of the sweep: ``task``, ``title`` (of its data), ``model``,
+        ``changes`` (what else tells it from others), ``seed``, ``status``, ``reason``, ``metric``,
+        ``direction``, ``score`` on test.
 
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
@@ -131,6 +136,7 @@ def sweep(
         rows.append(
             {
                 "task": item.task,
+                "title": item.called,
                 "model": item.model,
                 "changes": item.changes,
                 "seed": item.seed,
@@ -242,7 +248,11 @@ def evaluate(
 
 
 def load(
-    run: str, fold: int | None = None, uri: str | None = None, *, accelerator: str = "auto"
+    run: str,
+    fold: int | str | None = None,
+    uri: str | None = None,
+    *,
+    accelerator: str = "auto",
 ) -> SequenceModel | StreamingModel:
     """Load a finished run's model: it predicts, and is scored.
 
@@ -250,7 +260,7 @@ def load(
 
     Args:
         run: its identifier, or the first digits.
-        fold: whose model, where a task has several; None: the only one.
+        fold: whose model, where a task has several, by number or name; None: the only one.
         uri: of the tracking store.
         accelerator: where it is to compute: ``cpu``, ``gpu``, or ``auto``: where it was trained, or
             on a CPU if there is no GPU here.

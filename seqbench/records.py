@@ -79,6 +79,38 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+def left_out_lines(items: Sequence[LeftOut]) -> list[str]:
+    """Return a line for each reason that something was left out, of many the most frequent.
+
+    It says how many there are, the first names and the reason: ``3: a, b, c: no label``.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for item in items:
+        by_reason.setdefault(" ".join(item.reason.split()), []).append(item.name)
+    groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
+    lines = [
+        f"{len(names)}: {', '.join(some(names, _NAMED, '... and {} more'))}: {reason}"[:_SHOWN]
+        for reason, names in groups
+    ]
+    return some(lines, _REASONS, "... and {} more reasons")
+
+
+_NAMED = 3
+_REASONS = 5
+
+
+def some(items: Sequence[str], most: int, more: str) -> list[str]:
+    """Return the first items, and of more than that how many others there are.
+
+    Args:
+        items: texts.
+        most: of them.
+        more: says how many others there are, for example ``"... and {} more"``.
+    """
+    left = len(items) - most
+    return [*items[:most], *([more.format(left)] if left > 0 else [])]
+
+
 @dataclass
 class TrialRecord:
     """One trial, as it stands in the tracking store and in a results table.
@@ -169,6 +201,11 @@ class TrialRecord:
     title: str = ""
     names: dict[int, DataNames] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
+
+    def fold_name(self, fold: int) -> str:
+        """Return what a person calls a fold: its name, or where it has none its number."""
+        names = self.names.get(fold)
+        return names.fold if names is not None and names.fold else str(fold)
 
     @property
     def best_epoch(self) -> int:

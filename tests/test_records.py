@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from seqbench.records import MetricInfo, TrialRecord
+from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
 
 
 def test_record_survives_json() -> None:
@@ -44,3 +44,20 @@ def test_record_of_another_version_is_read() -> None:
     assert TrialRecord("k", "t", "m", 0, schema=1) == TrialRecord.from_json(text)
     newer = text.replace('"invented"', '"schema": 3, "invented"')
     assert TrialRecord("k", "t", "m", 0, schema=3) == TrialRecord.from_json(newer)
+
+
+def test_what_was_left_out_is_counted_by_reason() -> None:
+    """The most frequent reason first, of many names the first, of many reasons too."""
+    assert left_out_lines([]) == []
+    items = [LeftOut("z", "rare"), *(LeftOut(name, "no\nlabel") for name in "abcd")]
+    assert left_out_lines(items) == ["4: a, b, c, ... and 1 more: no label", "1: z: rare"]
+    many = left_out_lines([LeftOut(str(number), f"line {number}") for number in range(9)])
+    assert many[-1] == "... and 4 more reasons"
+    assert len(many) == 6
+
+
+def test_a_fold_is_called_by_its_name() -> None:
+    record = TrialRecord("k", "t", "m", 0, folds=[3, 4], names={3: DataNames("a.csv")})
+    assert [record.fold_name(fold) for fold in (3, 4)] == ["a.csv", "4"]
+    again = TrialRecord.from_json(record.to_json())
+    assert again.fold_name(3) == "a.csv"

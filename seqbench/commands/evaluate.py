@@ -20,6 +20,7 @@ def command(args: list[str]) -> int:
     given = read("evaluate", args)
     if any(word.startswith("task.name=") for word in given.overrides):
         raise Refused("seqbench evaluate: a run is scored on its own task; leave out task.name")
+    _check_source(given.overrides)
     from seqbench.reporting.terminal import print_result
     from seqbench.trials.evaluate import evaluate
 
@@ -28,3 +29,25 @@ def command(args: list[str]) -> int:
     found = evaluate(given.text("run"), uri, given.overrides, accelerator=accelerator, note=note)
     print_result(found.record, evaluation=found.evaluation)
     return EXIT_DONE
+
+
+def _check_source(words: list[str]) -> None:
+    """Refuse a source that is not there before torch and MLflow load, where no name can be meant.
+
+    A plugin's task may take other things than paths.
+    """
+    from omegaconf import OmegaConf
+
+    from seqbench.config.composition import check_source
+    from seqbench.registry.plugins import registry
+    from seqbench.registry.registration import BUILT_IN
+
+    if any(item.origin != BUILT_IN for item in registry().all("task")):
+        return
+    for word in words:
+        if word.startswith("task.source="):
+            try:
+                found = OmegaConf.from_dotlist([word]).task.source
+            except Exception:  # what cannot be read is refused with the run
+                continue
+            check_source(found)

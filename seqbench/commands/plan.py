@@ -58,7 +58,7 @@ def plan_table(found: Plan) -> Table:
 
     groups: dict[tuple[str, str], list[Planned]] = {}
     for item in found.trials:
-        groups.setdefault((item.task, item.model), []).append(item)
+        groups.setdefault((item.title, item.model), []).append(item)
     states = [
         state for state in get_args(State) if any(item.state == state for item in found.trials)
     ]

@@ -12,15 +12,18 @@ def command(args: list[str]) -> int:
     """Prepare a task; returns the exit code."""
     given = read("prepare", args)
     from seqbench.config.composition import compose, settings
+    from seqbench.records import left_out_lines
     from seqbench.trials.trial import load
 
     trial = load(settings(compose([f"task={given.text('task')}", *given.overrides])))
     folds = trial.data()
     write = sys.stdout.write
-    write(f"task={trial.settings.task}, data {trial.task.fingerprint()}\n")
+    write(f"{trial.settings.called}, data {trial.task.fingerprint()}\n")
+    for line in left_out_lines(trial.left_out):
+        write(f"  left out {line}\n")
     for data in folds:
         if len(folds) > 1:
-            write(f"  fold {data.fold}\n")
+            write(f"  fold {trial.names[data.fold].fold or data.fold}\n")
         for name in ("train", "valid", "test"):
             examples = getattr(data.splits, name)
             steps = sum(len(example.values) for example in examples)

@@ -94,12 +94,14 @@ def _words(sweep: StoredSweep, of_tracking: Sequence[str]) -> list[str]:
 
 
 def _no_sweep(tracking: TrackingSettings) -> Refused:
+    from seqbench.config.command import command, store_words
     from seqbench.tracking.address import locate
 
     where = locate(tracking.uri).shown if tracking.enabled else "tracking=none"
+    words = ["-m", "model=lstm,gru", "seed=0,1,2", "experiment=smoke", *store_words(tracking)]
     return Refused(
         f"no sweep yet in {where}, experiment {tracking.experiment}; start one, for example: "
-        "seqbench -m model=lstm,gru seed=0,1,2 experiment=smoke"
+        f"{command(words)}"
     )
 
 

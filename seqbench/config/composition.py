@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from hydra import compose as hydra_compose
@@ -26,6 +27,7 @@ from seqbench.config import searchpath, values
 from seqbench.config.overrides import NEEDED, Search, group_names, unknown_key
 from seqbench.config.searchpath import CONFIG_NAME, VERSION_BASE
 from seqbench.config.settings import (
+    TITLE,
     Limits,
     Match,
     Recipe,
@@ -34,10 +36,11 @@ from seqbench.config.settings import (
     TrackingSettings,
     TrainerSettings,
 )
+from seqbench.config.userdata import check_exists
 from seqbench.errors import Refused, SeqbenchError, unknown
 from seqbench.registry import source
 from seqbench.registry.plugins import CONFIGS, registry
-from seqbench.registry.registration import Kind
+from seqbench.registry.registration import BUILT_IN, Kind
 
 _Section = TypeVar("_Section", Recipe, TrainerSettings, TrackingSettings, Limits)
 
@@ -82,7 +85,8 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match"])
+    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match", TITLE])
+    title = _title(data)
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
     recipe = _section("recipe", Recipe, data)
@@ -104,6 +108,7 @@ def settings(config: DictConfig) -> Settings:
             tracking=tracking,
             limits=limits,
             seed=seed,
+            title=title,
         )
     except ValueError as error:
         raise Refused(str(error)) from error
@@ -193,6 +198,40 @@ def explain(error: BaseException, overrides: Sequence[str]) -> SeqbenchError:
     return Refused(_one_line(error))
 
 
+def _title(data: dict[str, Any]) -> str:
+    """Take ``task.title`` out of a configuration, and return it.
+
+    It is a key of every task, and a parameter of none; one that has such a parameter keeps it.
+
+    Raises:
+        Refused: it is no text of one line.
+    """
+    kept = data.pop(TITLE, None)
+    section = data.get("task")
+    if not isinstance(section, dict) or TITLE not in section:
+        return str(kept or "")
+    name = section.get("name")
+    known = registry()
+    if isinstance(name, str) and name in known.names("task"):
+        item = known.get("task", name)
+        if not item.unusable() and any(p.name == TITLE for p in item.source().parameters):
+            if section[TITLE] is None:
+                del section[TITLE]  # every task's configuration has it: it is no value of this one
+            return str(kept or "")
+    found = section.pop(TITLE)
+    if found is None:
+        return str(kept or "")
+    if isinstance(found, bool | dict | list):
+        raise Refused(f"task.title must be a text, not {values.show(found)}")
+    title = " ".join(str(found).split())
+    if not title or len(title) > _LONGEST_TITLE:
+        raise Refused(f"task.title must have 1 to {_LONGEST_TITLE} characters, not {len(title)}")
+    return title
+
+
+_LONGEST_TITLE = 80
+
+
 def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the name selected, and its parameters checked against its constructor's signature."""
     section = data.get(kind)
@@ -220,7 +259,22 @@ def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]
             raise Refused(f"{kind}.{key} has no default: give {kind}.{key}=VALUE")
         elif not isinstance(parameter.default, source.Call):
             checked[key] = parameter.default
+    if kind == "task" and item.origin == BUILT_IN:
+        check_source(checked.get("source"))
     return name, checked
+
+
+def check_source(source: object) -> None:
+    """Refuse a user's own data that are not there, before anything is loaded to read them.
+
+    Args:
+        source: path of the data of a built-in task; another's may be anything.
+
+    Raises:
+        Refused: there is no such file or folder.
+    """
+    if isinstance(source, str) and source.strip():
+        check_exists(Path(source).expanduser())
 
 
 def _why(kind: Kind, name: str) -> str:
@@ -267,7 +321,7 @@ def _refuse_infinite(key: str, value: object) -> None:
 def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for key in given:
         if key not in known:
-            raise unknown_key(prefix, key, known)
+            raise unknown_key(prefix, key, [*known, TITLE] if prefix == "task." else known)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from seqbench.registry.registration import KINDS
 NEEDED = ("task", "model", "recipe", "trainer", "tracking")
 """Groups of which every trial chooses an option."""
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 
 
 def parse(text: str) -> Override:
@@ -134,6 +134,9 @@ def override_text(value: Any) -> str:
     """Return a value as an override of Hydra says it."""
     if isinstance(value, list | tuple | range):
         return f"[{','.join(map(override_text, value))}]"
+    if isinstance(value, Mapping):
+        items = (f"{key}:{override_text(item)}" for key, item in value.items())
+        return f"{{{','.join(items)}}}"
     if hasattr(value, "item"):  # a number of NumPy or torch
         value = value.item()
     if value is None or isinstance(value, bool | int | float):
@@ -141,8 +144,9 @@ def override_text(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
-    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
-    quoted = escaped.replace("'", "\\'").replace("${", "\\${")  # no interpolation
+    # A backslash says itself, but before a quote, where two of them do.
+    quoted = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text)
+    quoted = quoted.replace("${", "\\${")  # no interpolation
     return f"'{quoted}'"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Rerun = Literal["never", "failed", "stale", "code", "always"]
@@ -145,6 +146,7 @@ class Settings:
         task: registered name; ``task_parameters`` go to its constructor.
         model: registered name; ``model_parameters`` go to its constructor.
         seed: of the trial.
+        title: what a person calls the task's data, ``task.title``; empty takes :attr:`called`.
     """
 
     task: str
@@ -156,6 +158,18 @@ class Settings:
     tracking: TrackingSettings
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
+    title: str = ""
+
+    @property
+    def source(self) -> str | None:
+        """The user's own data, as they were given; None for a task's built-in data."""
+        found = self.task_parameters.get("source")
+        return None if found is None else str(found)
+
+    @property
+    def called(self) -> str:
+        """What tables call the task's data."""
+        return called(self.task, self.source, self.title)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -168,8 +182,13 @@ class Settings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON types, in the shape of the configuration."""
+        """Return it as JSON types, in the shape of the configuration.
+
+        A title stands beside the task, whose parameters decide what is computed.
+        """
+        title = {TITLE: self.title} if self.title else {}
         return {
+            **title,
             "task": {"name": self.task, **self.task_parameters},
             "model": {"name": self.model, **self.model_parameters},
             "recipe": asdict(self.recipe),
@@ -186,6 +205,27 @@ _ADDED: dict[tuple[str, str], object] = {
     ("task", "drop"): None,
 }
 """Keys that came later, and their values in the trials of before."""
+
+
+TITLE = "title"
+"""Key of a stored configuration: what the data are called, see :attr:`Settings.title`."""
+
+
+def called(task: str, source: str | None, title: str = "") -> str:
+    """Return what tables call a task's data: built-in ones as the task, a user's as their file.
+
+    Args:
+        task: registered name.
+        source: the user's own data, or None.
+        title: what the user calls the data; empty where the user says nothing.
+    """
+    if title or source is None:
+        return title or task
+    path = Path(source).expanduser()
+    if not path.name or path.name == "..":
+        path = path.resolve()
+    name = path.name if path.is_dir() else path.stem
+    return f"{task.partition('/')[0]}: {name or source}"
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:

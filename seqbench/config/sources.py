@@ -60,6 +60,15 @@ def byte_count(source: str) -> int:
     return 0
 
 
+def whole_path(source: str) -> str:
+    """Return where a source lies, whatever the working directory; what is no path as it is."""
+    try:
+        path = Path(source).expanduser().absolute()
+        return os.path.normpath(path) if path.exists() else source
+    except (OSError, RuntimeError):  # unreadable, or of an unknown user
+        return source
+
+
 def _of_files(source: Path, files: dict[str, Path]) -> str:
     cache = data_folder() / FOLDER / f"{_digest(str(source.resolve()))}.json"
     known = _read(cache)

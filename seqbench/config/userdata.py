@@ -11,6 +11,7 @@ them, and a bad file is answered in the same way::
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 from collections import Counter
@@ -19,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused
 from seqbench.records import LeftOut
 
 MOST_FILES = 200_000
@@ -85,8 +86,7 @@ class UserData:
         folder = self.path if below is None else below
         if folder.is_file():
             return [folder]
-        if not folder.exists():
-            raise Refused(f"task.source '{folder}' does not exist{_nearest(folder)}")
+        check_exists(folder)
         found: list[Path] = []
         others: Counter[str] = Counter()
         try:
@@ -221,12 +221,33 @@ def _is_hidden(name: str) -> bool:
     return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SYSTEM
 
 
+def check_exists(path: Path) -> None:
+    """Refuse a path at which there is nothing, with the nearest that exists.
+
+    Raises:
+        Refused: it does not exist, or a folder above it cannot be read.
+    """
+    try:
+        if path.exists():
+            return
+    except OSError as error:
+        raise Refused(f"task.source '{path}' cannot be read: {error.strerror}") from error
+    raise Refused(f"task.source '{path}' does not exist{_nearest(path)}")
+
+
 def _nearest(path: Path) -> str:
-    """Return a hint at what lies beside a path that does not exist."""
-    existing = next((above for above in path.absolute().parents if above.is_dir()), None)
-    if existing is None:
+    """Return a hint at what lies beside the first part of a path that does not exist."""
+    above = next((folder for folder in path.parents if folder.is_dir()), None)
+    if above is None:
         return ""
-    missing = path.absolute().relative_to(existing).parts[0]
+    missing, *rest = path.relative_to(above).parts
+    names: list[str] = []
     with suppress(OSError):
-        return did_you_mean(missing, (beside.name for beside in existing.iterdir()))
+        names = sorted(beside.name for beside in above.iterdir() if not _is_hidden(beside.name))
+    if near := difflib.get_close_matches(missing, names, n=1, cutoff=_LIKE):
+        whole = above.joinpath(near[0], *rest)
+        return f" (did you mean '{whole if whole.exists() else above / near[0]}'?)"
     return ""
+
+
+_LIKE = 0.6

@@ -18,10 +18,12 @@ from seqbench.reporting.numbers import NONE, amount, finite, p_value, quantity, 
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import (
     Compared,
+    FoldRow,
     ModelRow,
     PairRow,
     TrialRow,
     VariantRow,
+    fold_rows,
     model_rows,
     pair_rows,
     variant_rows,
@@ -277,10 +279,12 @@ TRIALS: list[Column[TrialRow]] = [
            lambda _, row: row.trial.short, forms=Form.PAGE | Form.CSV, align="left"),
     Column("run", "run", "", lambda row: row.trial.run_id, forms=Form.DIALOG),
     Column("task", "task", "registered name", lambda row: row.trial.task, forms=Form.CSV),
+    Column("title", "title", "what its data are called", lambda row: row.trial.title,
+           forms=Form.CSV),
     Column("model", "model", "registered name", lambda row: row.trial.model, forms=Form.CSV),
     Column("table", "task", "and what was changed of it",
            lambda row: row.place.table.name if row.place else "",
-           lambda name, row: name or row.trial.task, forms=Form.PAGE | Form.CSV, align="left"),
+           lambda name, row: name or row.trial.title, forms=Form.PAGE | Form.CSV, align="left"),
     Column("variant", "model", _LABEL,
            lambda row: row.place.variant.label if row.place else "",
            lambda label, row: label or f"{row.trial.model} (candidate)",
@@ -305,6 +309,11 @@ TRIALS: list[Column[TrialRow]] = [
            lambda row: row.trial.gap, _text, forms=_OF_TRIAL),
     Column("uncommitted", "uncommitted changes", "whose code was not as its commit",
            lambda row: row.trial.uncommitted, _text, forms=_OF_TRIAL),
+    Column("left_out", "left out", "what of the user's own data was not used, and why",
+           lambda row: "; ".join(row.trial.left_out), _text, forms=_OF_TRIAL),
+    Column("by_fold", "by fold", "primary metric of each fold",
+           lambda row: ", ".join(f"{name} {value:.4g}" for name, value in row.trial.folds.items()),
+           _text, forms=Form.DIALOG),
     Column("conditions", "conditions", "hash of what a fair comparison shares",
            lambda row: row.trial.conditions, _text, forms=_OF_TRIAL),
     Column("backend", "back end", "what ran the recurrence", lambda row: row.trial.backend, _text,
@@ -334,6 +343,32 @@ def score_layout(table: Table, form: Form) -> Layout:
 def pair_layout(table: Table, form: Form) -> Layout:
     """Return every pair of a table's variants that was compared, laid out."""
     return layout(PAIRS, pair_rows(table), form)
+
+
+def fold_layout(table: Table, form: Form) -> Layout:
+    """Return the scores of folds, of a table's best variants, laid out; no rows of one fold."""
+    columns: list[Column[FoldRow]] = [
+        Column("fold", "fold", "its name or number", lambda row: row.name, align="left")
+    ]
+    columns += [_of_fold(item.label) for item in table.able[:_MOST_BESIDE]]
+    return layout(columns, fold_rows(table)[:MOST_FOLDS], form)
+
+
+def _of_fold(label: str) -> Column[FoldRow]:
+    return Column(label, label, "mean over seeds", lambda row: row.means[label], _own_score)
+
+
+def fold_caption(table: Table) -> str:
+    """Return what :func:`fold_layout` shows."""
+    number = len(fold_rows(table))
+    rest = f", the first {MOST_FOLDS} of {number} folds" if number > MOST_FOLDS else ""
+    rest += f", the best {_MOST_BESIDE} models" if len(table.able) > _MOST_BESIDE else ""
+    return f"By fold: means over seeds{rest}{'; results.csv has all' if rest else ''}"
+
+
+MOST_FOLDS = 100
+"""Rows of a table of folds."""
+_MOST_BESIDE = 8  # models of a table of folds
 
 
 def cost_layout(table: Table, form: Form) -> Layout:

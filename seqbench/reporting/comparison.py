@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,15 @@ from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
 from seqbench.reporting.table import FUTURE, LOST, Difference, Table, Variant, by_weight
 from seqbench.reporting.text import slug
-from seqbench.reporting.trials import Defaults, ReportedTrial, by_pair, changes_of, word
+from seqbench.reporting.trials import (
+    SOURCE_KEY,
+    Defaults,
+    ReportedTrial,
+    by_pair,
+    changes_of,
+    word,
+)
+from seqbench.tracking.address import readable_path
 
 CONTROL = "lstm"
 """What others are compared with unless something else is asked for."""
@@ -69,7 +78,10 @@ def compare(
         for (_, _, two_sided), group in groups.items()
     ]
     _tell_old(tables)
-    tables.sort(key=lambda table: (table.task, table.two_sided, table.changes, -table.newest))
+    _tell_apart(tables)
+    tables.sort(
+        key=lambda table: (table.task, table.title, table.two_sided, table.changes, -table.newest)
+    )
     tables.sort(key=lambda table: (table.is_old, table.is_smoke))  # stable
     taken: set[str] = set()
     for table in tables:
@@ -85,21 +97,45 @@ def _tell_old(tables: Sequence[Table]) -> None:
     """Find the tables whose place a later one has taken, and name those that differ in budget."""
     budgets = [tuple(word(table.trials[0].config.get(key)) for key in BUDGET) for table in tables]
     asked = [
-        (table.task, table.two_sided, table.changes, budget)
+        (table.task, table.title, table.two_sided, table.changes, budget)
         for table, budget in zip(tables, budgets, strict=True)
     ]
     current: dict[tuple[object, ...], float] = {}
     for table, key in zip(tables, asked, strict=True):
-        if table.able and not table.is_lost:  # one that has only begun replaces none
-            current[key] = max(current.get(key, -math.inf), table.newest)
+        for source in table.sources or {""}:
+            if table.able and not table.is_lost:  # one that has only begun replaces none
+                place = (*_without_title(key), source)
+                current[place] = max(current.get(place, -math.inf), table.newest)
     named: dict[tuple[object, ...], set[tuple[str, ...]]] = {}
     for table, key, budget in zip(tables, asked, budgets, strict=True):
-        table.is_old = not table.is_lost and table.newest < current.get(key, -math.inf)
+        table.is_old = not table.is_lost and all(
+            table.newest < current.get((*_without_title(key), source), -math.inf)
+            for source in table.sources or {""}
+        )
         named.setdefault(key[:-1], set()).add(budget)
     for table, key, budget in zip(tables, asked, budgets, strict=True):
         differing = zip(BUDGET, budget, zip(*named[key[:-1]], strict=True), strict=True)
         words = [f"{name}={value}" for name, value, all_of in differing if len(set(all_of)) > 1]
         table.changes = " ".join([*filter(None, [table.changes]), *words])
+
+
+def _without_title(key: tuple[object, ...]) -> tuple[object, ...]:
+    """Return what a table was asked for; the same data may be called otherwise by now."""
+    return (key[0], *key[2:])
+
+
+def _tell_apart(tables: Sequence[Table]) -> None:
+    """Say where data lie, of tables of one name whose data are others."""
+    alike: dict[str, list[Table]] = {}
+    for table in tables:
+        alike.setdefault(table.name, []).append(table)
+    for group in alike.values():
+        if len({table.data for table in group}) > 1 and not set.intersection(
+            *(set(table.sources) for table in group)
+        ):
+            for table in group:
+                places = [f"{SOURCE_KEY}={readable_path(Path(p))}" for p in sorted(table.sources)]
+                table.changes = " ".join(filter(None, [table.changes, *places[:1]]))
 
 
 def _table(
@@ -132,6 +168,8 @@ def _table(
     variants.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
+        title=max(trials, key=lambda trial: trial.began).title,
+        sources=frozenset(trial.source for trial in trials if trial.source),
         changes=changes_of(named, defaults, of_pair, shared=True) if known else LOST,
         conditions=trials[0].conditions,
         two_sided=two_sided,

@@ -95,7 +95,7 @@ def learning_curve(record: TrialRecord, path: Path) -> None:
         )  # fmt: skip
     axes.set_ylim(low, high)
     axes.set_title(
-        f"{record.task}, {record.model}, seed {record.seed}",
+        f"{record.title or record.task}, {record.model}, seed {record.seed}",
         loc="left", weight="bold", parse_math=False,
     )  # fmt: skip
     axes.set_xlabel("epoch")

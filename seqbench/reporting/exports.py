@@ -12,6 +12,8 @@ from seqbench.reporting.columns import (
     SCORES,
     TRIALS,
     cost_layout,
+    fold_caption,
+    fold_layout,
     overview_layout,
     score_layout,
 )
@@ -56,12 +58,18 @@ def markdown(content: Content) -> str:
             f"Test {markdown_text(with_direction(table.metric))}; conditions {table.conditions}.",
             markdown_table(score_layout(table, Form.MARKDOWN)),
             *(markdown_text(note) for note in table_notes(table)),
+            *_folds(table),
             markdown_table(cost_layout(table, Form.MARKDOWN)),
             *_pictures(content, table.identifier),
         ]
     for title, picture in content.tunings:
         parts += [f"## {markdown_text(title)}", _picture(picture.name, picture.alternative), TUNING]
     return "\n\n".join([*filter(None, parts), FOOTER]) + "\n"
+
+
+def _folds(table: Table) -> list[str]:
+    found = markdown_table(fold_layout(table, Form.MARKDOWN))
+    return [f"{fold_caption(table)}.", found] if found else []
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -76,6 +84,14 @@ def latex(tables: Sequence[Table]) -> str:
                 f"{latex_table(score_layout(table, Form.LATEX))}\n"
                 "\\end{table}"
             )
+            folds = fold_layout(table, Form.LATEX)
+            if folds.lines:
+                parts.append(
+                    "\\begin{table}\n\\centering\n"
+                    f"\\caption{{{latex_text(f'{table.name}. {fold_caption(table)}.')}}}\n"
+                    f"{latex_table(folds)}\n"
+                    "\\end{table}"
+                )
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,6 +134,7 @@ def flat_rows(trials: Iterable[ReportedTrial], tables: Sequence[Table]) -> list[
                 **_plain_values(values(TRIALS, TrialRow(trial, place), Form.CSV)),
                 **_of_variant(place, of_variants),
                 **{f"test/{name}": value for name, value in trial.scores.items()},
+                **{f"fold/{name}": value for name, value in trial.folds.items()},
                 **{f"baseline/{name}": value for name, value in trial.baselines.items()},
                 **{f"cost/{name}": value for name, value in trial.costs.items()},
                 **_plain_values(trial.config),

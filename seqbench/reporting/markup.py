@@ -30,7 +30,7 @@ def markdown_table(layout: Layout) -> str:
     """Return a table as Markdown, the best row's name in bold; empty without rows."""
     if not layout.lines:
         return ""
-    rows = [[head.text for head in layout.heads]]
+    rows = [[markdown_text(head.text) for head in layout.heads]]
     rows.append(["---:" if head.align == "right" else "---" for head in layout.heads])
     for line in layout.lines:
         label, *others = (markdown_text(item.text) for item in line.items)

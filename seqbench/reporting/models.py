@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from seqbench.config.command import command, plugin_words
 from seqbench.errors import Refused, did_you_mean
 from seqbench.reporting.progress import ProgressWatch, unwatched
-from seqbench.reporting.selection import Wanted, select
+from seqbench.reporting.selection import Selection, Wanted, plugins_of, select, trial_words
 from seqbench.reporting.summary import print_tables, summary
 from seqbench.reporting.table import Table
 
@@ -90,20 +91,36 @@ def compare_models(
     control = wanted.control or names[0]
     filters = {**wanted.filters, "model": names}
     chosen = select(replace(wanted, filters=filters, control=control), watch)
-    task = [*wanted.filters.get("task", ()), "music"][0]
-    example = f"seqbench -m task={task} model={','.join(names)} seed=range(10)"
     if not chosen.trials:
+        task = [*wanted.filters.get("task", ()), "music"][0]
+        example = _together([*plugin_words(), f"task={task}"], names, wanted)
         raise Refused(f"there is no trial in {chosen.store}; run some first: {example}")
     tables = [table for table in chosen.tables if not table.is_old]
     alone = [table for table in tables if not _compares(table)]
     tables = [table for table in tables if _compares(table)]
     if not tables:
-        has = "; ".join(map(_has, alone))
         raise Refused(
-            f"{' and '.join(names)} have no finished trials of the same conditions ({has}); "
-            f"run them together: {example}"
+            f"{' and '.join(names)} have no finished trials of the same conditions;"
+            f" run them together: {_on_data_of(alone, names, wanted, chosen)}",
+            [f"  {_has(table)}" for table in alone],
         )
     return Comparison(tables, alone)
+
+
+def _on_data_of(
+    tables: Sequence[Table], names: Sequence[str], wanted: Wanted, chosen: Selection
+) -> str:
+    """Return the command that runs models under the conditions of the newest of some tables."""
+    table = max(tables, key=lambda table: table.newest)
+    trial = max(table.trials, key=lambda trial: (trial.is_scored, trial.began))
+    shared = trial_words(trial, chosen.defaults, only_shared=True)
+    plugins = plugins_of(*(trial for table in tables for trial in table.trials))
+    return _together([*plugins, f"task={table.task}", *shared], names, wanted)
+
+
+def _together(words: Sequence[str], names: Sequence[str], wanted: Wanted) -> str:
+    models = f"model={','.join(names)}"
+    return command("-m", words, models, "seed=range(10)", wanted.tracking)
 
 
 def _compares(table: Table) -> bool:

@@ -29,6 +29,8 @@ def table_notes(table: Table) -> list[str]:
             f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
             "than 95%."
         )
+    if table.left_out:
+        notes.append(f"Left out of the data: {'; '.join(table.left_out)}.")
     if table.wanted and table.control:
         control = next(item for item in table.variants if item.label == table.control)
         if table.wanted not in (control.label, control.model):

@@ -70,18 +70,18 @@ def overviews(tables: Sequence[Table]) -> tuple[list[Overview], list[str]]:
     reasons = {table.name: _no_scale(table) for table in current}
     able = [table for table in current if not reasons[table.name]]
     notes = [f"Left out across tasks: {name}, {why}." for name, why in reasons.items() if why]
-    if len({table.task for table in current}) < 2:
+    if len({table.data for table in current}) < 2:
         return [], []
-    next_tasks = {table.task for table in able if table.two_sided}
+    next_tasks = {table.data for table in able if table.two_sided}
     found = []
     for two_sided in (False, True):
-        chosen: dict[str, Table] = {}
+        chosen: dict[tuple[str, ...], Table] = {}
         for table in able:
-            if table.two_sided != two_sided and table.task in next_tasks:
+            if table.two_sided != two_sided and table.data in next_tasks:
                 continue
-            best = chosen.get(table.task)
+            best = chosen.get(table.data)
             if best is None or _weight(table) > _weight(best):
-                chosen[table.task] = table
+                chosen[table.data] = table
         if two_sided and not next_tasks:
             continue
         overview = _overview(list(chosen.values()), two_sided)

@@ -15,6 +15,8 @@ from seqbench.reporting.columns import (
     SCORES,
     TRIALS,
     cost_layout,
+    fold_caption,
+    fold_layout,
     overview_layout,
     pair_layout,
     score_layout,
@@ -206,6 +208,8 @@ def _section(table: Table, pictures: Sequence[str], pairs: Layout) -> dict[str, 
         f"conditions {table.conditions}{control}",
         "scores": score_layout(table, Form.PAGE),
         "notes": table_notes(table),
+        "folds": fold_layout(table, Form.PAGE),
+        "folds_caption": fold_caption(table),
         "pairs": pairs,
         "costs": cost_layout(table, Form.PAGE),
         "pictures": pictures,
@@ -239,7 +243,7 @@ def _data(rows: Sequence[TrialRow], commands: Callable[[ReportedTrial], list[str
     dialog = layout(TRIALS, rows, Form.DIALOG)
     for row, line in zip(rows, dialog.lines, strict=True):
         trial = row.trial
-        task = row.place.table.name if row.place else trial.task
+        task = row.place.table.name if row.place else trial.title
         label = row.place.variant.label if row.place else trial.model
         about = {
             **{head.text: item.text for head, item in zip(dialog.heads, line.items, strict=True)},

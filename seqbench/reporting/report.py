@@ -111,7 +111,7 @@ def write_report(
         overviews=found,
         pictures=pictures,
         tunings=tuning_pictures(selection.trials),
-        commands=commands_for(selection.defaults),
+        commands=commands_for(selection.defaults, selection.tracking),
         notes=[*selection.notes, *left_out],
     )
     drawn = [*(item for items in pictures.values() for item in items)]

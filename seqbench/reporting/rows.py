@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +74,14 @@ class PairRow:
 
 
 @dataclass(frozen=True)
+class FoldRow:
+    """A row about a fold: its name, and the mean score over seeds of each variant, by label."""
+
+    name: str
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class ModelRow:
     """A row about a model across tasks, with the interquartile mean and its interval."""
 
@@ -103,6 +112,16 @@ def pair_rows(table: Table) -> list[PairRow]:
         for other in able[number + 1 :]
     ]
     return [PairRow(one, other, pair) for one, other, pair in found if pair is not None]
+
+
+def fold_rows(table: Table) -> list[FoldRow]:
+    """Return a row for each fold of a table, in the order of the folds; none of a single one."""
+    found = {item.label: item.folds for item in table.able}
+    names = dict.fromkeys(name for means in found.values() for name in means)
+    return [
+        FoldRow(name, {label: means.get(name, math.nan) for label, means in found.items()})
+        for name in names
+    ]
 
 
 def places_of(tables: Sequence[Table]) -> dict[str, VariantRow]:

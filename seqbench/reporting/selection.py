@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from seqbench.config import composition, searchpath
+from seqbench.config.command import command
 from seqbench.config.composition import compose_each
 from seqbench.config.overrides import override_text
-from seqbench.config.settings import TrackingSettings
+from seqbench.config.settings import TrackingSettings, called
+from seqbench.config.sources import whole_path
 from seqbench.errors import Refused, did_you_mean
 from seqbench.identity import flat, is_shared
-from seqbench.registry.plugins import registry
+from seqbench.registry.plugins import plugin_files, registry
+from seqbench.registry.registration import KINDS
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.table import Table
-from seqbench.reporting.trials import Defaults, ReportedTrial, make_trials
+from seqbench.reporting.trials import SOURCE_KEY, Defaults, ReportedTrial, make_trials
 from seqbench.tracking.address import locate
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.trials import StoredSweep, stored_sweeps
@@ -83,6 +85,7 @@ class Selection:
         tables: what they say, see :func:`seqbench.reporting.comparison.compare`.
         defaults: what their tasks and models are composed to with nothing changed.
         notes: what a reader must know of the whole.
+        tracking: overrides ``tracking.KEY=VALUE`` that say which store.
     """
 
     store: str
@@ -90,6 +93,7 @@ class Selection:
     tables: list[Table]
     defaults: Defaults
     notes: list[str]
+    tracking: Sequence[str] = ()
 
 
 def select(wanted: Wanted, watch: ProgressWatch = unwatched) -> Selection:
@@ -122,7 +126,7 @@ def select(wanted: Wanted, watch: ProgressWatch = unwatched) -> Selection:
             f"{old} tables of the same tasks under older conditions stand below: code, data or "
             "versions have changed since, so their scores are not compared with the others."
         )
-    return Selection(store, trials, tables, defaults, notes)
+    return Selection(store, trials, tables, defaults, notes, wanted.tracking)
 
 
 def _logged(settings: TrackingSettings, watch: ProgressWatch) -> Iterable[LoggedTrial]:
@@ -137,13 +141,13 @@ def _filtered(
     for key, names in wanted.filters.items():
         if key == "sweep":
             names = _sweep_runs(names, sweeps, store)
-        of: Callable[[ReportedTrial], str] = {
-            "task": lambda trial: trial.task,
-            "model": lambda trial: trial.model,
-            "sweep": lambda trial: trial.parent,
-            "conditions": lambda trial: trial.conditions,
+        of: Callable[[ReportedTrial], Sequence[str]] = {
+            "task": lambda trial: (trial.task, trial.title),
+            "model": lambda trial: (trial.model,),
+            "sweep": lambda trial: (trial.parent,),
+            "conditions": lambda trial: (trial.conditions,),
         }[key]
-        known = dict.fromkeys(map(of, trials))
+        known = dict.fromkeys(item for trial in trials for item in of(trial))
         chosen: set[str] = set()
         for name in names:
             found = {item for item in known if _names(key, name, item)}
@@ -152,7 +156,7 @@ def _filtered(
                 hint = did_you_mean(name, known)
                 raise Refused(f"no trial of {key}={name} in {store}{hint}; there are: {listing}")
             chosen |= found
-        trials = [trial for trial in trials if of(trial) in chosen]
+        trials = [trial for trial in trials if chosen.intersection(of(trial))]
     return trials
 
 
@@ -199,24 +203,56 @@ def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     return found
 
 
-def commands_for(defaults: Defaults) -> Callable[[ReportedTrial], list[str]]:
-    """Return what gives the commands that repeat a trial.
+def commands_for(
+    defaults: Defaults, tracking: Sequence[str] = ()
+) -> Callable[[ReportedTrial], list[str]]:
+    """Return what gives the commands that repeat a trial, as a shell takes them.
 
     Args:
         defaults: of the trials' tasks and models.
+        tracking: overrides that say which store.
     """
+    uri = [word for word in tracking if word.startswith("tracking.uri=")]
 
     def commands(trial: ReportedTrial) -> list[str]:
-        normal = defaults.get((trial.task, trial.model), {})
-        changed = [
-            f"{key}={override_text(value)}"
-            for key, value in sorted(trial.config.items(), key=lambda item: not is_shared(item[0]))
-            if key not in normal or normal[key] != value
+        words = [f"task={trial.task}", f"model={trial.model}", f"seed={trial.seed}"]
+        changed = trial_words(trial, defaults)
+        plugins = plugins_of(trial)
+        return [
+            command(plugins, "repro", trial.short, uri),
+            command(plugins, words, changed, tracking),
         ]
-        origin = trial.origin.get("model_origin", "")
-        plugin = [f"+plugin={origin}"] if origin.endswith(".py") else []
-        words = [*plugin, f"task={trial.task}", f"model={trial.model}", f"seed={trial.seed}"]
-        command = " ".join(map(shlex.quote, [*words, *changed]))
-        return [f"seqbench repro {trial.short}", f"seqbench {command}"]
 
     return commands
+
+
+def plugins_of(*trials: ReportedTrial) -> list[str]:
+    """Return the words that name the files in which the trials' tasks and models are."""
+    origins = [trial.origin.get(f"{kind}_origin", "") for trial in trials for kind in KINDS]
+    files = [*plugin_files(), *(origin for origin in origins if origin.endswith(".py"))]
+    return [f"+plugin={path}" for path in dict.fromkeys(files)]
+
+
+def trial_words(
+    trial: ReportedTrial, defaults: Defaults, *, only_shared: bool = False
+) -> list[str]:
+    """Return what of a trial's configuration was changed, as words of a command.
+
+    Args:
+        trial: of a store.
+        defaults: of the trials' tasks and models.
+        only_shared: whether what is of the model is left out.
+    """
+    normal = defaults.get((trial.task, trial.model), {})
+    config = dict(trial.config)
+    given = config.get(SOURCE_KEY)
+    if trial.source and isinstance(given, str) and whole_path(given) != trial.source:
+        config[SOURCE_KEY] = trial.source  # it was given as seen from another folder
+    words = [
+        f"{key}={override_text(value)}"
+        for key, value in sorted(config.items(), key=lambda item: not is_shared(item[0]))
+        if (key not in normal or normal[key] != value) and (is_shared(key) or not only_shared)
+    ]
+    usual = called(trial.task, str(given) if given else None)
+    title = [f"task.title={override_text(trial.title)}"] if trial.title != usual else []
+    return [*words, *title]

@@ -33,6 +33,7 @@ def _table(table: Table) -> dict[str, Any]:
     ]
     return {
         "task": table.task,
+        "title": table.title,
         "changes": table.changes,
         "conditions": table.conditions,
         "is_old": table.is_old,

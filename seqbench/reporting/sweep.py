@@ -30,6 +30,8 @@ class TrialResult:
         reason: why it has no result.
         metric: the primary one; None without a result.
         score: its value on test; NaN without.
+        title: what the task's data are called; empty where its name says it.
+        left_out: what of a user's own data was not used, and why.
     """
 
     task: str
@@ -40,6 +42,13 @@ class TrialResult:
     reason: str
     metric: MetricInfo | None
     score: float
+    title: str = ""
+    left_out: str = ""
+
+    @property
+    def called(self) -> str:
+        """What a table calls the task's data."""
+        return self.title or self.task
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class SeedGroup:
 
 
 COLUMNS: list[Column[SeedGroup]] = [
-    Column("task", "task", "registered name", lambda row: row.task, align="left"),
+    Column("task", "task", "what its data are called", lambda row: row.task, align="left"),
     Column("model", "model", "registered name", lambda row: row.model, align="left"),
     Column("changes", "changes", "what else tells it from other rows", lambda row: row.changes,
            lambda value, _: value, align="left",
@@ -96,7 +105,7 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
     target.print()
     target.print(terminal_table(sweep_layout(results)), crop=False)
     reasons = Counter(
-        (item.task, item.model, item.status, item.reason)
+        (item.called, item.model, item.status, item.reason)
         for item in results
         if item.status != "FINISHED"
     )
@@ -104,6 +113,8 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
         times = f"{number} x " if number > 1 else ""
         text = f"{times}{task} {model}: {status}" + (f": {reason}" if reason else "")
         target.print(Text(text, style="red"), soft_wrap=True)
+    for task, text in dict.fromkeys((r.called, r.left_out) for r in results if r.left_out):
+        target.print(Text(f"left out of {task}: {text}", style="yellow"), soft_wrap=True)
 
 
 def sweep_layout(results: Sequence[TrialResult], form: Form = Form.TERMINAL) -> Layout:
@@ -118,7 +129,7 @@ def seed_groups(results: Sequence[TrialResult]) -> list[SeedGroup]:
     """Return the groups of a sweep's trials: task by task, of each the best first."""
     found: dict[tuple[str, str, str], list[TrialResult]] = {}
     for item in results:
-        found.setdefault((item.task, item.model, item.changes), []).append(item)
+        found.setdefault((item.called, item.model, item.changes), []).append(item)
     groups = [SeedGroup(*key, items) for key, items in found.items()]
     tasks = list(dict.fromkeys(group.task for group in groups))
     groups.sort(key=lambda group: (tasks.index(group.task), group.order))

@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 import statistics as plain
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,6 +109,15 @@ class Variant:
         """Whether the scores lie so unevenly that an interval may not hold what it says."""
         return statistics.is_skewed(np.array(self.scores))
 
+    @functools.cached_property
+    def folds(self) -> dict[str, float]:
+        """Mean score over seeds of each fold, by its name; empty where there is one."""
+        found: dict[str, list[float]] = {}
+        for trial in self.scored.values():
+            for name, score in trial.folds.items():
+                found.setdefault(name, []).append(score)
+        return {name: plain.fmean(scores) for name, scores in found.items()}
+
     def cost(self, name: str) -> float:
         """Return the median of a cost over seeds; NaN if no trial tells it."""
         found = [trial.costs[name] for trial in self.scored.values() if name in trial.costs]
@@ -131,7 +141,10 @@ class Table:
 
     Args:
         task: registered name.
-        changes: what of the conditions differs from the task's own configuration.
+        title: what a person calls its data.
+        sources: where they lay, as whole paths; empty for built-in ones.
+        changes: what of the conditions differs from the task's own configuration; and where the
+            data lie, if others are called alike.
         conditions: its hash.
         two_sided: whether its predictions see what comes after.
         variants: the best mean first.
@@ -148,6 +161,8 @@ class Table:
     """
 
     task: str
+    title: str
+    sources: frozenset[str]
     changes: str
     conditions: str
     two_sided: bool
@@ -164,8 +179,19 @@ class Table:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        words = [self.task, *([self.changes] if self.changes else [])]
+        words = [self.title, *([self.changes] if self.changes else [])]
         return " ".join(words) + (f" (context={FUTURE})" if self.two_sided else "")
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """What tells its data from those of other tables, whatever a person calls them."""
+        return (self.task, *sorted(self.sources)[:1])
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What of the user's own data was not used, a line for each reason; of its latest trial."""
+        said = [trial for trial in self.trials if trial.left_out]
+        return max(said, key=lambda trial: trial.began).left_out if said else ()
 
     @property
     def trials(self) -> list[ReportedTrial]:

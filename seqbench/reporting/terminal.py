@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shlex
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,12 +12,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seqbench.records import MetricInfo, TrialRecord
+from seqbench.config.command import command
+from seqbench.records import MetricInfo, TrialRecord, left_out_lines
 from seqbench.reporting.text import duration, with_unit
 from seqbench.tracking.address import DATABASE_NAME, RUNS_FOLDER
 
 _COMPARED_WITH = "lstm"
 _COMPARED_WITH_OTHERWISE = "gru"
+_WIDTH = 90  # of a list of folds
 _VERDICT_WIDTH = 8  # where "better by 0.35" folds in a narrow terminal
 
 
@@ -30,11 +32,13 @@ class Evaluation:
         changed: what was changed in the task, for example ``task.source=rolls.pkl``; empty if it
             was scored on its own task.
         fingerprint: of the data.
+        kept: words of a command on the same data, see :func:`print_result`.
     """
 
     run: str
     changed: Sequence[str]
     fingerprint: str
+    kept: Sequence[str] = ()
 
 
 def print_result(
@@ -49,26 +53,27 @@ def print_result(
         record: of a trial that has ended, however it ended.
         console: where to write; None takes standard output.
         evaluation: of a stored model that was scored again.
-        kept: words of the trial's command that the next one needs too.
+        kept: words of the trial's command that the next one needs too, see
+            :func:`seqbench.config.command.kept_words`.
     """
     target = console or Console(highlight=False, emoji=False)
-    changed = evaluation.changed if evaluation else kept
+    kept = evaluation.kept if evaluation else kept
     target.print()
-    target.print(result_table(record, next_command(record, changed), evaluation), crop=False)
+    target.print(result_table(record, next_command(record, kept), evaluation), crop=False)
 
 
-def next_command(record: TrialRecord, changed: Sequence[str] = ()) -> str:
+def next_command(record: TrialRecord, kept: Sequence[str] = ()) -> str:
     """Return what to try after a trial: the comparison with another model over three seeds.
 
     Args:
         record: of a trial that has ended.
-        changed: what else the command needs: plugin files, changes to the task.
+        kept: words of the trial's command that this one needs too; none names the task alone.
     """
+    kept = kept or [f"task={record.task}"]
     if record.status != "FINISHED":
-        return f"seqbench task={record.task} model={record.model} experiment=smoke"
+        return command(kept, f"model={record.model}", "experiment=smoke")
     other = _COMPARED_WITH if record.model != _COMPARED_WITH else _COMPARED_WITH_OTHERWISE
-    words = [f"task={record.task}", *map(shlex.quote, changed)]
-    return f"seqbench -m {' '.join(words)} model={record.model},{other} seed=0,1,2"
+    return command("-m", kept, f"model={record.model},{other}", "seed=0,1,2")
 
 
 def result_table(
@@ -104,6 +109,7 @@ def result_table(
             f"{name} {_interval(interval)}" for name, interval in record.intervals.items()
         ),
         "by fold": _by_fold(record),
+        "left out": "\n".join(left_out_lines(record.left_out)),
         "validation": _validation(record),
         "parameters": f"{record.parameters:,}",
         "training": _training(record),
@@ -193,9 +199,9 @@ def _verdict(
 
 def _title(record: TrialRecord, evaluation: Evaluation | None) -> str:
     if evaluation is None:
-        return f"{record.task}, {record.model}, seed {record.seed}"
+        return f"{record.title or record.task}, {record.model}, seed {record.seed}"
     data = "on other data" if evaluation.changed else "scored again"
-    return f"{record.task}, {record.model} of {evaluation.run}, {data}"
+    return f"{record.title or record.task}, {record.model} of {evaluation.run}, {data}"
 
 
 def _whereabouts(record: TrialRecord, evaluation: Evaluation | None) -> dict[str, str]:
@@ -217,8 +223,8 @@ def _where(location: str) -> str:
     if not is_local:  # a server's address, or what waits on disk
         return location or "nowhere (tracking=none)"
     is_usual = store == f"{RUNS_FOLDER}/{DATABASE_NAME}"
-    words = [] if is_usual else [shlex.quote(f"tracking.uri={store}")]
-    return f"{location}; to see it: {' '.join(['seqbench', 'ui', *words])}"
+    words = [] if is_usual else [f"tracking.uri={store}"]
+    return f"{location}; to see it: {command('ui', words)}"
 
 
 def _training(record: TrialRecord) -> str:
@@ -243,10 +249,28 @@ def _interval(interval: tuple[float, float]) -> str:
 
 
 def _by_fold(record: TrialRecord) -> str:
-    """Return the primary score of each fold's test split; empty where there is one."""
-    scores = [_split_scores(record, f"fold-{fold}") for fold in record.folds]
-    values = [found[record.primary.name] for found in scores if record.primary.name in found]
-    return ", ".join(_number(value, value) for value in values)
+    """Return the primary score of each fold's test split, with its name; empty where there is one.
+
+    Folds without names have none, for their numbers say nothing.
+    """
+    said = []
+    for fold in record.folds:
+        value = _split_scores(record, f"fold-{fold}").get(record.primary.name)
+        if value is not None:
+            name = record.fold_name(fold)
+            number = _number(value, value)
+            said.append(number if name == str(fold) else f"{name} {number}")
+    return _wrapped(", ".join(said))
+
+
+def _wrapped(text: str) -> str:
+    """Return a text in lines that break between the items of a list, never inside one."""
+    lines = [""]
+    for item in re.split(r"(?<=,) ", text):
+        if lines[-1] and len(lines[-1]) + len(item) > _WIDTH:
+            lines.append("")
+        lines[-1] += f" {item}" if lines[-1] else item
+    return "\n".join(lines)
 
 
 def _split_scores(record: TrialRecord, split: str) -> dict[str, float]:
@@ -259,12 +283,14 @@ def _split_scores(record: TrialRecord, split: str) -> dict[str, float]:
 
 
 def _lines(facts: Mapping[str, str], style: str) -> list[Text]:
-    """Return one line for each fact; a long one runs on instead of being broken inside a path."""
+    """Return the lines of each fact; a long one runs on instead of being broken inside a path."""
     width = max(map(len, facts)) + 2
     return [
-        Text.assemble((name.ljust(width), style), fact, no_wrap=True, overflow="ignore")
+        Text.assemble((name.ljust(width) if number == 0 else " " * width, style), line,
+                      no_wrap=True, overflow="ignore")
         for name, fact in facts.items()
-    ]
+        for number, line in enumerate(fact.splitlines() or [""])
+    ]  # fmt: skip
 
 
 def _number(value: float, largest: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from seqbench.records import MetricInfo
 
@@ -21,6 +22,22 @@ def with_direction(metric: MetricInfo) -> str:
     """Return a metric's name and unit, and which way is better."""
     better = "smaller" if metric.direction == "min" else "larger"
     return f"{with_unit(metric)}, {better} is better"
+
+
+def told_apart(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Return what data are called, with where they lie if other data are called alike.
+
+    Args:
+        names: what each is called.
+        sources: where each lies; empty for a task's built-in data.
+    """
+    places: dict[str, set[str]] = {}
+    for name, source in zip(names, sources, strict=True):
+        places.setdefault(name, set()).add(source)
+    return [
+        f"{name} ({source})" if source and len(places[name]) > 1 else name
+        for name, source in zip(names, sources, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqbench.config.settings import called
 from seqbench.identity import conditions_and_variant, flat, is_shared
-from seqbench.records import MetricInfo
+from seqbench.records import MetricInfo, left_out_lines
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
-from seqbench.tracking.tags import PARTS, mapping_in, schema_in
+from seqbench.tracking.tags import PARTS, SOURCE, TITLE, mapping_in, schema_in
 
 Config = Mapping[str, Any]
 Defaults = Mapping[tuple[str, str], Mapping[str, object]]
@@ -79,6 +80,10 @@ class ReportedTrial:
         candidate: whether it is a candidate of a tuning, which is not compared.
         is_smoke: whether it was trained on a part of the data, which makes no result.
         gap: what of it cannot be read.
+        title: what a person calls its data.
+        source: where the user's own data lay, as a whole path; empty for built-in ones.
+        folds: the primary metric on test by the name of the fold, where there are several.
+        left_out: what of the user's own data was not used, a line for each reason.
     """
 
     run_id: str
@@ -110,6 +115,10 @@ class ReportedTrial:
     candidate: bool
     is_smoke: bool
     gap: str
+    title: str
+    source: str
+    folds: Mapping[str, float]
+    left_out: Sequence[str]
 
     @property
     def short(self) -> str:
@@ -213,9 +222,19 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
         candidate=in_tuning and not record.tuning,
         is_smoke=(config.get("recipe.max_examples") or record.max_examples) is not None,
         gap=item.gap,
+        title=record.title or tags.get(TITLE) or _called(record.task, item.config),
+        source=tags.get(SOURCE) or str(config.get(SOURCE_KEY) or ""),
+        folds={
+            record.fold_name(fold): record.metrics[f"fold-{fold}/{name}"]
+            for fold in record.folds
+            if f"fold-{fold}/{name}" in record.metrics
+        },
+        left_out=left_out_lines(record.left_out),
     )
 
 
+SOURCE_KEY = "task.source"
+"""Of a flat configuration: where the user's own data lay, as it was given."""
 _SECTIONS = ("task", "model", "recipe", "trainer")
 _CHECKOUTS = {
     "git": "working directory",
@@ -224,6 +243,15 @@ _CHECKOUTS = {
     "git_model": "model",
 }
 _ORIGINS = ("data", "task_version", "task_origin", "model_origin")
+
+
+def _called(task: str, config: Config) -> str:
+    """Return what the data of a run are called that does not say it itself."""
+    section = config.get("task")
+    source = section.get("source") if isinstance(section, Mapping) else None
+    title = config.get("title")
+    return called(task, source if isinstance(source, str) else None,
+                  title if isinstance(title, str) else "")  # fmt: skip
 
 
 def _curve(history: Any, key: str, steps: int) -> Curve | None:
@@ -274,9 +302,10 @@ def changes_of(
     *,
     shared: bool,
 ) -> str:
-    """Return what of a configuration was changed, as words of a command.
+    """Return what of a configuration was changed, as words of a command, but for a source.
 
-    Without defaults, for a plugin is no longer there, that is what differs between trials.
+    A table's name says that. Without defaults, for a plugin is no longer there, that is what
+    differs between trials.
     """
     pair = trial.task, trial.model
     normal = defaults.get(pair)
@@ -291,7 +320,9 @@ def changes_of(
     return " ".join(
         f"{key}={word(value)}"
         for key, value in sorted(trial.config.items())
-        if is_shared(key) == shared and (key not in normal or normal[key] != value)
+        if key != SOURCE_KEY
+        and is_shared(key) == shared
+        and (key not in normal or normal[key] != value)
     )
 
 

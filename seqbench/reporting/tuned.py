@@ -23,13 +23,13 @@ def tuning_pictures(trials: Sequence[ReportedTrial]) -> list[tuple[str, Picture]
     Args:
         trials: of a store; candidates are known by the tuning that they belong to.
     """
-    found: dict[tuple[str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
+    found: dict[tuple[str, str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.began):
         if trial.candidate:
-            models = found.setdefault((trial.parent, trial.task), {})
+            models = found.setdefault((trial.parent, trial.title, trial.source), {})
             models.setdefault(trial.model, {}).setdefault(trial.variant, []).append(trial)
     pictures = []
-    for (parent, task), models in found.items():
+    for (parent, task, _), models in found.items():
         scores = {
             model: [_score(group) for group in candidates.values()]
             for model, candidates in models.items()

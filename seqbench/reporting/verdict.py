@@ -18,8 +18,7 @@ def verdict(table: Table) -> str:
     """Return what a reader in a hurry should take away of a table."""
     able = table.able
     if not able:
-        failed = len(table.trials)
-        return f"Nothing can be said of {table.name}: none of its {failed} trials has a score."
+        return f"Nothing can be said of {table.name}: {_unscored(table)}."
     if table.is_lost:
         return (
             f"Nothing can be said of {table.name}: what its {len(table.trials)} trials were "
@@ -39,6 +38,16 @@ def verdict(table: Table) -> str:
     if table.is_smoke:
         sentences.append("Trained on a part of the data: a smoke run, no result.")
     return " ".join(filter(None, sentences))
+
+
+def _unscored(table: Table) -> str:
+    """Say why no trial of a table has a score: perhaps only because it has not ended."""
+    number = len(table.trials)
+    running = sum(trial.status == "RUNNING" for trial in table.trials)
+    if running == number:
+        return "its trial is running" if number == 1 else f"its {number} trials are running"
+    text = f"none of its {number} trials has a score" if number > 1 else "its trial has no score"
+    return f"{text}, {running} {'are' if running > 1 else 'is'} running" if running else text
 
 
 def _alone(table: Table, item: Variant) -> str:

@@ -15,7 +15,7 @@ from typing import Literal
 from seqbench.config import searchpath
 from seqbench.config.settings import Rerun, Settings
 from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
-from seqbench.records import MetricInfo, Status
+from seqbench.records import MetricInfo, Status, left_out_lines
 from seqbench.registry import plugins
 from seqbench.sweeps.plan import state_of
 
@@ -33,6 +33,7 @@ class Outcome:
         monitor: value of the monitor on validation, at the selected epoch.
         run_id: identifier of its run; empty without a run.
         seconds: wall time from start to end.
+        left_out: what of a user's own data was not used, and why.
         died: whether the process died, so that the store still lists its run as running.
     """
 
@@ -43,6 +44,7 @@ class Outcome:
     monitor: float = math.nan
     run_id: str = ""
     seconds: float = 0.0
+    left_out: str = ""
     died: bool = False
 
 
@@ -142,6 +144,7 @@ def attempt(settings: Settings, rerun: Rerun) -> Outcome:
         monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,
+        left_out="; ".join(left_out_lines(record.left_out)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
@@ -17,6 +17,7 @@ from seqbench.errors import Refused
 from seqbench.identity import Identity, identity
 from seqbench.records import SCHEMA, MetricInfo
 from seqbench.registry.codehash import harness_hashes
+from seqbench.reporting.text import told_apart
 from seqbench.sweeps.forecast import Forecast, Forecaster
 from seqbench.tracking.address import locate
 from seqbench.tracking.trials import StoredTrial, stored_trials
@@ -55,6 +56,8 @@ class Planned:
         epochs: that a running trial has trained.
         names: of task and model, where the trial is impossible.
         forecast: how long it may take; None if it is impossible, or nothing is known.
+        title: what the task's data are called, told apart from others of the plan.
+        left_out: what of a user's own data was not used, and why, of a trial that has finished.
     """
 
     overrides: list[str]
@@ -69,6 +72,8 @@ class Planned:
     epochs: int = 0
     names: tuple[str, str] = ("", "")
     forecast: Forecast | None = None
+    title: str = ""
+    left_out: str = ""
 
     @property
     def task(self) -> str:
@@ -173,7 +178,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         planned.append(replace(item, forecast=of_store.forecaster.forecast(settings)))
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
-    return Plan(planned, next(iter(reruns), "stale"), of_members)
+    return Plan(_titled(planned, sources), next(iter(reruns), "stale"), of_members)
 
 
 def _place(settings: Settings) -> tuple[str, str]:
@@ -181,6 +186,24 @@ def _place(settings: Settings) -> tuple[str, str]:
     if not settings.tracking.enabled:
         return "", ""
     return locate(settings.tracking.uri).uri, settings.tracking.experiment
+
+
+def _titled(planned: Sequence[Planned], sources: Mapping[str, str]) -> list[Planned]:
+    """Give trials what their data are called; the same content is the same data.
+
+    Args:
+        planned: trials.
+        sources: the hash of each source that they have.
+    """
+    first: dict[str, str] = {}  # of several paths with the same content
+    places = []
+    for item in planned:
+        source = item.settings.source if item.settings else None
+        content = sources.get(source or "", source or "")
+        places.append(first.setdefault(content, source or ""))
+    titles = [item.settings.called if item.settings else item.task for item in planned]
+    apart = told_apart(titles, places)
+    return [replace(item, title=title) for item, title in zip(planned, apart, strict=True)]
 
 
 def state_of(settings: Settings) -> Planned:
@@ -227,7 +250,7 @@ def _planned(
         reason, trial = next((found for found in finished if not found[0]), finished[0])
         return Planned(
             words, settings, "finished", reason, trial.run_id,
-            trial.seconds, trial.metric, trial.score, trial.monitor,
+            trial.seconds, trial.metric, trial.score, trial.monitor, left_out=trial.left_out,
         )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":

@@ -140,6 +140,8 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
                 reason=item.outcome.reason if item.outcome else item.trial.reason,
                 metric=done.metric,
                 score=done.score,
+                title=item.trial.title,
+                left_out=done.left_out,
             )
         )
     return found
@@ -155,7 +157,8 @@ _OWN = ("tracking.parent", "tracking.tuning")
 
 def _varied(keys: Sequence[Mapping[str, str]]) -> set[str]:
     """Return what differs between trials, beside task and model."""
-    every = {key for words in keys for key in words} - {"task", "model", *_OWN}
+    every = {key for words in keys for key in words}
+    every -= {"task", "model", "task.source", "task.title", *_OWN}  # a title says the source
     return {key for key in every if len({words.get(key) for words in keys}) > 1}
 
 
@@ -294,7 +297,7 @@ def _names(trials: Sequence[Planned]) -> list[str]:
     names = []
     for trial, words in zip(trials, keys, strict=True):
         others = [f"{key}={words[key]}" for key in words if key in varied]
-        names.append(" ".join([trial.task, trial.model, *others]))
+        names.append(" ".join([trial.title, trial.model, *others]))
     return names
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.config.uris import uri_of
 from seqbench.errors import Refused, did_you_mean
 
@@ -212,7 +213,11 @@ def _without_password(uri: str) -> str:
 
 def no_store_yet(address: Address) -> Refused:
     """Return the refusal for reading an embedded store that no trial has made yet."""
+    from seqbench.config.command import command, store_words
+
+    is_usual = address.database == Path(RUNS_FOLDER, DATABASE_NAME).absolute()
+    words = [] if is_usual else store_words(TrackingSettings(uri=address.shown))
     return Refused(
         f"no runs yet: {address.shown} does not exist; "
-        "run a trial first, for example: seqbench experiment=smoke"
+        f"run a trial first, for example: {command('experiment=smoke', words)}"
     )

@@ -174,7 +174,7 @@ class Store:
             "op": "create",
             "experiment": self._experiment,
             "tags": {**source_tags(commit), **tags, **identity, TOKEN: uuid.uuid4().hex},
-            "name": f"{trial.task} {trial.model} seed {trial.seed}",
+            "name": f"{trial.title or trial.task} {trial.model} seed {trial.seed}"[:250],
             "time": int(1000 * time.time()),
         }
         if self._failure is not None:

@@ -21,6 +21,7 @@ from seqbench.tracking.tags import (
     BEGAN,
     CONFIGURATION,
     HARNESS,
+    LEFT_OUT,
     MONITOR,
     PARENT,
     PARTS,
@@ -62,6 +63,7 @@ class StoredTrial:
         config: its configuration, flat, as text.
         costs: what it took, by name: ``seconds`` of training, ``epochs``, ``steps`` and others.
         folds: that it was scored on; 1 before it has finished.
+        left_out: what of a user's own data was not used, and why.
     """
 
     run_id: str
@@ -82,6 +84,7 @@ class StoredTrial:
     config: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     folds: int = 1
+    left_out: str = ""
 
 
 TUNE = "tune"
@@ -353,4 +356,5 @@ def _trial(run: RawRun) -> StoredTrial:
             if key.startswith("cost/")
         },
         folds=run.folds,
+        left_out=tags.get(LEFT_OUT, ""),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from seqbench.config.command import kept_words
 from seqbench.records import TrialRecord
 from seqbench.reporting.terminal import Evaluation
 from seqbench.training.backend import observe_backend
@@ -53,15 +54,18 @@ def evaluate(
         predictor = reloaded.predictor(data)
         data.unseal()
         test.add(model_rows(predictor, data.test()), len(data.splits.test))
+    best = dict(zip(stored.record.folds, stored.record.best_epochs, strict=False))
     record = replace(
         new_record(trial, predictor),
         status="FINISHED",
         reason="",
-        metrics=fold_metrics(trial.task.folds(), test),
-        best_epochs=stored.record.best_epochs,
+        metrics=fold_metrics(list(trial.names), test),
+        best_epochs=[best[fold] for fold in reloaded.matched.values() if fold in best],
         epochs=stored.record.epochs,
         backend=observe_backend(predictor, next(iter(data.test()))),
     )
     compare(record, test, trial.baselines(folds))
     fingerprint = trial.task.fingerprint()
-    return Evaluated(record, Evaluation(reloaded.name, reloaded.overrides, fingerprint))
+    tracking = replace(trial.settings.tracking, uri=uri)
+    kept = kept_words(trial.settings, tracking)
+    return Evaluated(record, Evaluation(reloaded.name, reloaded.overrides, fingerprint, kept))

@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from seqbench.api import SequenceInput, Visibility
-from seqbench.errors import Refused
+from seqbench.errors import Refused, did_you_mean
+from seqbench.records import DataNames, some
 from seqbench.training import streaming
 from seqbench.training.data import TrialData
 from seqbench.training.predictor import Predictor
 from seqbench.training.scoring import FoldScores, model_rows
 from seqbench.training.streaming import States
+from seqbench.trials.names import arranged, find_fold
 from seqbench.trials.reload import AUTO, Note, Reloaded, reload
+
+_SHOWN = 20  # names of folds in a message
 
 
 class TrainedModel(ABC):
@@ -45,8 +49,13 @@ class TrainedModel(ABC):
         """Name of the task."""
         self.model = reloaded.trial.settings.model
         """Name of the model."""
-        self.fold = data.fold
+        record = reloaded.stored.record
+        self.fold = reloaded.matched[data.fold]
         """Number of the fold on which it was trained; 0 where the task has one."""
+        self.fold_name = record.fold_name(self.fold)
+        """Its name: a file, a speaker; its number where it has none."""
+        self.names = record.names.get(self.fold, DataNames())
+        """What its columns and classes are called; empty for runs that kept no names."""
         self.features = spec.size
         """F, how many numbers a step has."""
         self.visibility = predictor.visibility
@@ -69,7 +78,8 @@ class TrainedModel(ABC):
 
         Args:
             values: one sequence ``[T, F]``, or several padded ones ``[B, T, F]``: an array, a
-                tensor or nested lists, in the task's own units (scaling is the model's affair).
+                tensor or nested lists, in the task's own units (scaling is the model's affair). A
+                pandas DataFrame ``[T, F]`` is read by the names of its columns, in any order.
             lengths: ``[B]`` whole numbers, real steps of each sequence; None: all T.
             observed: like ``values``, bool: what was measured. Needed where the task has missing
                 values, as is ``delta``.
@@ -83,7 +93,8 @@ class TrainedModel(ABC):
             for example.
 
         Raises:
-            Refused: a shape or a number is impossible, or something that the task needs is missing.
+            Refused: a shape or a number is impossible, something that the task needs is missing, or
+                a column is missing or new.
         """
         inputs, alone = self._inputs(values, lengths, observed, delta, static)
         with torch.inference_mode():
@@ -119,6 +130,11 @@ class TrainedModel(ABC):
         self, values: Any, lengths: Any, observed: Any, delta: Any, static: Any
     ) -> tuple[SequenceInput, bool]:
         """Return checked inputs as a batch, and whether one sequence was given alone."""
+        static = arranged("static", static, self.names.static, self._static, is_row=True)
+        values, observed, delta = (
+            arranged(name, item, self.names.inputs, self.features)
+            for name, item in (("values", values), ("observed", observed), ("delta", delta))
+        )
         values = _tensor("values", values)
         alone = values.dim() == 2
         values = values[None] if alone else values
@@ -189,7 +205,8 @@ class StreamingModel(TrainedModel):
         """Read one more step.
 
         Args:
-            x: the step's values, ``[F]`` of one sequence or ``[B, F]`` of several.
+            x: the step's values, ``[F]`` of one sequence or ``[B, F]`` of several; of a pandas
+                Series or DataFrame by name.
             state: what the step before returned; None before the first.
             observed: like ``x``, bool, where the task has missing values.
             delta: like ``x``, likewise.
@@ -204,9 +221,13 @@ class StreamingModel(TrainedModel):
         Raises:
             Refused: a shape or a number is impossible, or the state is of other sequences.
         """
-        values = _tensor("x", x)
+        values, *others = (
+            arranged(name, item, self.names.inputs, self.features, is_row=True)
+            for name, item in (("x", x), ("observed", observed), ("delta", delta))
+        )
+        values = _tensor("x", values)
         alone = values.dim() == 1
-        rows = [_as_step(item, alone) for item in (values, observed, delta)]
+        rows = [_as_step(item, alone) for item in (values, *others)]
         inputs, _ = self._inputs(rows[0], None, rows[1], rows[2], static)
         batch = len(inputs.values)
         if state is None:
@@ -220,7 +241,7 @@ class StreamingModel(TrainedModel):
 
 def load_model(
     run: str,
-    fold: int | None = None,
+    fold: int | str | None = None,
     uri: str | None = None,
     *,
     accelerator: str = AUTO,
@@ -230,7 +251,7 @@ def load_model(
 
     Args:
         run: its identifier, or the first digits.
-        fold: whose model; None: the only one.
+        fold: whose model, by its number or its name; None: the only one.
         uri: of the tracking store.
         accelerator: where it is to compute, see :func:`seqbench.trials.reload.reload`.
         note: hears what has changed since the run was trained.
@@ -240,21 +261,32 @@ def load_model(
             there is no such device.
     """
     reloaded = reload(run, uri, accelerator=accelerator)
-    kept = list(reloaded.stored.record.folds)
-    numbers = ", ".join(map(str, kept))
-    if fold is None and len(kept) > 1:
-        raise Refused(f"{reloaded.name} has a model for each fold: choose fold= of {numbers}")
-    chosen = kept[0] if fold is None else fold
-    if chosen not in kept:
-        raise Refused(f"{reloaded.name} has no model for fold {chosen}; it has: {numbers}")
+    record = reloaded.stored.record
+    known = [record.fold_name(item) for item in record.folds]
+    listing = ", ".join(some(known, _SHOWN, "... and {} more"))
+    if fold is None and len(known) > 1:
+        raise Refused(f"{reloaded.name} has a model for each fold: choose fold= of {listing}")
+    chosen = record.folds[0] if fold is None else find_fold(record, fold)
+    if chosen is None:
+        hint = did_you_mean(str(fold), known)
+        raise Refused(f"{reloaded.name} has no model for fold {fold}{hint}; it has: {listing}")
     data = _fold(reloaded, chosen, note)
     predictor = reloaded.predictor(data)
     kind = StreamingModel if streaming.streams(predictor) else SequenceModel
     return kind(reloaded, data, predictor, note)
 
 
-def _fold(reloaded: Reloaded, fold: int, note: Note) -> TrialData:
-    return next(data for data in reloaded.data(note) if data.fold == fold)
+def _fold(reloaded: Reloaded, chosen: int, note: Note) -> TrialData:
+    """Return the data of one of a run's folds.
+
+    Raises:
+        Refused: the data have no such fold, or do not fit the model.
+    """
+    for data in reloaded.data(note):
+        if reloaded.matched[data.fold] == chosen:
+            return data
+    name = reloaded.stored.record.fold_name(chosen)
+    raise Refused(f"{reloaded.name}: these data have no fold {name}, of which its model is")
 
 
 def _tensor(name: str, value: Any) -> Tensor:

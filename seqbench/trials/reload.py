@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.overrides import override_text
 from seqbench.config.settings import Settings, TrackingSettings
+from seqbench.config.sources import whole_path
 from seqbench.errors import Refused
-from seqbench.records import SCHEMA
-from seqbench.tracking.tags import PARTS, mapping_in, schema_in
-from seqbench.trials.trial import Trial, load
+from seqbench.records import SCHEMA, DataNames, some
+from seqbench.tracking.tags import PARTS, SOURCE, mapping_in, schema_in
+from seqbench.trials import names
+from seqbench.trials.trial import Trial, blame, load
 
 if TYPE_CHECKING:
     from seqbench.tracking.stored import StoredRun
@@ -51,40 +55,78 @@ class Reloaded:
     accelerator: str = AUTO
 
     def data(self, note: Note) -> list[TrialData]:
-        """Return the data of each fold.
+        """Return the data of each fold, which have the names that the run's models know.
 
         Args:
             note: hears what has changed since the run, a line for each thing.
 
         Raises:
-            Refused: the data cannot be had, or the run has no model for a fold.
+            Refused: the data cannot be had, the run has no model for a fold, or names of columns or
+                classes are missing or new.
         """
-        kept = self.stored.record.folds
-        for fold in self.trial.task.folds():
-            if fold not in kept:
-                numbers = ", ".join(map(str, kept))
-                raise Refused(f"{self.name} has no model for fold {fold}; it has: {numbers}")
-        folds = self.trial.data()
-        tags = self.stored.tags
+        trial, record, tags = self.trial, self.stored.record, self.stored.tags
+        with blame(trial.task_registration, "expect"):
+            trial.task.expect(dict(record.names))
+        trial.prepare()
+        names.compare(self.name, record, trial.names, self.matched)
+        folds = trial.data()
         then = mapping_in(tags.get(PARTS, ""))
-        changed = [
-            what for part, what in _CHANGES.items() if part in self.trial.identity.changed(then)
-        ]
+        changed = [what for part, what in _CHANGES.items() if part in trial.identity.changed(then)]
         if schema_in(tags) < SCHEMA:
             note(f"{self.name} was kept by an older seqbench: which code has changed is not known")
             changed = []
-        fingerprint = self.trial.fingerprint
-        if tags.get("seqbench.data", fingerprint) != fingerprint and not self.overrides:
+        if self._has_other_data and not self.overrides:
             changed.append("the task's data")
         if changed:
             note(f"{', '.join(changed)} changed since {self.name} was trained: it may differ")
+        if self._are_names_unknown:
+            note(f"{self.name}: {names.UNKNOWN}")
+        absent = [fold for fold in record.folds if fold not in self.matched.values()]
+        if absent:
+            shown = ", ".join(
+                some([record.fold_name(fold) for fold in absent], 5, "... and {} more")
+            )
+            note(
+                f"{self.name}: scored on {len(folds)} of its {len(record.folds)} folds; these data"
+                f" lack {shown}"
+            )
         trained_on = (self.stored.config.get("trainer") or {}).get("accelerator")
-        if trained_on == "gpu" and self.trial.device == "cpu" and self.accelerator == AUTO:
+        if trained_on == "gpu" and trial.device == "cpu" and self.accelerator == AUTO:
             note(f"{self.name} was trained on a GPU; torch finds none here, so a CPU runs it")
         return folds
 
+    @cached_property
+    def matched(self) -> dict[int, int]:
+        """Which fold of the run each fold of the data is, by number; the data are prepared.
+
+        Raises:
+            Refused: the run has no model for a fold.
+        """
+        return names.match_folds(self.name, self.stored.record, self.trial.names)
+
+    @property
+    def _has_other_data(self) -> bool:
+        fingerprint = self.trial.fingerprint
+        return self.stored.tags.get("seqbench.data", fingerprint) != fingerprint
+
+    @property
+    def _are_names_unknown(self) -> bool:
+        """Whether nobody knows what the model's columns were called, and others may be given."""
+        kept = self.stored.record.names
+        if not kept:  # built-in data are always the same
+            return self.trial.settings.source is not None or self._has_other_data
+        nothing = DataNames()
+        return any(
+            (replace(kept.get(fold, nothing), fold="") == nothing)
+            != (replace(self.trial.names[now], fold="") == nothing)
+            for now, fold in self.matched.items()
+        )
+
     def predictor(self, data: TrialData) -> Predictor:
         """Return the model of a fold with the weights of its selected epoch.
+
+        Args:
+            data: of :meth:`data`.
 
         Raises:
             Refused: the weights are damaged, or do not fit the data.
@@ -92,7 +134,7 @@ class Reloaded:
         from seqbench.training.fit import selected_weights
 
         predictor = self.trial.predictor(data)
-        path = self.stored.checkpoint_path(data.fold)
+        path = self.stored.checkpoint_path(self.matched[data.fold])
         try:
             weights = selected_weights(path)
         except Exception as error:  # zip, pickle and torch each have errors of their own
@@ -100,11 +142,26 @@ class Reloaded:
         try:
             predictor.load_state_dict(weights)
         except RuntimeError as error:
-            model = self.stored.record.model
-            raise Refused(
-                f"{self.name}: its weights do not fit model={model} on these data"
-            ) from error
+            raise self._misfit(predictor, weights) from error
         return predictor
+
+    def _misfit(self, predictor: Predictor, weights: Mapping[str, Any]) -> Refused:
+        """Return why weights do not fit: the data have more or fewer columns, or it is the run."""
+        own = predictor.state_dict()
+        for key, what in (("input_mean", "features a step"), ("head.bias", "outputs")):
+            if key in weights and weights[key].shape != own[key].shape:
+                then, now = len(weights[key]), len(own[key])
+                return Refused(
+                    f"{self.name}: its model was trained with {then} {what}, and these data have"
+                    f" {now}; which ones is not known, for they have no names"
+                )
+        if self.overrides or self._has_other_data:
+            return Refused(
+                f"{self.name}: its model was trained on data with other features than these"
+                " (static features, or flags of missing values); task.source must have the same"
+            )
+        model = self.stored.record.model
+        return Refused(f"{self.name}: its weights do not fit model={model} on these data")
 
 
 def reload(
@@ -149,6 +206,16 @@ def reload(
     return Reloaded(stored, name, trial, [*overrides, *changed], uri, accelerator)
 
 
+def with_source(stored: StoredRun) -> dict[str, Any]:
+    """Return a run's configuration, with its source where it lies seen from here."""
+    config, whole = dict(stored.config), stored.tags.get(SOURCE, "")
+    task = config.get("task")
+    given = task.get("source") if isinstance(task, dict) else None
+    if isinstance(task, dict) and isinstance(given, str) and whole and Path(whole).exists():
+        config["task"] = {**task, "source": given if whole_path(given) == whole else whole}
+    return config
+
+
 def _plain(value: object) -> object:
     """Return a value as a configuration can hold it."""
     return str(value) if isinstance(value, os.PathLike) else value
@@ -175,7 +242,7 @@ def _settings(
     elif not torch.cuda.is_available():
         changes["trainer"]["accelerator"] = "cpu"
     try:
-        config = OmegaConf.merge(OmegaConf.create(stored.config), OmegaConf.create(changes))
+        config = OmegaConf.merge(OmegaConf.create(with_source(stored)), OmegaConf.create(changes))
     except Exception as error:  # YAML's and OmegaConf's errors have no common base
         raise Refused("its configuration is damaged") from error
     if parameters:

@@ -17,7 +17,8 @@ from seqbench.records import SCHEMA, TrialRecord
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.store import open_store
 from seqbench.tracking.tags import PARTS, mapping_in, schema_in
-from seqbench.trials.reload import Note
+from seqbench.trials import names
+from seqbench.trials.reload import Note, with_source
 from seqbench.trials.run import run as run_trial
 
 
@@ -53,7 +54,7 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
     searchpath.enable()
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
-    known: Any = OmegaConf.create(dict(stored.config))
+    known: Any = OmegaConf.create(with_source(stored))
     try:
         settings: Settings = composition.settings(known)
     except Refused as refusal:
@@ -65,6 +66,10 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
     elif changed:
         note(f"changed since {name} was trained: {', '.join(changed)}; it may differ")
     again = run_trial(settings)
+    for fold, kept in stored.record.names.items():
+        if fold in again.names and (said := names.differences(kept, again.names[fold])):
+            note(f"{name}, fold {stored.record.fold_name(fold)}: {'; '.join(said)}")
+            break
     differences = compare(stored.record, again)
     return Repeated(name, len(_scores(stored.record)), differences, _machine(stored.record, again))
 

@@ -124,7 +124,8 @@ def _training(
     checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))
     training = trial.training(data, predictor, checkpoint)
     number = f" fold {len(record.best_epochs) + 1}/{len(record.folds)}" if several else ""
-    title = f"{training.title}{number}"
+    name = trial.names[data.fold].fold
+    title = f"{training.title}{number}{f' ({name})' if several and name else ''}"
     return replace(training, title=title, listener=after_epoch, spent=record.seconds)
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqbench.config.settings import Settings
-from seqbench.config.values import show
+from seqbench.config.sources import whole_path
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.identity import Identity, identity
-from seqbench.records import MetricInfo, TrialRecord
+from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
 from seqbench.registry.codehash import harness_hashes
 from seqbench.registry.modules import package_folders
-from seqbench.registry.plugins import plugin_files, registry
+from seqbench.registry.plugins import registry
 from seqbench.registry.registration import BUILT_IN, Registration
+from seqbench.trials.names import check_folds, checked
 
 if TYPE_CHECKING:
     from seqbench.api import MetricSet, Model, Task
@@ -57,15 +58,53 @@ class Trial:
         from seqbench.training.data import TrialData
 
         recipe, seed = self.settings.recipe, self.settings.seed
+        self.prepare()
+        found = []
+        for fold, names in self.names.items():
+            with blame(self.task_registration, "its data"):
+                try:
+                    data = TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
+                except Refused as refusal:
+                    if len(self.names) == 1:
+                        raise
+                    raise refusal.within(f"fold {names.fold or fold}") from refusal
+                found.append(data)
+        with blame(self.task_registration, "its data"):
+            _ = self.fingerprint  # its faults are the task's too
+        return found
+
+    def prepare(self) -> None:
+        """Prepare the task's data."""
         _ = self.identity  # of the files that are read now
         with blame(self.task_registration, "its data"):
             self.task.prepare()
-            folds = [
-                TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
-                for fold in self.task.folds()
-            ]
-            _ = self.fingerprint  # its faults are the task's too
-        return folds
+
+    @cached_property
+    def names(self) -> dict[int, DataNames]:
+        """What the data of each fold are called; they are prepared.
+
+        Raises:
+            Refused: the task cannot say, or says what are no names.
+        """
+        with blame(self.task_registration, "names"):
+            found = {fold: checked(self.task.names(fold), fold) for fold in self.task.folds()}
+            check_folds(found)
+        return found
+
+    @cached_property
+    def left_out(self) -> list[LeftOut]:
+        """What of a user's own data is not used, and why; they are prepared.
+
+        Raises:
+            Refused: the task cannot say.
+        """
+        with blame(self.task_registration, "left_out"):
+            found = []
+            for name, reason in self.task.left_out():
+                if not isinstance(name, str) or not isinstance(reason, str):
+                    raise TypeError(f"left_out() has {(name, reason)!r:.60}, which are no texts")
+                found.append(LeftOut(name, reason))
+        return found
 
     @cached_property
     def identity(self) -> Identity:
@@ -126,7 +165,7 @@ class Trial:
             settings.seed,
             checkpoint,
             settings.limits,
-            title=f"{settings.task} {settings.model} seed={settings.seed}",
+            title=f"{settings.called} {settings.model} seed={settings.seed}",
             callbacks=plugin_callbacks,
         )
 
@@ -159,18 +198,6 @@ def load(settings: Settings) -> Trial:
         pass
     device = set_up_device(settings.trainer)
     return Trial(settings, task, model_class, task_registration, model_registration, device)
-
-
-def words_to_keep(settings: Settings) -> list[str]:
-    """Return what of a trial's command its comparison needs too: plugins, the task's parameters."""
-    words = [f"+plugin={path}" for path in plugin_files()]
-    chosen = settings.task_parameters
-    for parameter in registry().get("task", settings.task).source().parameters:
-        value = chosen.get(parameter.name, parameter.default)
-        if value != parameter.default:
-            text = value if isinstance(value, str) else show(value)
-            words.append(f"task.{parameter.name}={text}")
-    return words
 
 
 @contextmanager
@@ -243,7 +270,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         reason="ended without a result",
         max_examples=settings.recipe.max_examples,
         tuning=settings.tracking.tuning or "",
-        folds=list(task.folds()),
+        folds=list(trial.names),
         context=predictor.context,
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
         primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),
@@ -252,17 +279,24 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         parts=dict(trial.identity.parts),
         data=trial.fingerprint,
         harness=harness_hashes(),
-        names={fold: task.names(fold) for fold in task.folds()},
-        left_out=list(task.left_out()),
+        names=trial.names,
+        left_out=trial.left_out,
+        title=settings.called if settings.called != settings.task else "",
     )
 
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import identity_tags
+    from seqbench.tracking.tags import FOLDS, LEFT_OUT, SOURCE, TITLE, identity_tags
 
-    asked = trial.identity
+    asked, source = trial.identity, trial.settings.source
+    where = {} if source is None else {SOURCE: whole_path(source)}
+    folds = [f"fold-{fold}: {names.fold}" for fold, names in trial.names.items() if names.fold]
+    said = {LEFT_OUT: "; ".join(left_out_lines(trial.left_out)), FOLDS: ", ".join(folds)}
     return {
+        **where,
+        **{tag: text[:_TAG] for tag, text in said.items() if text},
+        TITLE: trial.settings.called,
         **identity_tags(asked.configuration, asked.parts, harness_hashes()),
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,
@@ -286,4 +320,5 @@ def _git_states(trial: Trial) -> dict[str, str]:
     return {name: state for name, state in found.items() if state}
 
 
+_TAG = 5000  # characters that a store takes
 _CODE = ("", ".plugins", ".tasks", ".conf")

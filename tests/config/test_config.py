@@ -90,12 +90,21 @@ def test_yaml_says_what_the_signature_says(kind: Kind) -> None:
         ("tracking.uri=http://localhost:5000", "tracking", "uri", "http://localhost:5000"),
         ("model.hidden_size=3", "model_parameters", "hidden_size", 3),
         ("model.dropout=0", "model_parameters", "dropout", 0.0),
-        ("task.source=/a/b c.mat", "task_parameters", "source", "/a/b c.mat"),
+        ("task.source=./b c.mat", "task_parameters", "source", "./b c.mat"),
         ("recipe=sgd", "recipe", "optimizer", "sgd"),
         ("experiment=smoke", "recipe", "max_epochs", 1),
     ],
 )
-def test_overrides(override: str, section: str, key: str, expected: object) -> None:
+def test_overrides(
+    override: str,
+    section: str,
+    key: str,
+    expected: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b c.mat").touch()
     found = getattr(settings(override), section)
     value = found[key] if isinstance(found, dict) else getattr(found, key)
     assert expected == value

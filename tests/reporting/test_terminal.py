@@ -100,7 +100,8 @@ def test_scores_fit_a_narrow_terminal(width: int) -> None:
 def test_model_that_is_scored_again() -> None:
     """The table says whose model saw which data, and claims no logged result."""
     output = io.StringIO()
-    evaluation = Evaluation("run 1a2b3c4d", ["task.source=my rolls.pkl"], "f00d")
+    kept = ["task=music", "task.source=my rolls.pkl"]
+    evaluation = Evaluation("run 1a2b3c4d", ["task.source=my rolls.pkl"], "f00d", kept)
     record = a_record(location="")
     print_result(record, Console(file=output, width=80), evaluation)
     text = output.getvalue()

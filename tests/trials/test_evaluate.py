@@ -90,7 +90,7 @@ def test_scores_the_whole_test_split(capsys: pytest.CaptureFixture[str]) -> None
     assert "" == err
     assert stored.nll(None) != stored.nll(1)
     assert re.search(rf"^gru +{re.escape(stored.nll(None))}", out, re.MULTILINE)
-    assert f"music, gru of run {stored.short}, scored again" in out
+    assert f"music: rolls, gru of run {stored.short}, scored again" in out
     assert f"run {stored.short}, not logged" in out
     assert before == stored.store.count()
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from seqbench.config import composition
+from seqbench.config.command import kept_words
 from seqbench.errors import Refused, TrialFailed
 from seqbench.records import TrialRecord
 from seqbench.registry.plugins import add_plugin_file
 from seqbench.reporting.terminal import print_result
 from seqbench.trials.run import run
-from seqbench.trials.trial import words_to_keep
 
 TASK = '''
 import torch
@@ -94,7 +94,7 @@ def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
         fixed = ("task=toy", "tracking=none", "recipe.max_epochs=1", "trainer.progress=false")
         settings = composition.settings(composition.compose([*fixed, *words]))
         record = run(settings)
-        print_result(record, kept=words_to_keep(settings))
+        print_result(record, kept=kept_words(settings))
         return record
 
     return start
@@ -109,7 +109,7 @@ def test_a_trial_of_plugins_runs(
     assert "first 4 sequences of each split" in shown
     (following,) = [line for line in shown.splitlines() if line.startswith("next")]
     assert "odd.py" in following
-    assert "task.source=here task.lead=0.5 model=" in following
+    assert "task.source=here task.lead=0.5 tracking=none model=" in following
     assert record.status == "FINISHED"
     assert {"copy": {"error": 0.0}} == record.baselines
     assert record.backend == "cpu"
