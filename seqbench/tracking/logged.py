@@ -15,7 +15,7 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
-from seqbench.tracking.outbox import RECORD
+from seqbench.tracking.operations import RECORD
 from seqbench.tracking.stored import RunFiles
 from seqbench.tracking.tags import CONFIGURATION, MONITOR, PARENT, PRIMARY, metric_in
 from seqbench.tracking.tracked import CONFIG

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seqbench.config.settings import TrackingSettings
 from seqbench.tracking import mlflow_client
-from seqbench.tracking.outbox import RECORD
+from seqbench.tracking.operations import RECORD
 from seqbench.tracking.store import open_store
 
 

@@ -27,7 +27,8 @@ from seqbench.tracking.address import (
     no_store_yet,
 )
 from seqbench.tracking.mlflow_client import LateClient, experiment_id, first_line, unusable
-from seqbench.tracking.outbox import TOKEN, Operation, announce, deliver, perform, waiting
+from seqbench.tracking.operations import TOKEN, Operation, perform
+from seqbench.tracking.outbox import announce, deliver, waiting
 from seqbench.tracking.pages import DESCRIPTION, dataset, show_metric, source_tags
 from seqbench.tracking.signals import uninterrupted
 from seqbench.tracking.stored import StoredRun, read_run

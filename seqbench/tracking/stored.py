@@ -17,7 +17,7 @@ from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import SHORT, Address
 from seqbench.tracking.mlflow_client import first_line
-from seqbench.tracking.outbox import RECORD
+from seqbench.tracking.operations import RECORD
 from seqbench.tracking.tracked import CONFIG
 
 if TYPE_CHECKING:

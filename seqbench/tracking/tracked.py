@@ -17,7 +17,8 @@ from seqbench.records import MetricInfo, Status, TrialRecord
 from seqbench.tracking import mlflow_client
 from seqbench.tracking.address import Address, readable_path
 from seqbench.tracking.mlflow_client import first_line, is_silence, why
-from seqbench.tracking.outbox import REASON, RECORD, TOKEN, Operation, Outbox, perform, replay
+from seqbench.tracking.operations import REASON, RECORD, TOKEN, Operation, perform
+from seqbench.tracking.outbox import Outbox, replay
 from seqbench.tracking.pages import DESCRIPTION, description
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted

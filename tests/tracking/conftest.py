@@ -12,7 +12,7 @@ import pytest
 
 from seqbench.config.settings import TrackingSettings
 from seqbench.records import TrialRecord
-from seqbench.tracking.outbox import TOKEN
+from seqbench.tracking.operations import TOKEN
 from seqbench.tracking.store import Store, open_store
 
 
