@@ -86,7 +86,7 @@ def source_tags(commit: str) -> dict[str, str]:
 
 
 def dataset(trial: TrialRecord, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the operation that logs which data a run uses, see :mod:`seqbench.tracking.operations`.
+    """Return the operation of :mod:`seqbench.tracking.operations` that logs a run's data.
 
     Args:
         trial: its task, title and fingerprint are read.
