@@ -1,0 +1,120 @@
+"""Which sequence is for training, validation and test: as the data say, else dealt out by hashes.
+
+Where the data have a test part it is kept, and validation is cut from the training part unless they
+have that too. Without one, three in five groups train, one validates, and one is for test.
+Groups are dealt out class by class, in the order of a hash of their names, so that the parts are
+alike and everyone's are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+from seqbench.errors import Refused
+from seqbench.tasks.data.collection import Series, listed
+
+Split = Literal["given", "hashed"]
+
+PATTERN = ("train", "test", "train", "valid", "train")
+"""How groups of a class are dealt out."""
+CUT = ("train", "train", "valid", "train", "train")
+"""How those of a given training part are."""
+
+
+class Parts(NamedTuple):
+    """The sequences of a split; each has its group."""
+
+    train: list[Series]
+    valid: list[Series]
+    test: list[Series]
+
+
+def deal(series: Sequence[Series], strata: Mapping[str, str], split: Split, seed: int) -> Parts:
+    """Return the sequences by part.
+
+    Args:
+        series: with unique names.
+        strata: the class of each, by its name; none has one if it is absent.
+        split: ``given`` keeps a split that the data have; ``hashed`` deals them all out anew.
+        seed: another number, another deal.
+
+    Raises:
+        Refused: a group is in two parts of the given split, or there are too few groups.
+    """
+    given = split == "given" and {"train", "test"} <= {item.part for item in series}
+    grouped = _grouped(series, given)
+    if given:
+        _check_groups(grouped)
+        test = [item for item in grouped if item.part == "test"]
+        valid = [item for item in grouped if item.part == "valid"]
+        rest = [item for item in grouped if item.part not in ("test", "valid")]
+        if valid:
+            return Parts(rest, valid, test)
+        parts = _dealt(rest, strata, CUT, seed)
+        found = Parts(_of(rest, parts, "train"), _of(rest, parts, "valid"), test)
+    else:
+        parts = _dealt(grouped, strata, PATTERN, seed)
+        found = Parts(*(_of(grouped, parts, part) for part in Parts._fields))
+    for name, part in zip(found._fields, found, strict=True):
+        if not part:
+            groups = len({item.group for item in grouped})
+            raise Refused(
+                f"task.source has {groups} groups of sequences, too few: none is left for {name};"
+                " five of a class are the least"
+            )
+    return found
+
+
+def _of(series: Sequence[Series], parts: Mapping[str, str], wanted: str) -> list[Series]:
+    return [item for item in series if parts[item.group] == wanted]
+
+
+def _grouped(series: Sequence[Series], given: bool) -> list[Series]:
+    """Return sequences with a group each: their own, or that of one with the same values."""
+    owner: dict[tuple[str, bytes], str] = {}
+    found = []
+    for item in series:  # a copy in another part would be a leak
+        content = hashlib.sha256(item.values.tobytes()).digest()
+        key = (item.part if given else "", content)
+        group = item.group or owner.setdefault(key, item.name)
+        found.append(replace(item, group=group))
+    return found
+
+
+def _check_groups(series: Sequence[Series]) -> None:
+    seen: dict[str, str] = {}
+    shared = set()
+    for item in series:
+        if seen.setdefault(item.group, item.part) != item.part:
+            shared.add(item.group)
+    if shared:
+        raise Refused(
+            f"task.source: {len(shared)} groups are in two parts of its own split:"
+            f" {listed(sorted(shared), 5)}; task.split=hashed deals all sequences out by group"
+        )
+
+
+def _dealt(
+    series: Sequence[Series], strata: Mapping[str, str], pattern: Sequence[str], seed: int
+) -> dict[str, str]:
+    """Return the part of each group."""
+    stratum: dict[str, str] = {}
+    for item in series:
+        stratum.setdefault(item.group, strata.get(item.name, ""))
+    order = sorted(
+        stratum,
+        key=lambda group: (
+            stratum[group],
+            hashlib.sha256(f"{seed}\0{group}".encode()).hexdigest(),
+        ),
+    )
+    counts: dict[str, int] = {}
+    parts = {}
+    for group in order:
+        place = counts.get(stratum[group], 0)
+        counts[stratum[group]] = place + 1
+        parts[group] = pattern[place % len(pattern)]
+    return parts
