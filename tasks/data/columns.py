@@ -107,6 +107,10 @@ def find_roles(header: Sequence[str], columns: Columns) -> Roles:
                 problems.add(_unknown(role, given, header))
                 continue
             roles[role] = header.index(given)
+            if role == "label":  # a second label would give the first away
+                others = [place for place in found if place != roles[role]]
+                taken |= dict.fromkeys(others, "label")
+                unused += [(header[place], "it is named like a label") for place in others]
         elif len(found) > 1:
             names = [header[place] for place in found]
             problems.add(

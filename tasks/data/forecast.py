@@ -76,8 +76,8 @@ class Forecast(DataTask):
 
     version = "1"
     visibility = Visibility.NEXT
-    monitor = Metric("mse", "min", "training variances")
-    primary = Metric("mae", "min", "training deviations")
+    monitor = Metric("mse", "min", "std²")
+    primary = Metric("mae", "min", "std")
     forecasts = True
     citation = "None: your own data, or generated ones."
     licence = "Your own data keep theirs; generated ones are free of any."

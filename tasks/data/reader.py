@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -15,6 +16,8 @@ from seqbench.tasks.data.examples import Piece, chronological, pieces
 from seqbench.tasks.data.parts import Parts, Split, deal
 from seqbench.tasks.data.source import read_source
 
+SHOWN = 3
+"""Sequences that are named where none can be used."""
 FEWEST_GROUPS = 10
 """Fewer sequences with steps to predict are split in time, not by sequence."""
 
@@ -101,9 +104,24 @@ class Reader:
         if kept != found.columns and sorted(kept) == sorted(found.columns):
             found = found.ordered_as(kept)
         bad = check(found)
+        if len(bad) == len(found.series):
+            raise self._all_bad(bad, found.are_named)
         data.drop(bad, len(found.series), "sequences")
         self.left_out = tuple(data.left_out)
         return found.only(item for item in found.series if item.name not in bad)
+
+    def _all_bad(self, bad: Mapping[str, Sequence[str]], is_table: bool) -> Refused:
+        """Return the refusal of all sequences: the wrong column or task, not bad sequences."""
+        chosen = itertools.islice(bad.items(), SHOWN)
+        lines = [f"  {name}: {problem}" for name, problems in chosen for problem in problems]
+        if len(bad) > SHOWN:
+            lines.append(f"  ... and {len(bad) - SHOWN} more")
+        if len(bad) == 1 and is_table and self.columns.id is None:
+            lines.append(
+                "  the file is one sequence: task.id says which column tells several apart"
+            )
+        problem = f"none of its {len(bad)} sequences can be used"
+        return Refused(f"task.source '{self._source}': {problem}", lines)
 
     def deal(self, collection: Collection, strata: Mapping[str, str]) -> Parts:
         """Return the sequences by part; ``strata`` are their classes, by name.

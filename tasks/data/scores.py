@@ -13,6 +13,9 @@ from seqbench.api import MetricSet
 from seqbench.api.resampling import weighted_means
 from seqbench.tasks.speech.classification import ClassificationMetrics
 
+FEWEST_GROUPS = 5
+"""Resamples of fewer say nothing about other data."""
+
 Groups = Callable[[], Sequence[str]]
 """Returns the group of each test sequence, in their order."""
 
@@ -54,11 +57,11 @@ class GroupedMeans:
         }
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
-        """Return the means over resamples of the groups."""
+        """Return the means over resamples of the groups; none of fewer than ``FEWEST_GROUPS``."""
         groups = self._groups()
         names = [groups[n] if n < len(groups) else str(n) for n in self._counts]
         of_group, places = np.unique(np.array(names), return_inverse=True)
-        if not len(of_group):
+        if len(of_group) < FEWEST_GROUPS:
             return {}
         weights = np.bincount(places.ravel(), list(self._counts.values())).astype(np.float64)
         found = {}

@@ -138,13 +138,13 @@ def _sequence(line: str, header: _Header, name: str, part: str) -> Series:
     if wanted is not None and values.shape[1] != wanted:
         raise ValueError(f"it has {values.shape[1]} dimensions; the header says {wanted}")
     if label is not None:
+        if not label or label == "?":
+            raise ValueError("its label is missing")
         if header.classes and label not in header.classes:
             raise ValueError(
                 f"its class {shown(label)} is not among those of @classLabel:"
                 f" {listed(header.classes)}{did_you_mean(label, header.classes)}"
             )
-        if not label or label == "?":
-            raise ValueError("its label is missing")
     return Series(name, values, () if label is None else (label,), times, part=part)
 
 
