@@ -81,7 +81,9 @@ def read_source(data: UserData, columns: Columns, problem: str | None) -> Collec
         return reader(content, columns, name, part)
 
     found = data.read(paths, read)
-    return _together(data, found)
+    trains = [path for path in found if parts.get(path) == "train"]
+    first = {path: found[path] for path in trains[:1]}  # its columns are the others' too
+    return _together(data, first | found)
 
 
 def _kind(path: Path) -> str:

@@ -111,14 +111,16 @@ def second_csv(data: bytes) -> list[Row]:
     return [
         (
             [[_number(row[name]) for name in ("a", "b")] for row in sorted(part, key=_time)],
-            part[0]["label"].strip(),
+            "" if (label := part[0]["label"].strip()) in ("?", "nan") else label,
         )
         for part in found.values()
     ]
 
 
-def second_parquet(data: bytes) -> list[Row]:
+def second_parquet(data: bytes) -> list[Row] | None:
     table = pq.read_table(io.BytesIO(data)).to_pandas()
+    if set(table) != {"id", "time", "a", "b", "label"}:
+        return None  # a name was changed
     return second_csv(table.to_csv(index=False).encode())
 
 
@@ -130,7 +132,9 @@ def _number(text: str) -> float:
     return float("nan") if text.strip().lower() in ("", "?", "na", "null") else float(text)
 
 
-FORMS: dict[str, tuple[bytes, Callable[[bytes], Collection], Callable[[bytes], list[Row]]]] = {
+FORMS: dict[
+    str, tuple[bytes, Callable[[bytes], Collection], Callable[[bytes], list[Row] | None]]
+] = {
     "ts": (TS.encode(), read_ts, second_ts),
     "arff": (ARFF.encode(), read_arff, second_arff),
     "npz": (npz(), read_npz, second_npz),
@@ -154,7 +158,9 @@ def equal(ones: list[Row], others: list[Row]) -> bool:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_second_reader_agrees_on_a_good_file(form: str) -> None:
     data, read, second = FORMS[form]
-    assert equal(second(data), read_rows(read(data)))
+    expected = second(data)
+    assert expected is not None
+    assert equal(expected, read_rows(read(data)))
 
 
 def changed(form: str) -> Any:
@@ -209,7 +215,11 @@ def test_a_changed_file_is_refused_or_read_as_the_second_reader_reads_it(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = second(data)
-        assert equal(expected, read_rows(found)), (data, expected, read_rows(found))
+        assert expected is None or equal(expected, read_rows(found)), (
+            data,
+            expected,
+            read_rows(found),
+        )
 
     check()
     assert outcomes["refused"] > count / 10
