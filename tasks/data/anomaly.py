@@ -74,6 +74,14 @@ class Anomaly(ForecastTask):
         "valid": "12 series",
         "test": "12 series",
     }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "constant": 0.232,
+        "random": 0.228,
+        "z_score": 0.227,
+        "mahalanobis": 0.227,
+        "window_mahalanobis": 0.335,
+        "static": 0.228,
+    }
 
     def __init__(
         self,

@@ -47,7 +47,8 @@ class Classify(DataTask):
 
     Split. A split that the data have is kept: ``X_TRAIN.ts`` and ``X_TEST.ts``, ``train.csv`` and
     ``test.csv``, folders ``train`` and ``test``, arrays ``X_train`` and ``X_test``. Validation is
-    then one in five groups of the training part, unless there is a part ``valid``. Without one,
+    then one in five groups of the training part, unless there is a part ``valid``; a sequence that
+    is in a later part too, value for value, is left out of the earlier one. Without a split,
     three in five groups train, one validates, one is for test. Groups are dealt out class by
     class, in the order of a hash of their names, so that everyone's parts are the same; sequences
     with the same values are one group.
@@ -94,6 +95,13 @@ class Classify(DataTask):
         "train": "32 recordings of 100 steps",
         "valid": "8 recordings",
         "test": "40 recordings",
+    }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "majority": 0.25,
+        "logistic_regression": 0.9,
+        "gradient_boosting": 0.25,
+        "nearest_neighbour": 0.85,
+        "random_kernels": 1.0,
     }
     metric_help: ClassVar[Mapping[str, str]] = {
         "accuracy": "share of sequences whose likeliest class is the right one",

@@ -86,6 +86,12 @@ class Forecast(DataTask):
         "valid": "12 series",
         "test": "12 series",
     }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "mean": 0.892,
+        "last": 0.717,
+        "seasonal": 1.047,
+        "ridge": 0.342,
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "mae": "mean absolute error, in the training split's standard deviation of each column",
         "mse": "mean squared error, in the training split's variance of each column",

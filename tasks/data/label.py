@@ -81,6 +81,10 @@ class Label(DataTask):
         "valid": "12 series",
         "test": "12 series",
     }
+    baseline_scores: ClassVar[Mapping[str, float]] = {
+        "majority": 0.546,
+        "logistic_regression": 0.548,
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "accuracy": "share of steps whose likeliest class is the right one",
         "macro_f1": "F1 of each class, 2 TP / (2 TP + FP + FN), averaged over classes",

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from seqbench.errors import Refused
+from seqbench.records import LeftOut
 from seqbench.tasks.data.collection import Series, listed
 
 Split = Literal["given", "hashed"]
@@ -66,6 +67,30 @@ def deal(series: Sequence[Series], strata: Mapping[str, str], split: Split, seed
                 " five of a class are the least"
             )
     return found
+
+
+def without_copies(parts: Parts) -> tuple[Parts, list[LeftOut]]:
+    """Return parts of which no sequence is in another one, label included, and what is left out.
+
+    A split that comes with the data may have the same sequence on both sides. It stays in the later
+    part: the test part is never changed.
+    """
+    seen: dict[bytes, str] = {}
+    kept: dict[str, list[Series]] = {}
+    left_out = []
+    for name in reversed(Parts._fields):
+        here: dict[bytes, str] = {}
+        kept[name] = []
+        for item in getattr(parts, name):
+            content = repr(item.labels).encode() + item.values.tobytes()
+            if content in seen:
+                reason = f"it has the values and the label of {seen[content]}, of a later part"
+                left_out.append(LeftOut(item.name, reason))
+            else:
+                here[content] = item.name
+                kept[name].append(item)
+        seen |= here
+    return Parts(**kept), left_out
 
 
 def _of(series: Sequence[Series], parts: Mapping[str, str], wanted: str) -> list[Series]:

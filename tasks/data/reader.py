@@ -13,7 +13,7 @@ from seqbench.records import DataNames, LeftOut
 from seqbench.tasks.data.collection import Collection, Series
 from seqbench.tasks.data.columns import Columns
 from seqbench.tasks.data.examples import Piece, chronological, pieces
-from seqbench.tasks.data.parts import Parts, Split, deal
+from seqbench.tasks.data.parts import Parts, Split, deal, without_copies
 from seqbench.tasks.data.source import read_source
 
 SHOWN = 3
@@ -129,7 +129,10 @@ class Reader:
         Raises:
             Refused: there are too few, or a group is in two parts of the data's own split.
         """
-        return deal(collection.series, strata, self._split, self._split_seed)
+        found = deal(collection.series, strata, self._split, self._split_seed)
+        parts, copies = without_copies(found)
+        self.left_out = (*self.left_out, *copies)
+        return parts
 
     def splits_in_time(self, collection: Collection) -> bool:
         """Return whether there are so few sequences that each is split in time."""

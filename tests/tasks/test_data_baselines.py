@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from seqbench.api import Example, Splits
+from seqbench.registry.plugins import registry
 from seqbench.tasks.data import baselines, minirocket, neighbours, windows
+from seqbench.training.scoring import score_baselines
 
 Floats = NDArray[np.float64]
 
@@ -228,3 +230,26 @@ def test_labels_of_steps(online: bool) -> None:
         right = (logits.argmax(dim=1) == example.targets)[3:].double().mean()
         assert right > 0.8
         torch.testing.assert_close(logits.exp().sum(dim=1), torch.ones(60).double())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classify",
+        pytest.param("regress", marks=pytest.mark.nightly),
+        pytest.param("label", marks=pytest.mark.nightly),
+        "forecast",
+        "anomaly",
+    ],
+)
+def test_the_cards_scores_are_those_of_the_built_in_data(name: str) -> None:
+    task = registry().get("task", f"data/{name}").load()()
+    splits = task.splits()
+    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    scores = {key: scores.compute()[task.primary.name] for key, scores in found.items()}
+    assert task.baseline_scores == pytest.approx(scores, abs=6e-4)
+    counts = [len(part) for part in vars(splits).values()]
+    if name != "anomaly":
+        assert [f"{count}" for count in counts] == [
+            size.partition(" ")[0] for size in task.sizes.values()
+        ]
