@@ -11,11 +11,11 @@ from seqbench.records import DataNames, LeftOut
 from seqbench.tasks.anomaly import series as stretches
 from seqbench.tasks.anomaly.forecasting import ForecastTask
 from seqbench.tasks.data.builtin import generated
-from seqbench.tasks.data.collection import Collection, Series
+from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.columns import Columns
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
-from seqbench.tasks.data.parts import Parts, Split
+from seqbench.tasks.data.parts import SequenceParts, Split
 from seqbench.tasks.data.reader import Reader
 
 if TYPE_CHECKING:
@@ -151,11 +151,11 @@ class Anomaly(ForecastTask):
         """Draw the first columns of two sequences."""
         return draw_series(figure, self.collection)
 
-    def _split(self, collection: Collection) -> Parts:
+    def _split(self, collection: Collection) -> SequenceParts:
         if not self._reader.splits_in_time(collection):
             labelled = {item.name: str(_labels(item).any()) for item in collection.series}
             return self._reader.deal(collection, labelled)
-        found = Parts([], [], [])
+        found = SequenceParts([], [], [])
         for item in collection.series:
             parts = chronological(item, len(item.values), 0)
             for into, part in zip(found, parts, strict=True):
@@ -177,10 +177,10 @@ def _check(collection: Collection) -> Mapping[str, Sequence[str]]:
     return bad
 
 
-def _labels(item: Series) -> stretches.Labels:
+def _labels(item: ReadSequence) -> stretches.Labels:
     return np.array([MEANINGS.get(label.lower(), False) for label in item.labels])
 
 
-def _stretch(item: Series, filling: Filling) -> stretches.Series:
+def _stretch(item: ReadSequence, filling: Filling) -> stretches.Series:
     values = filling.inputs(item).values.double().numpy()
     return stretches.Series(values, _labels(item), item.group)

@@ -19,7 +19,7 @@ from seqbench.tasks.data.collection import (
     Collection,
     Floats,
     Problems,
-    Series,
+    ReadSequence,
     listed,
     number,
     read_text,
@@ -112,7 +112,7 @@ def read_arff(data: bytes, part: str = "") -> Collection:
         Bad: something is wrong with it; all that is, with its lines.
     """
     header, problems = _Header(), Problems()
-    series: list[Series] = []
+    series: list[ReadSequence] = []
     for row, text in enumerate(read_text(data).split("\n"), start=1):
         line = text.strip()
         if not line or line.startswith("%"):
@@ -166,7 +166,7 @@ def _label_of(header: _Header) -> _Attribute | None:
     return last if last.kind == "nominal" or beside or named else None
 
 
-def _sequence(line: str, header: _Header, name: str, part: str) -> Series:
+def _sequence(line: str, header: _Header, name: str, part: str) -> ReadSequence:
     """Read a line of data.
 
     Raises:
@@ -207,7 +207,7 @@ def _sequence(line: str, header: _Header, name: str, part: str) -> Series:
                 values[step, place] = number(field)
             except ValueError as error:
                 raise ValueError(f"dimension {place + 1}, step {step + 1}: {error}") from None
-    return Series(name, _without_end(values), (text,) if label else (), part=part)
+    return ReadSequence(name, _without_end(values), (text,) if label else (), part=part)
 
 
 def _without_end(values: Floats) -> Floats:

@@ -30,7 +30,7 @@ from seqbench.tasks.data.collection import (
     MOST_BYTES,
     Collection,
     Floats,
-    Series,
+    ReadSequence,
     check_array,
     listed,
 )
@@ -178,7 +178,7 @@ def _of_part(arrays: dict[str, NDArray[Any]], part: str) -> Collection:
                 : length if labels.ndim > 1 else 1
             ]
         name = f"X{suffix}[{row}]"
-        series.append(Series(name, values[row, :length], found, None, group_texts[row], part))
+        series.append(ReadSequence(name, values[row, :length], found, None, group_texts[row], part))
     return Collection(tuple(columns), series, are_named=names is not None)
 
 

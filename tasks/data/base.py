@@ -13,7 +13,7 @@ from seqbench.tasks.data.collection import Collection
 from seqbench.tasks.data.columns import Columns
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, input_spec
-from seqbench.tasks.data.parts import Parts, Split
+from seqbench.tasks.data.parts import SequenceParts, Split
 from seqbench.tasks.data.reader import Reader
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class DataTask(Task):
         """Draw the first columns of two sequences."""
         return draw_series(figure, self.collection)
 
-    def filling(self, parts: Parts) -> Filling:
+    def filling(self, parts: SequenceParts) -> Filling:
         """Return how missing values are filled in, from the training part."""
         return Filling.of(parts.train, [*parts.train, *parts.valid, *parts.test], self._missing)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from seqbench.tasks._archive import Archive, read_members
-from seqbench.tasks.data.collection import Collection, Series
+from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.ts import read_ts
 
 ARCHIVE = Archive(
@@ -64,5 +64,5 @@ def generated(rare: bool = False) -> Collection:
         clean = np.stack([np.sin(phase), np.cos(phase)], axis=1)
         values = clean * (1 + draw.random_sample()) + 0.3 * draw.standard_normal((length, 2))
         labels = tuple("1" if step else "0" for step in fast)
-        series.append(Series(f"series {number}", values, labels))
+        series.append(ReadSequence(f"series {number}", values, labels))
     return Collection(("first", "second"), series, ("0", "1"))

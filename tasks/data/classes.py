@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seqbench.tasks.data.collection import Series, listed
+from seqbench.tasks.data.collection import ReadSequence, listed
 
 
-def sequence_label(item: Series, instead: str) -> str:
+def sequence_label(item: ReadSequence, instead: str) -> str:
     """Return the one label of a sequence.
 
     Args:

@@ -31,7 +31,7 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class ReadSequence:
     """One sequence.
 
     Args:
@@ -50,7 +50,7 @@ class Series:
     group: str = ""
     part: str = ""
 
-    def steps(self, first: int, stop: int, group: str | None = None) -> Series:
+    def steps(self, first: int, stop: int, group: str | None = None) -> ReadSequence:
         """Return the steps from one to before another, of a group if it is given."""
         return replace(
             self,
@@ -74,12 +74,12 @@ class Collection:
     """
 
     columns: tuple[str, ...]
-    series: list[Series]
+    series: list[ReadSequence]
     classes: tuple[str, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
     are_named: bool = False
 
-    def only(self, series: Iterable[Series]) -> Collection:
+    def only(self, series: Iterable[ReadSequence]) -> Collection:
         """Return the same with some of its sequences."""
         return replace(self, series=list(series))
 

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from seqbench.api import Example, InputSpec
-from seqbench.tasks.data.collection import Floats, Series
+from seqbench.tasks.data.collection import Floats, ReadSequence
 
 IRREGULAR = 1.5
 """The longest time between two steps, in the median one, from which on times are an input."""
 
 
-class Piece(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of a sequence, and which of its steps count, ``[T]``."""
 
-    item: Series
+    item: ReadSequence
     counts: NDArray[np.bool_]
 
 
@@ -47,7 +47,7 @@ class Filling:
 
     @classmethod
     def of(
-        cls, train: Sequence[Series], everything: Iterable[Series], asked: bool | None
+        cls, train: Sequence[ReadSequence], everything: Iterable[ReadSequence], asked: bool | None
     ) -> Filling:
         """Return that of some training sequences.
 
@@ -70,7 +70,7 @@ class Filling:
         missing = irregular or any(bool(np.isnan(item.values).any()) for item in everything)
         return cls(means, varies, gap, missing if asked is None else asked)
 
-    def inputs(self, item: Series) -> Example:
+    def inputs(self, item: ReadSequence) -> Example:
         """Return a sequence's inputs; its targets are empty.
 
         A missing value is the last known one, before that the training mean. ``delta`` is the time
@@ -120,7 +120,7 @@ def _present(example: Example) -> torch.Tensor:
     return example.observed
 
 
-def pieces(item: Series, window: int, ahead: int) -> list[Piece]:
+def pieces(item: ReadSequence, window: int, ahead: int) -> list[Stretch]:
     """Return a sequence in stretches, each with the steps before it, which do not count again.
 
     Args:
@@ -132,11 +132,11 @@ def pieces(item: Series, window: int, ahead: int) -> list[Piece]:
         Each stretch, and which of its steps count. A sequence of at most two windows is whole.
     """
     if len(item.values) <= 2 * window:
-        return [Piece(item, np.ones(len(item.values), dtype=bool))]
+        return [Stretch(item, np.ones(len(item.values), dtype=bool))]
     return _pieces(item, 0, len(item.values), window, ahead, item.group)
 
 
-def chronological(item: Series, window: int, ahead: int) -> tuple[list[Piece], ...]:
+def chronological(item: ReadSequence, window: int, ahead: int) -> tuple[list[Stretch], ...]:
     """Return a long sequence's first three fifths, the next one, and the last, in pieces.
 
     A piece may begin in the part before its own: it is read, and does not count there. Arguments
@@ -151,8 +151,8 @@ def chronological(item: Series, window: int, ahead: int) -> tuple[list[Piece], .
 
 
 def _pieces(
-    item: Series, start: int, stop: int, window: int, ahead: int, group: str | None
-) -> list[Piece]:
+    item: ReadSequence, start: int, stop: int, window: int, ahead: int, group: str | None
+) -> list[Stretch]:
     """Return the steps from ``start`` to before ``stop`` in pieces, which may read steps before.
 
     Args:
@@ -169,5 +169,5 @@ def _pieces(
         last = min(end + ahead, stop)
         steps = np.arange(first, last)
         name = f"{item.name}, rows {begin} to {end - 1}" if group is None else group
-        found.append(Piece(item.steps(first, last, name), (steps >= begin) & (steps < end)))
+        found.append(Stretch(item.steps(first, last, name), (steps >= begin) & (steps < end)))
     return found

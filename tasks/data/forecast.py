@@ -24,7 +24,7 @@ from seqbench.tasks.data import windows
 from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.examples import Filling, Piece, input_spec
+from seqbench.tasks.data.examples import Filling, Stretch, input_spec
 from seqbench.tasks.data.parts import Split
 from seqbench.tasks.data.reader import series_of
 from seqbench.tasks.data.scores import ForecastMetrics
@@ -180,7 +180,7 @@ class Forecast(DataTask):
         self._scale = std[self._places].repeat(self._horizon)
         return Splits(*found)
 
-    def _example(self, piece: Piece, filling: Filling) -> Example | None:
+    def _example(self, piece: Stretch, filling: Filling) -> Example | None:
         item, counts = piece
         steps, ahead = len(item.values), self._horizon
         first = 0 if ahead == 1 else 1

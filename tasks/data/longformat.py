@@ -22,7 +22,7 @@ from seqbench.tasks.data.collection import (
     Collection,
     Floats,
     Problems,
-    Series,
+    ReadSequence,
     check_array,
     moment,
     number,
@@ -196,7 +196,7 @@ def _collect(rows: _Rows, header: Sequence[str], roles: Roles, name: str, part: 
             labels = tuple(_known(rows.labels[row]) for row in chosen)
         group = _group(rows.groups, chosen, text, header, roles, problems)
         called = text if rows.ids is not None else name
-        series.append(Series(called, rows.values[chosen], labels, found, group, part))
+        series.append(ReadSequence(called, rows.values[chosen], labels, found, group, part))
     problems.refuse()
     columns = tuple(header[place] for place in roles.values)
     return Collection(columns, series, (), roles.unused, are_named=True)

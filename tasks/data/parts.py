@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from seqbench.errors import Refused
 from seqbench.records import LeftOut
-from seqbench.tasks.data.collection import Series, listed
+from seqbench.tasks.data.collection import ReadSequence, listed
 
 Split = Literal["given", "hashed"]
 
@@ -25,15 +25,17 @@ CUT = ("train", "train", "valid", "train", "train")
 """How those of a given training part are."""
 
 
-class Parts(NamedTuple):
+class SequenceParts(NamedTuple):
     """The sequences of a split; each has its group."""
 
-    train: list[Series]
-    valid: list[Series]
-    test: list[Series]
+    train: list[ReadSequence]
+    valid: list[ReadSequence]
+    test: list[ReadSequence]
 
 
-def deal(series: Sequence[Series], strata: Mapping[str, str], split: Split, seed: int) -> Parts:
+def deal(
+    series: Sequence[ReadSequence], strata: Mapping[str, str], split: Split, seed: int
+) -> SequenceParts:
     """Return the sequences by part.
 
     Args:
@@ -53,12 +55,12 @@ def deal(series: Sequence[Series], strata: Mapping[str, str], split: Split, seed
         valid = [item for item in grouped if item.part == "valid"]
         rest = [item for item in grouped if item.part not in ("test", "valid")]
         if valid:
-            return Parts(rest, valid, test)
+            return SequenceParts(rest, valid, test)
         parts = _dealt(rest, strata, CUT, seed)
-        found = Parts(_of(rest, parts, "train"), _of(rest, parts, "valid"), test)
+        found = SequenceParts(_of(rest, parts, "train"), _of(rest, parts, "valid"), test)
     else:
         parts = _dealt(grouped, strata, PATTERN, seed)
-        found = Parts(*(_of(grouped, parts, part) for part in Parts._fields))
+        found = SequenceParts(*(_of(grouped, parts, part) for part in SequenceParts._fields))
     for name, part in zip(found._fields, found, strict=True):
         if not part:
             groups = len({item.group for item in grouped})
@@ -69,16 +71,16 @@ def deal(series: Sequence[Series], strata: Mapping[str, str], split: Split, seed
     return found
 
 
-def without_copies(parts: Parts) -> tuple[Parts, list[LeftOut]]:
+def without_copies(parts: SequenceParts) -> tuple[SequenceParts, list[LeftOut]]:
     """Return parts of which no sequence is in another one, label included, and what is left out.
 
     A split that comes with the data may have the same sequence on both sides. It stays in the later
     part: the test part is never changed.
     """
     seen: dict[bytes, str] = {}
-    kept: dict[str, list[Series]] = {}
+    kept: dict[str, list[ReadSequence]] = {}
     left_out = []
-    for name in reversed(Parts._fields):
+    for name in reversed(SequenceParts._fields):
         here: dict[bytes, str] = {}
         kept[name] = []
         for item in getattr(parts, name):
@@ -90,14 +92,16 @@ def without_copies(parts: Parts) -> tuple[Parts, list[LeftOut]]:
                 here[content] = item.name
                 kept[name].append(item)
         seen |= here
-    return Parts(**kept), left_out
+    return SequenceParts(**kept), left_out
 
 
-def _of(series: Sequence[Series], parts: Mapping[str, str], wanted: str) -> list[Series]:
+def _of(
+    series: Sequence[ReadSequence], parts: Mapping[str, str], wanted: str
+) -> list[ReadSequence]:
     return [item for item in series if parts[item.group] == wanted]
 
 
-def _grouped(series: Sequence[Series], given: bool) -> list[Series]:
+def _grouped(series: Sequence[ReadSequence], given: bool) -> list[ReadSequence]:
     """Return sequences with a group each: their own, or that of one with the same values."""
     owner: dict[tuple[str, bytes], str] = {}
     found = []
@@ -109,7 +113,7 @@ def _grouped(series: Sequence[Series], given: bool) -> list[Series]:
     return found
 
 
-def _check_groups(series: Sequence[Series]) -> None:
+def _check_groups(series: Sequence[ReadSequence]) -> None:
     seen: dict[str, str] = {}
     shared = set()
     for item in series:
@@ -123,7 +127,7 @@ def _check_groups(series: Sequence[Series]) -> None:
 
 
 def _dealt(
-    series: Sequence[Series], strata: Mapping[str, str], pattern: Sequence[str], seed: int
+    series: Sequence[ReadSequence], strata: Mapping[str, str], pattern: Sequence[str], seed: int
 ) -> dict[str, str]:
     """Return the part of each group."""
     stratum: dict[str, str] = {}

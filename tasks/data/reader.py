@@ -10,10 +10,10 @@ from typing import get_args
 from seqbench.config.userdata import UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import DataNames, LeftOut
-from seqbench.tasks.data.collection import Collection, Series
+from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.columns import Columns
-from seqbench.tasks.data.examples import Piece, chronological, pieces
-from seqbench.tasks.data.parts import Parts, Split, deal, without_copies
+from seqbench.tasks.data.examples import Stretch, chronological, pieces
+from seqbench.tasks.data.parts import SequenceParts, Split, deal, without_copies
 from seqbench.tasks.data.source import read_source
 
 SHOWN = 3
@@ -123,7 +123,7 @@ class Reader:
         problem = f"none of its {len(bad)} sequences can be used"
         return Refused(f"task.source '{self._source}': {problem}", lines)
 
-    def deal(self, collection: Collection, strata: Mapping[str, str]) -> Parts:
+    def deal(self, collection: Collection, strata: Mapping[str, str]) -> SequenceParts:
         """Return the sequences by part; ``strata`` are their classes, by name.
 
         Raises:
@@ -140,7 +140,7 @@ class Reader:
         given = self._split == "given" and {"train", "test"} <= {item.part for item in series}
         return not given and len({item.group or item.name for item in series}) < FEWEST_GROUPS
 
-    def pieces(self, collection: Collection, window: int, ahead: int) -> list[list[Piece]]:
+    def pieces(self, collection: Collection, window: int, ahead: int) -> list[list[Stretch]]:
         """Return stretches of the sequences by part, where steps are predicted.
 
         Args:
@@ -153,7 +153,7 @@ class Reader:
                 [piece for item in part for piece in pieces(item, window, ahead)]
                 for part in self.deal(collection, {})
             ]
-        found: list[list[Piece]] = [[], [], []]
+        found: list[list[Stretch]] = [[], [], []]
         for item in collection.series:
             for into, part in zip(found, chronological(item, window, ahead), strict=True):
                 into += part
@@ -164,7 +164,7 @@ class Reader:
         return Refused(f"task.source '{self._source}': {problem}")
 
 
-def series_of(parts: Sequence[Sequence[Piece]]) -> Parts:
+def series_of(parts: Sequence[Sequence[Stretch]]) -> SequenceParts:
     """Return the sequences of pieces, by part."""
-    found: list[list[Series]] = [[piece.item for piece in part] for part in parts]
-    return Parts(*found)
+    found: list[list[ReadSequence]] = [[piece.item for piece in part] for part in parts]
+    return SequenceParts(*found)

@@ -15,7 +15,7 @@ from seqbench.errors import Refused, did_you_mean
 from seqbench.records import LeftOut
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
-from seqbench.tasks.data.collection import MOST_BYTES, Collection, Series, listed
+from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence, listed
 from seqbench.tasks.data.columns import Columns
 from seqbench.tasks.data.longformat import read_csv, read_parquet
 from seqbench.tasks.data.ts import read_ts
@@ -233,7 +233,7 @@ def _together(data: UserData, found: Mapping[Path, Collection]) -> Collection:
     notes = {note for collection in good.values() for note in collection.unused}
     data.left_out += [LeftOut(f"column {name}", reason) for name, reason in sorted(notes)]
     many = len(good) > 1
-    series: list[Series] = []
+    series: list[ReadSequence] = []
     for path, collection in good.items():
         below = data.name(path)
         alone = many and len(collection.series) == 1 and collection.series[0].name == path.stem
@@ -270,7 +270,7 @@ def _named(collection: Collection) -> Collection:
     return replace(collection, series=list(_numbered(collection.series)))
 
 
-def _numbered(series: Iterable[Series]) -> Iterable[Series]:
+def _numbered(series: Iterable[ReadSequence]) -> Iterable[ReadSequence]:
     seen: dict[str, int] = {}
     for item in series:
         count = seen[item.name] = seen.get(item.name, 0) + 1

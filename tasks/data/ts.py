@@ -22,7 +22,7 @@ from seqbench.tasks.data.collection import (
     Collection,
     Floats,
     Problems,
-    Series,
+    ReadSequence,
     listed,
     moment,
     number,
@@ -90,7 +90,7 @@ def read_ts(data: bytes, part: str = "") -> Collection:
         Bad: something is wrong with it; all that is, with its lines.
     """
     header, problems = _Header(), Problems()
-    series: list[Series] = []
+    series: list[ReadSequence] = []
     for row, text in enumerate(read_text(data).split("\n"), start=1):
         line = text.strip()
         if not line or line.startswith(("#", "%")):
@@ -115,7 +115,7 @@ def read_ts(data: bytes, part: str = "") -> Collection:
     return Collection(columns, series, header.classes)
 
 
-def _sequence(line: str, header: _Header, name: str, part: str) -> Series:
+def _sequence(line: str, header: _Header, name: str, part: str) -> ReadSequence:
     """Read a line of data.
 
     Raises:
@@ -145,7 +145,7 @@ def _sequence(line: str, header: _Header, name: str, part: str) -> Series:
                 f"its class {shown(label)} is not among those of @classLabel:"
                 f" {listed(header.classes)}{did_you_mean(label, header.classes)}"
             )
-    return Series(name, values, () if label is None else (label,), times, part=part)
+    return ReadSequence(name, values, () if label is None else (label,), times, part=part)
 
 
 def _values(field: str, place: int) -> list[float]:
@@ -209,7 +209,7 @@ def _joined(dimensions: Sequence[Sequence[tuple[float, float]]]) -> tuple[Floats
     return values, together
 
 
-def _check(series: Sequence[Series], header: _Header, problems: Problems) -> None:
+def _check(series: Sequence[ReadSequence], header: _Header, problems: Problems) -> None:
     """Find what does not agree between sequences, or with the header."""
     width = series[0].values.shape[1]
     steps = header.counts.get("serieslength")
