@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqbench.config.overrides import override_text
 from seqbench.config.settings import Settings
-from seqbench.config.values import show
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.identity import Identity, identity
 from seqbench.records import MetricInfo, TrialRecord
@@ -168,8 +168,7 @@ def words_to_keep(settings: Settings) -> list[str]:
     for parameter in registry().get("task", settings.task).source().parameters:
         value = chosen.get(parameter.name, parameter.default)
         if value != parameter.default:
-            text = value if isinstance(value, str) else show(value)
-            words.append(f"task.{parameter.name}={text}")
+            words.append(f"task.{parameter.name}={override_text(value)}")
     return words
 
 

@@ -12,7 +12,7 @@ from seqbench.tasks.anomaly import series as stretches
 from seqbench.tasks.anomaly.forecasting import ForecastTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.collection import Collection, ReadSequence
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import Columns, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
@@ -56,7 +56,7 @@ class Anomaly(ForecastTask):
             date or the like.
         label: a table's column of labels 0 and 1; null: one named label, class, target or y.
         group: a table's column of what a split keeps together; null: one named group.
-        drop: columns that are not read.
+        drop: a table's columns that are not read: a name, or a list of them.
         split: ``given`` keeps a split that the data have; ``hashed`` deals all out anew.
         split_seed: another number, another deal.
         skip_bad: true goes on without files and sequences that cannot be used.
@@ -91,7 +91,7 @@ class Anomaly(ForecastTask):
         time: str | None = None,
         label: str | None = None,
         group: str | None = None,
-        drop: tuple[str, ...] = (),
+        drop: tuple[str, ...] | str = (),
         split: Split = "given",
         split_seed: int = 0,
         skip_bad: bool = False,
@@ -100,7 +100,7 @@ class Anomaly(ForecastTask):
         if buffer < 0:
             raise ValueError(f"task.buffer must be at least 0 steps, not {buffer}")
         super().__init__(stretches.Steps(1, 1, 1, CROP), False, buffer, SPAN)
-        columns = Columns(id, time, label, group, tuple(drop))
+        columns = Columns(id, time, label, group, names_in(drop))
         self._reader = Reader(source, None, columns, split, split_seed, skip_bad)
 
     @property

@@ -10,7 +10,7 @@ from seqbench.api import Example, InputSpec, Splits, Task
 from seqbench.records import DataNames, LeftOut
 from seqbench.tasks._predictions import digest
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import Columns, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, input_spec
 from seqbench.tasks.data.parts import SequenceParts, Split
@@ -39,13 +39,13 @@ class DataTask(Task):
         time: str | None,
         label: str | None,
         group: str | None,
-        drop: Sequence[str],
+        drop: tuple[str, ...] | str,
         split: Split,
         split_seed: int,
         missing: bool | None,
         skip_bad: bool,
     ) -> None:
-        columns = Columns(id, time, label, group, tuple(drop), self.forecasts)
+        columns = Columns(id, time, label, group, names_in(drop), self.forecasts)
         self.reader = Reader(source, problem, columns, split, split_seed, skip_bad)
         self._missing = missing
         self._splits: Splits | None = None

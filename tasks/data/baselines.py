@@ -23,7 +23,7 @@ from seqbench.tasks.speech import baselines as statistical
 
 BASELINES_VERSION = "1"
 """Changes whenever the same data would give other predictions."""
-STEPS = 400_000
+STEPS = 200_000
 """Of all sequences together that random kernels read."""
 FEATURES = 2016
 """Of random kernels."""

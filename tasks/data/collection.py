@@ -69,7 +69,7 @@ class Collection:
         columns: ``[F]`` names.
         series: at least one.
         classes: declared by the data, in their order; empty if they are not.
-        unused: columns that are not read, and why.
+        unused: what is not read or not checked, and why.
         are_named: whether the columns have names of their own, not numbers.
     """
 

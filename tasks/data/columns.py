@@ -68,6 +68,11 @@ class Roles:
         return self.id, self.time, self.label, self.group
 
 
+def names_in(drop: tuple[str, ...] | str) -> tuple[str, ...]:
+    """Return the columns that a parameter names: one, or a list of them."""
+    return (drop,) if isinstance(drop, str) else tuple(drop)
+
+
 def option(name: str, value: str | list[str]) -> str:
     """Return a parameter as it is written in a shell: ``'task.drop=["my column"]'``."""
     return shlex.quote(f"task.{name}={override_text(value)}")
@@ -92,11 +97,11 @@ def find_roles(header: Sequence[str], columns: Columns) -> Roles:
         place: "drop" for place, name in enumerate(header) if name in columns.drop
     }
     lower = ["_".join(name.lower().replace("-", " ").split()) for name in header]
-    unused = [(header[place], "task.drop leaves it out") for place in taken]
+    unused = [(f"column {header[place]}", "task.drop leaves it out") for place in taken]
     for place, name in enumerate(lower):
         if name in INDEX and place not in taken:
             taken[place] = "index"
-            unused.append((header[place] or f"column {place + 1}", "it numbers the rows"))
+            unused.append((f"column {header[place] or place + 1}", "it numbers the rows"))
     roles: dict[str, int | None] = {}
     for role, known in (("id", ID), ("time", TIME), ("label", LABEL), ("group", GROUP)):
         given = getattr(columns, role)
@@ -110,7 +115,8 @@ def find_roles(header: Sequence[str], columns: Columns) -> Roles:
             if role == "label":  # a second label would give the first away
                 others = [place for place in found if place != roles[role]]
                 taken |= dict.fromkeys(others, "label")
-                unused += [(header[place], "it is named like a label") for place in others]
+                reason = "it is named like a label"
+                unused += [(f"column {header[place]}", reason) for place in others]
         elif len(found) > 1:
             names = [header[place] for place in found]
             problems.add(
@@ -128,13 +134,18 @@ def find_roles(header: Sequence[str], columns: Columns) -> Roles:
     problems.refuse()
     if columns.forecast and columns.label is None and roles["label"] is not None:
         unused.append(
-            (header[roles["label"]], "a label is not forecast; task.label says otherwise")
+            (
+                f"column {header[roles['label']]}",
+                "a label is not forecast; task.label says otherwise",
+            )
         )
         roles["label"] = None
     values = [place for place in range(len(header)) if place not in taken]
     if columns.forecast and roles["label"] is not None:
         values = sorted({*values, roles["label"]})
         roles["label"] = None
+    if roles["time"] is None:
+        unused.append(("order of rows", "it is not checked, for there is no column of times"))
     if not values:
         raise Bad(f"it has no column of values; its columns are {listed(header)}")
     return Roles(

@@ -60,7 +60,7 @@ class Label(DataTask):
         label: a table's column of labels, of which empty ones are unknown; null: one named label,
             class, target or y.
         group: a table's column of what a split keeps together; null: one named group.
-        drop: columns that are not read.
+        drop: a table's columns that are not read: a name, or a list of them.
         split: ``given`` keeps a split that the data have; ``hashed`` deals all out anew.
         split_seed: another number, another deal.
         missing: whether models are told what was observed and when; null: where values are missing
@@ -104,7 +104,7 @@ class Label(DataTask):
         time: str | None = None,
         label: str | None = None,
         group: str | None = None,
-        drop: tuple[str, ...] = (),
+        drop: tuple[str, ...] | str = (),
         split: Split = "given",
         split_seed: int = 0,
         missing: bool | None = None,

@@ -82,6 +82,12 @@ def read_source(data: UserData, columns: Columns, problem: str | None) -> Collec
 
     found = data.read(paths, read)
     trains = [path for path in found if parts.get(path) == "train"]
+    for part in sorted(set(parts.values())):
+        if not any(parts.get(path) == part for path in found):  # else another would stand for it
+            raise Refused(
+                f"task.source '{data.path}': no file of its {part} part can be used",
+                [f"  {name}: {reason}" for name, reason in data.left_out],
+            )
     first = {path: found[path] for path in trains[:1]}  # its columns are the others' too
     return _together(data, first | found)
 
@@ -231,7 +237,7 @@ def _together(data: UserData, found: Mapping[Path, Collection]) -> Collection:
             good[path] = collection.ordered_as(first.columns)
     data.drop(bad, len(found), "files")
     notes = {note for collection in good.values() for note in collection.unused}
-    data.left_out += [LeftOut(f"column {name}", reason) for name, reason in sorted(notes)]
+    data.left_out += [LeftOut(name, reason) for name, reason in sorted(notes)]
     many = len(good) > 1
     series: list[ReadSequence] = []
     for path, collection in good.items():

@@ -37,6 +37,10 @@ def data(tmp_path: Path) -> Path:
     )
     visits["outcome"] = np.where(owner % 2, "ill", "well")
     visits.to_csv(tmp_path / "patients.csv", index=False, sep=";")
+    (tmp_path / "cut").mkdir()
+    test = (tmp_path / "classes" / "P_TEST.ts").read_text()
+    (tmp_path / "cut" / "P_TEST.ts").write_text(test)
+    (tmp_path / "cut" / "P_TRAIN.ts").write_text(test[:-60])
     steps = np.arange(600)
     wave = np.sin(steps * 2 * np.pi / 24) + 0.1 * draw.normal(size=600)
     odd = (steps % 130 > 124).astype(int)
@@ -77,7 +81,11 @@ def test_a_command_gives_a_score_beside_baselines(
         ("task=data task.source={}/series.csv", "task=data/label takes one a step"),
         ("task=data/regress task.source={}/classes", "task=data/classify takes classes"),
         ("task=data task.source={}/patients.csv task.id=patientt", "(did you mean 'patient'?)"),
-        ("task=data task.source={}", "has 2 problems; one at a time is trained on"),
+        (
+            "task=data task.source={}/cut task.skip_bad=true",
+            "no file of its train part can be used",
+        ),
+        ("task=data task.source={}", "problems; one at a time is trained on"),
     ],
 )
 def test_a_mistake_costs_a_line_and_its_details(
