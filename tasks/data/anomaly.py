@@ -12,7 +12,7 @@ from seqbench.tasks.anomaly import series as stretches
 from seqbench.tasks.anomaly.forecasting import ForecastTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.collection import Collection, ReadSequence
-from seqbench.tasks.data.columns import Columns, names_in
+from seqbench.tasks.data.columns import ColumnChoice, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
@@ -100,7 +100,7 @@ class Anomaly(ForecastTask):
         if buffer < 0:
             raise ValueError(f"task.buffer must be at least 0 steps, not {buffer}")
         super().__init__(stretches.Steps(1, 1, 1, CROP), False, buffer, SPAN)
-        columns = Columns(id, time, label, group, names_in(drop))
+        columns = ColumnChoice(id, time, label, group, names_in(drop))
         self._reader = Reader(source, None, columns, split, split_seed, skip_bad)
 
     @property

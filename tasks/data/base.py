@@ -10,7 +10,7 @@ from seqbench.api import Example, InputSpec, Splits, Task
 from seqbench.records import DataNames, LeftOut
 from seqbench.tasks._predictions import digest
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.columns import Columns, names_in
+from seqbench.tasks.data.columns import ColumnChoice, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, input_spec
 from seqbench.tasks.data.parts import SequenceParts, Split
@@ -45,7 +45,7 @@ class DataTask(Task):
         missing: bool | None,
         skip_bad: bool,
     ) -> None:
-        columns = Columns(id, time, label, group, names_in(drop), self.forecasts)
+        columns = ColumnChoice(id, time, label, group, names_in(drop), self.forecasts)
         self.reader = Reader(source, problem, columns, split, split_seed, skip_bad)
         self._missing = missing
         self._splits: Splits | None = None

@@ -103,6 +103,19 @@ class Classify(DataTask):
         "nearest_neighbour": 0.85,
         "random_kernels": 1.0,
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "majority": "the shares of the classes in the training part",
+        "logistic_regression": "of means, deviations and means over eighths of the time",
+        "gradient_boosting": "of the same numbers",
+        "nearest_neighbour": (
+            "the class of the nearest training sequence under dynamic time warping, at most 100"
+            " steps, with a band of a tenth; training is thinned above 300,000 pairs"
+        ),
+        "random_kernels": (
+            "MiniRocket (Dempster et al. 2021), 2,016 features, and a ridge classifier on them;"
+            " at most 200,000 steps in all, longer sequences are averaged over time"
+        ),
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "accuracy": "share of sequences whose likeliest class is the right one",
         "macro_f1": "F1 of each class, 2 TP / (2 TP + FP + FN), averaged over classes",

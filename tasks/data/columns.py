@@ -31,7 +31,7 @@ INDEX = ("", "unnamed:_0", "__index_level_0__")
 MOST_COLUMNS = 20_000
 
 
-class Columns(NamedTuple):
+class ColumnChoice(NamedTuple):
     """Which columns are what, as a user says it; None: recognised by name.
 
     Args:
@@ -78,7 +78,7 @@ def option(name: str, value: str | list[str]) -> str:
     return shlex.quote(f"task.{name}={override_text(value)}")
 
 
-def find_roles(header: Sequence[str], columns: Columns) -> Roles:
+def find_roles(header: Sequence[str], columns: ColumnChoice) -> Roles:
     """Return which column is what.
 
     Raises:

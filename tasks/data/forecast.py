@@ -92,6 +92,12 @@ class Forecast(DataTask):
         "seasonal": 1.047,
         "ridge": 0.342,
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "mean": "of the training part",
+        "last": "the last value that may be seen",
+        "seasonal": "the value one season before, or the last one where none was seen yet",
+        "ridge": "linear, of the last 24 steps of all columns",
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "mae": "mean absolute error, in the training split's standard deviation of each column",
         "mse": "mean squared error, in the training split's variance of each column",

@@ -85,6 +85,10 @@ class Label(DataTask):
         "majority": 0.546,
         "logistic_regression": 0.548,
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "majority": "the shares of the classes among training steps",
+        "logistic_regression": "of 24 steps up to one, and of 8 after it unless online",
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "accuracy": "share of steps whose likeliest class is the right one",
         "macro_f1": "F1 of each class, 2 TP / (2 TP + FP + FN), averaged over classes",

@@ -29,7 +29,7 @@ from seqbench.tasks.data.collection import (
     read_text,
     shown,
 )
-from seqbench.tasks.data.columns import Columns, Roles, find_roles, option
+from seqbench.tasks.data.columns import ColumnChoice, Roles, find_roles, option
 
 DELIMITERS = ",;\t|"
 MOST_NUMBERS = 2**27
@@ -46,7 +46,7 @@ class _Rows(NamedTuple):
     lines: Sequence[int]
 
 
-def read_csv(data: bytes, columns: Columns, name: str, part: str = "") -> Collection:
+def read_csv(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> Collection:
     """Return the sequences of a CSV file with a header; commas, semicolons, tabs or bars.
 
     Args:
@@ -103,7 +103,7 @@ def read_csv(data: bytes, columns: Columns, name: str, part: str = "") -> Collec
     return _collect(rows, header, roles, name, part)
 
 
-def read_parquet(data: bytes, columns: Columns, name: str, part: str = "") -> Collection:
+def read_parquet(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> Collection:
     """Return the sequences of a Parquet file; arguments as of :func:`read_csv`.
 
     Raises:

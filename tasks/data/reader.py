@@ -11,7 +11,7 @@ from seqbench.config.userdata import UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import DataNames, LeftOut
 from seqbench.tasks.data.collection import Collection, ReadSequence
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.examples import Stretch, chronological, pieces
 from seqbench.tasks.data.parts import SequenceParts, Split, deal, without_copies
 from seqbench.tasks.data.source import read_source
@@ -44,7 +44,7 @@ class Reader:
         self,
         source: str | None,
         problem: str | None,
-        columns: Columns,
+        columns: ColumnChoice,
         split: Split,
         split_seed: int,
         skip_bad: bool,

@@ -88,6 +88,18 @@ class Regress(DataTask):
         "nearest_neighbour": 0.0508,
         "random_kernels": 0.0416,
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "mean": "of the training part",
+        "ridge": "linear, of means, deviations and means over eighths of the time",
+        "nearest_neighbour": (
+            "the number of the nearest training sequence under dynamic time warping, at most 100"
+            " steps, with a band of a tenth; training is thinned above 300,000 pairs"
+        ),
+        "random_kernels": (
+            "MiniRocket (Dempster et al. 2021), 2,016 features, and ridge regression on them;"
+            " at most 200,000 steps in all, longer sequences are averaged over time"
+        ),
+    }
     metric_help: ClassVar[Mapping[str, str]] = {
         "mse": "mean squared error, in the target's unit squared",
         "rmse": "root of the mean squared error, in the target's unit",

@@ -16,7 +16,7 @@ from seqbench.records import LeftOut
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
 from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence, listed
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.longformat import read_csv, read_parquet
 from seqbench.tasks.data.ts import read_ts
 
@@ -35,7 +35,7 @@ _PARTS |= {"valid": "valid", "validation": "valid", "val": "valid", "dev": "vali
 _PART = re.compile(rf"(?:(.*?)[-_. ])?({'|'.join(_PARTS)})", re.IGNORECASE)
 
 
-def read_source(data: UserData, columns: Columns, problem: str | None) -> Collection:
+def read_source(data: UserData, columns: ColumnChoice, problem: str | None) -> Collection:
     """Return the sequences of a source; each has a unique name.
 
     Args:

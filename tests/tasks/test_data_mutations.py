@@ -22,7 +22,7 @@ from seqbench.config.userdata import Bad
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import read_npz
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.longformat import read_csv, read_parquet
 from seqbench.tasks.data.ts import read_ts
 
@@ -138,8 +138,8 @@ FORMS: dict[
     "ts": (TS.encode(), read_ts, second_ts),
     "arff": (ARFF.encode(), read_arff, second_arff),
     "npz": (npz(), read_npz, second_npz),
-    "csv": (CSV.encode(), lambda data: read_csv(data, Columns(), "f"), second_csv),
-    "parquet": (parquet(), lambda data: read_parquet(data, Columns(), "f"), second_parquet),
+    "csv": (CSV.encode(), lambda data: read_csv(data, ColumnChoice(), "f"), second_csv),
+    "parquet": (parquet(), lambda data: read_parquet(data, ColumnChoice(), "f"), second_parquet),
 }
 COUNTS = [200, pytest.param(2000, marks=pytest.mark.nightly)]
 

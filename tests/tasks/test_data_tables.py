@@ -14,7 +14,7 @@ import pytest
 
 from seqbench.config.userdata import Bad
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.columns import Columns
+from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.longformat import read_csv, read_parquet
 
 
@@ -34,7 +34,7 @@ CSV = """id;time;a;b c;label
 
 def test_csv_is_read_exactly() -> None:
     """Rows of a sequence stand in the order of their times, wherever they are in the file."""
-    found = read_csv(CSV.encode(), Columns(), "file")
+    found = read_csv(CSV.encode(), ColumnChoice(), "file")
     assert ("a", "b c") == found.columns
     assert ["2", "1"] == [item.name for item in found.series]
     np.testing.assert_array_equal([[np.nan, 6], [1.5, np.nan]], found.series[0].values)
@@ -44,23 +44,23 @@ def test_csv_is_read_exactly() -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_delimiters(delimiter: str) -> None:
-    found = read_csv(CSV.replace(";", delimiter).encode(), Columns(), "file")
+    found = read_csv(CSV.replace(";", delimiter).encode(), ColumnChoice(), "file")
     assert 2 == len(found.series)
 
 
 @pytest.mark.parametrize(
     ("columns", "kept", "names"),
     [
-        (Columns(id="label", drop=("id",)), ["a", "b c"], ["x", "y"]),
-        (Columns(time="b c", drop=("time",)), ["a"], None),
-        (Columns(drop=("b c",)), ["a"], ["1", "2"]),
-        (Columns(group="label"), ["a", "b c"], ["1", "2"]),
-        (Columns(forecast=True), ["a", "b c"], ["1", "2"]),
-        (Columns(forecast=True, label="a"), ["a", "b c"], ["1", "2"]),
+        (ColumnChoice(id="label", drop=("id",)), ["a", "b c"], ["x", "y"]),
+        (ColumnChoice(time="b c", drop=("time",)), ["a"], None),
+        (ColumnChoice(drop=("b c",)), ["a"], ["1", "2"]),
+        (ColumnChoice(group="label"), ["a", "b c"], ["1", "2"]),
+        (ColumnChoice(forecast=True), ["a", "b c"], ["1", "2"]),
+        (ColumnChoice(forecast=True, label="a"), ["a", "b c"], ["1", "2"]),
     ],
 )
 def test_columns_are_what_the_user_says(
-    columns: Columns, kept: list[str], names: list[str] | None
+    columns: ColumnChoice, kept: list[str], names: list[str] | None
 ) -> None:
     if names is None:
         assert "the time is missing" in told(lambda: read_csv(CSV.encode(), columns, "file"))
@@ -94,12 +94,12 @@ def test_what_is_wrong_with_a_csv_file_is_said(
 ) -> None:
     assert old in CSV
     text = CSV.replace(old, new)
-    assert expected in told(lambda: read_csv(text.encode(), Columns(**columns), "file"))
+    assert expected in told(lambda: read_csv(text.encode(), ColumnChoice(**columns), "file"))
 
 
 def test_numbers_of_rows_are_no_values() -> None:
     """As pandas writes them beside a table."""
-    found = read_csv(b",a,b\n0,1,2\n1,3,4\n", Columns(), "file")
+    found = read_csv(b",a,b\n0,1,2\n1,3,4\n", ColumnChoice(), "file")
     assert ("a", "b") == found.columns
     assert ("column 1", "it numbers the rows") in found.unused
     assert "order of rows" == found.unused[-1][0], "there is no time"
@@ -114,8 +114,8 @@ def parquet(frame: pd.DataFrame) -> bytes:
 def test_parquet_gives_what_csv_gives() -> None:
     frame = pd.read_csv(io.StringIO(CSV), sep=";", na_values="?")
     one, other = (
-        read_parquet(parquet(frame), Columns(), "file"),
-        read_csv(CSV.encode(), Columns(), "f"),
+        read_parquet(parquet(frame), ColumnChoice(), "file"),
+        read_csv(CSV.encode(), ColumnChoice(), "f"),
     )
     for left, right in zip(one.series, other.series, strict=True):
         np.testing.assert_array_equal(left.values, right.values)
@@ -124,7 +124,7 @@ def test_parquet_gives_what_csv_gives() -> None:
 
 
 def cases() -> Iterator[tuple[str, bytes, Callable[[bytes], Collection]]]:
-    columns = Columns()
+    columns = ColumnChoice()
     yield "parquet", b"PAR1 no", lambda data: read_parquet(data, columns, "f")
     text = parquet(pd.DataFrame({"id": [1], "a": ["text"]}))
     yield "a text column", text, lambda data: read_parquet(data, columns, "f")
@@ -150,8 +150,8 @@ def test_a_second_label_is_no_value() -> None:
     """It would give the first away."""
     text = b"id,a,label,target\n1,2,0,1\n2,3,1,0\n"
     assert "the label could be the column label or target" in told(
-        lambda: read_csv(text, Columns(), "file")
+        lambda: read_csv(text, ColumnChoice(), "file")
     )
-    found = read_csv(text, Columns(label="target"), "file")
+    found = read_csv(text, ColumnChoice(label="target"), "file")
     assert ("a",) == found.columns
     assert ("column label", "it is named like a label") in found.unused
