@@ -32,6 +32,7 @@ ONLY_IN = {
 """Words that some parts of the code own."""
 
 SAME_NAME = {
+    "Forecast": "the task of the next values, named like its module; how long a trial may take",
     "Frames": "the scored frames of the two music tasks, each in the form of its own baselines",
     "Rows": "labelled rows as arrays: predictions in the harness, features in a task's baselines",
 }

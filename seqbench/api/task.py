@@ -89,10 +89,14 @@ class OutputSpec:
         size: K, numbers per prediction (logits, means, ...): the width of the harness's head.
         bias: ``[K]``, initial bias of the head (for example the training split's log odds), or
             None for zeros.
+        scale: ``[K]``, positive factors of the head's outputs (for example the training targets'
+            standard deviations), kept with the weights; None for ones. So a model learns numbers
+            near 1, whatever unit its predictions have.
     """
 
     size: int
     bias: Tensor | None = None
+    scale: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Predictor(nn.Module):
     input_std: Tensor
     observed_mean: Tensor
     observed_std: Tensor
+    output_scale: Tensor | None
 
     def __init__(
         self,
@@ -80,10 +81,11 @@ class Predictor(nn.Module):
             self.model.final_size if self._from_final else step_size, output_spec.size
         )
         nn.init.xavier_uniform_(self.head.weight)
+        scale = output_spec.scale
+        self.register_buffer("output_scale", scale)
+        bias = torch.zeros(output_spec.size) if output_spec.bias is None else output_spec.bias
         with torch.no_grad():
-            self.head.bias.copy_(
-                torch.zeros(output_spec.size) if output_spec.bias is None else output_spec.bias
-            )
+            self.head.bias.copy_(bias if scale is None else bias / scale)
         if visibility is Visibility.NEXT:
             self.context = "past+future" if two_sided else "past"
         else:
@@ -111,8 +113,7 @@ class Predictor(nn.Module):
             return self._on_each_prefix(inputs)
         encoding: Encoding = self.model(inputs)
         if self._from_final:
-            predictions: Tensor = self.head(encoding.final)
-            return predictions
+            return self.outputs(encoding.final)
         forward, backward = encoding.forward_steps, encoding.backward_steps
         if self.visibility is Visibility.NEXT:
             # Step t is predicted from the state after t - 1 and, if there is one, the state that
@@ -120,8 +121,12 @@ class Predictor(nn.Module):
             forward = F.pad(forward[:, :-1], (0, 0, 1, 0))
             backward = None if backward is None else F.pad(backward[:, 1:], (0, 0, 0, 1))
         steps = forward if backward is None else torch.cat([forward, backward], dim=-1)
-        predictions = self.head(steps)
-        return predictions
+        return self.outputs(steps)
+
+    def outputs(self, encoded: Tensor) -> Tensor:
+        """Return the head's predictions ``[..., K]`` from what a model has encoded."""
+        predictions: Tensor = self.head(encoded)
+        return predictions if self.output_scale is None else predictions * self.output_scale
 
     def scaled(self, inputs: SequenceInput) -> SequenceInput:
         """Return what the model reads: scaled values, missingness and static features."""
@@ -156,8 +161,7 @@ class Predictor(nn.Module):
         final = encoding.final
         batch, length = inputs.mask.shape
         scattered = final.new_zeros(batch, length, final.shape[-1])
-        predictions: Tensor = self.head(scattered.index_put((rows, steps), final))
-        return predictions
+        return self.outputs(scattered.index_put((rows, steps), final))
 
 
 def model_context(visibility: Visibility) -> Context:

@@ -51,7 +51,7 @@ def step(predictor: Predictor, inputs: SequenceInput, states: States) -> tuple[T
     for cell, state in zip(_cells(predictor), states, strict=True):
         after.append(cell.step(hidden, state))
         hidden = after[-1][0]
-    return predictor.head(hidden), tuple(after)
+    return predictor.outputs(hidden), tuple(after)
 
 
 def _cells(predictor: Predictor) -> list[Cell]:

@@ -51,6 +51,11 @@ SHORT: dict[str, Any] = {
 TASKS = (
     "anomaly/holidays",
     "anomaly/watch",
+    "data/anomaly",
+    "data/classify",
+    "data/forecast",
+    "data/label",
+    "data/regress",
     "health/nafld",
     "health/pbc",
     "music",

@@ -97,3 +97,24 @@ def test_context_labels() -> None:
         ("BiLSTM", Visibility.ONLINE): "past",
         ("BiLSTM", Visibility.NEXT): "past+future",
     }
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_outputs_have_the_tasks_scale_and_keep_it_with_the_weights(visibility: Visibility) -> None:
+    """A head learns numbers near 1, and a stored model keeps the unit it was trained in."""
+    bias, scale = torch.tensor([3.0, -80.0]), torch.tensor([0.5, 1000.0])
+    parts = (LSTM, {"hidden_size": 4}, InputSpec(2))
+    plain = make_predictor(*parts, OutputSpec(2, bias / scale), visibility)
+    scaled = make_predictor(*parts, OutputSpec(2, bias, scale), visibility)
+    fresh = Predictor(*parts, OutputSpec(2, bias, scale), visibility)
+    torch.testing.assert_close(fresh.head.bias * fresh.output_scale, bias)
+    values = torch.randn(3, 5, 2, dtype=torch.float64)
+    inputs = SequenceInput(values, torch.tensor([5, 5, 5]))
+    with torch.no_grad():
+        for name, weight in plain.named_parameters():
+            weight.copy_(scaled.get_parameter(name))
+    torch.testing.assert_close(scaled(inputs), plain(inputs) * scale.double())
+    assert "output_scale" not in plain.state_dict()
+    other = make_predictor(*parts, OutputSpec(2, bias, torch.ones(2)), visibility)
+    other.load_state_dict(scaled.state_dict())
+    assert torch.equal(other(inputs), scaled(inputs))
