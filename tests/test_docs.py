@@ -40,8 +40,11 @@ def test_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
-def test_documented_command_is_accepted(page: str, line: str) -> None:
+def test_documented_command_is_accepted(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is a known subcommand, or composes to valid settings (a sweep: its first trial)."""
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(line)[1:]
     if words[0] in SUBCOMMANDS:
         if words[0] == "tune":
@@ -51,6 +54,8 @@ def test_documented_command_is_accepted(page: str, line: str) -> None:
         pytest.skip("its file is the page's own example, which another test runs")
     overrides = [word for word in words if word not in ("-m", "--multirun")]
     first = [word.split(",")[0] for word in overrides]
+    for source in (word.partition("=")[2] for word in first if word.startswith("task.source=")):
+        Path(source).mkdir(parents=True)
     composition.settings(composition.compose(first))
 
 

@@ -224,7 +224,7 @@ def _where(location: str) -> str:
         return location or "nowhere (tracking=none)"
     is_usual = store == f"{RUNS_FOLDER}/{DATABASE_NAME}"
     words = [] if is_usual else [f"tracking.uri={store}"]
-    return f"{location}; to see it: {command('ui', words)}"
+    return f"{location}; to see it: {command('ui', *words)}"
 
 
 def _training(record: TrialRecord) -> str:

@@ -84,7 +84,7 @@ def test_what_follows_a_trial_and_its_evaluation(
     assert main([*words, *SMALL, f"tracking.uri={STORE}", "tracking.experiment=one"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^my songs, gru, seed 0$", out, re.MULTILINE)
-    short = re.search(r" run ([0-9a-f]{8})$", out, re.MULTILINE)
+    short = re.search(r" run ([0-9a-f]{8}); to see it: seqbench ui ", out)
     assert short
     rolls(Path("other, too", "b.pkl"))
     place = word("other, too/b.pkl")

@@ -10,13 +10,23 @@ import pytest
 from seqbench.cli import main
 from seqbench.commands import SUBCOMMANDS, help_text, read
 from seqbench.commands.completion import complete
-from seqbench.commands.words import ANY, Choice, Names, Positive, Text, Whole, Word, read_words
+from seqbench.commands.words import (
+    ANY,
+    Choice,
+    Names,
+    Positive,
+    Quoted,
+    Text,
+    Whole,
+    Word,
+    read_words,
+)
 from seqbench.errors import Refused
 from seqbench.registry import plugins
 
 WORDS = [(name, word) for name, command in SUBCOMMANDS.items() for word in command.words]
 IDS = [f"{name} {word.name}" for name, word in WORDS]
-SAMPLES = {Whole: "7", Positive: "0.5", Names: "some,other", Text: "text"}
+SAMPLES = {Whole: "7", Positive: "0.5", Names: "some,other", Text: "text", Quoted: "'a b'"}
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -292,7 +292,11 @@ def test_an_embedded_store_that_is_locked(
 ) -> None:
     """A trial of a sweep starts all the same; a sweep and a single trial do not."""
     connect = sqlite3.connect
-    monkeypatch.setattr(address.sqlite3, "connect", lambda path, timeout: connect(path, 0.1))
+    monkeypatch.setattr(
+        address.sqlite3,
+        "connect",
+        lambda path, timeout=0.1, **words: connect(path, timeout=0.1, **words),
+    )
     other = connect(folder / "mlflow.db")
     other.execute("BEGIN IMMEDIATE")
     mark = f"locked-{time.time_ns()}"

@@ -177,7 +177,7 @@ def test_fold_names_stand_in_the_table_and_in_the_run(capsys: pytest.CaptureFixt
     assert re.search(r"^by fold +pump \d.*, valve \d", out, re.MULTILINE)
     assert re.search(r"^left out +2: bad one.csv, bad.csv: it is bad$", out, re.MULTILINE)
     assert re.search(r"^tables: first, rnn, seed 0$", out, re.MULTILINE)
-    run = re.search(r"run ([0-9a-f]{8})$", out, re.MULTILINE)
+    run = re.search(r"run ([0-9a-f]{8}); to see it: seqbench ui", out)
     assert run
     from seqbench.config.settings import TrackingSettings
 
