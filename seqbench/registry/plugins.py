@@ -8,12 +8,15 @@ name: selecting that name is refused, other names work.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pluggy
 from packaging.markers import UndefinedEnvironmentName
@@ -23,8 +26,11 @@ from packaging.utils import canonicalize_name
 from seqbench import __version__
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.registry import builtin, hookspecs, source
+from seqbench.registry.codehash import ALONE
 from seqbench.registry.hookspecs import Entry
+from seqbench.registry.loaded import note
 from seqbench.registry.modules import ModuleSource, package_folders, read_module
+from seqbench.registry.reach import Own
 from seqbench.registry.registration import (
     BASES,
     BUILT_IN,
@@ -64,6 +70,7 @@ class Registry:
         self._manager = pluggy.PluginManager("seqbench")
         self._manager.add_hookspecs(hookspecs)
         self._origins: dict[str, str] = {}
+        self._own: dict[str, Own] = {}
         self._found: dict[tuple[Kind, str], list[Registration]] = {}
         for name in BUILT_IN_PLUGINS:
             self._register(import_module(name), name, BUILT_IN)
@@ -138,7 +145,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             self._problem(point.name, origin, f"import failed: {one_line(error)}")
             return
-        self._register(plugin, point.name, origin)
+        self._register(plugin, point.name, origin, own_code(point))
 
     def _register_file(self, path: str) -> None:
         """Register a file that the user named: a plugin module, or a class named like it."""
@@ -150,15 +157,16 @@ class Registry:
             plugin = import_module(path)
         except (Exception, SystemExit) as error:
             raise Refused(f"+plugin={path} cannot be imported: {one_line(error)}") from error
-        self._register(plugin, path, path)
+        self._register(plugin, path, path, Own(folder=str(module.path.parent), hooks=path))
 
-    def _register(self, plugin: object, name: str, origin: str) -> None:
+    def _register(self, plugin: object, name: str, origin: str, own: Own = ALONE) -> None:
         unique = name
         while self._manager.has_plugin(unique):
             unique += "'"
         if self._manager.is_registered(plugin):
             return
-        self._origins[unique] = origin
+        self._origins[unique], self._own[unique] = origin, own
+        note(own)
         try:
             self._manager.register(plugin, unique)
         except pluggy.PluginValidationError as error:
@@ -188,7 +196,8 @@ class Registry:
                     self._problem(plugin, origin, f"{HOOK_OF[kind]} returned {fault}")
                 else:
                     requires = tuple(entry.requires)
-                    self._add(Registration(kind, entry.name, entry.target, origin, requires))
+                    own = self._own[plugin]
+                    self._add(Registration(kind, entry.name, entry.target, origin, requires, own))
 
     def _add(self, item: Registration) -> None:
         self._found.setdefault((item.kind, item.name), []).append(item)
@@ -280,7 +289,8 @@ def _file_registration(module: ModuleSource) -> Registration:
     for kind in KINDS:
         if BASES[kind] in ancestors:
             requires = builtin.requires_of(module.text)
-            return Registration(kind, module.path.stem, target, str(module.path), requires)
+            own = Own(folder=str(module.path.parent))
+            return Registration(kind, module.path.stem, target, str(module.path), requires, own)
     raise Refused(
         f"+plugin={module.path}: {name} subclasses neither seqbench.api.Model nor seqbench.api.Task"
     )
@@ -338,6 +348,21 @@ def _call(function: Callable[..., object], names: Sequence[str], **arguments: ob
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def own_code(point: EntryPoint) -> Own:
+    """Return which modules are a distribution's own code, installed from a folder or not."""
+    names = {point.module.partition(".")[0]}
+    folder = ""
+    if point.dist is not None:
+        files = [file for file in point.dist.files or () if file.suffix == ".py"]
+        names.update(file.parts[0].removesuffix(".py") for file in files)
+        names.update((point.dist.read_text("top_level.txt") or "").split())
+        with suppress(ValueError, AttributeError):  # not as the specification has it
+            about = json.loads(point.dist.read_text("direct_url.json") or "{}")
+            if about.get("dir_info", {}).get("editable"):
+                folder = unquote(urlsplit(about["url"]).path)
+    return Own(tuple(sorted(names - {"seqbench"})), folder, point.module)
 
 
 def _outside_range(point: EntryPoint) -> str:
