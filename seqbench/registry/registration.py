@@ -149,6 +149,7 @@ class Registration:
             raise Refused(f"{self.kind} '{self.name}' ({self.origin}) cannot be used: {reason}")
         module_name, _, class_name = self.target.rpartition(":")
         code = self.code()
+        loaded_code.check(code)
         try:
             loaded = getattr(import_module(module_name), class_name)
         except (Exception, SystemExit) as error:

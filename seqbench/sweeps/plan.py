@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from seqbench.config import composition
@@ -51,6 +51,7 @@ class Planned:
         monitor: value of the metric that selected the epoch, on validation.
         epochs: that a running trial has trained.
         names: of task and model, where the trial is impossible.
+        parts: of its identity, when it was planned.
     """
 
     overrides: list[str]
@@ -64,6 +65,7 @@ class Planned:
     monitor: float = math.nan
     epochs: int = 0
     names: tuple[str, str] = ("", "")
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -140,7 +142,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         if settings.tracking not in stored:
             stored[settings.tracking] = _by_configuration(stored_trials(settings.tracking))
         before = stored[settings.tracking].get(asked.configuration, [])
-        planned.append(_planned(words, settings, asked, before))
+        planned.append(replace(_planned(words, settings, asked, before), parts=asked.parts))
     seconds: dict[tuple[str, str], list[float]] = {}
     for of_store in stored.values():
         for trial in (trial for trials in of_store.values() for trial in trials):

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from seqbench.training.scoring import FoldScores
 
 
-def run(settings: Settings) -> TrialRecord:
+def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRecord:
     """Train and test one trial, and log it.
+
+    Args:
+        settings: of the trial.
+        planned: parts of the identity that the trial was planned with; None was not planned.
 
     Returns:
         Its record, FINISHED.
@@ -46,6 +50,7 @@ def run(settings: Settings) -> TrialRecord:
     from seqbench.training.scoring import FoldScores, model_rows
 
     trial = load(settings)
+    trial.expect(planned or {})
     folds, predictor = _prepare(trial)
     record = new_record(trial, predictor)
     store = open_store(settings.tracking) if settings.tracking.enabled else None
@@ -54,7 +59,7 @@ def run(settings: Settings) -> TrialRecord:
             baselines = trial.baselines(folds)
         valid = FoldScores(trial.task, "folds", trial.metrics)
         test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
-        with team(settings) as ranks:
+        with team(settings, trial.identity.parts) as ranks:
             for data in folds:
                 predictor = trial.predictor(data)
                 training = _training(trial, data, predictor, record, folder, log)
