@@ -151,7 +151,9 @@ class _Member:
         parts: of the trial's identity.
     """
 
-    def __init__(self, settings: Settings, number: int, parts: dict[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, number: int, parts: dict[str, str] | None = None
+    ) -> None:
         self._number = number
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._failure: TrialFailed | None = None
@@ -168,7 +170,7 @@ class _Member:
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self.tell((settings, number, parts))
+        self.tell((settings, number, parts or {}))
 
     def tell(self, what: object) -> None:
         """Send something; a process that has ended is noticed when it is waited for."""

@@ -176,11 +176,14 @@ def load(settings: Settings) -> Trial:
 
     from seqbench.training.fit import set_up_device
     from seqbench.training.predictor import model_context
+    from seqbench.trials.undisturbed import importing
 
     task_registration = registry().get("task", settings.task)
     model_registration = registry().get("model", settings.model)
-    task_class = task_registration.load()
-    model_class = model_registration.load()
+    with importing(task_registration.target):
+        task_class = task_registration.load()
+    with importing(model_registration.target):
+        model_class = model_registration.load()
     with blame(task_registration, "its constructor"):
         task = task_class(**settings.task_parameters)
     try:

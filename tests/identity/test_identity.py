@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seqbench.config import sources
 from seqbench.config.composition import compose, settings
+from seqbench.config.machine import usable_cpus
 from seqbench.config.sources import content_hash
 from seqbench.errors import Refused
 from seqbench.identity import Identity, conditions_and_variant, digest, identity
@@ -287,3 +290,32 @@ def test_a_file_s_name_counts_where_the_task_says_so(folder: Path) -> None:
     before = source_part("own", names[0])
     (folder / "notes.txt").write_text("now it is there")
     assert before != source_part("own", names[0])
+
+
+def test_threads_that_are_left_open_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the number that they become, in this process and in workers that it starts."""
+    found = {}
+    for text in ("1", "2", "2,4", "x", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        found[text] = asked("trainer.threads=null")
+    assert found["1"].key == asked().key == asked("trainer.threads=1").key
+    assert found["1"].key != found["2"].key == found["2,4"].key == asked("trainer.threads=2").key
+    assert found[""].key == found["x"].key
+    assert found[""].config["trainer"]["threads"] == usable_cpus()
+    chosen = settings(compose(["trainer.threads=null"]))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(usable_cpus() + 1))
+    again = pickle.loads(pickle.dumps(replace(chosen, seed=1)))
+    assert identity(again).config["trainer"]["threads"] == usable_cpus()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("recipe.lr=1e-3", "recipe.lr=0.001"),
+        ("recipe.clip=1", "recipe.clip=1.0"),
+        ("recipe.lr=.002", "recipe.lr=2E-3"),
+        ("recipe.max_epochs=10", "recipe.max_epochs=1_0"),
+    ],
+)
+def test_one_value_in_two_ways_is_one_trial(one: str, other: str) -> None:
+    assert asked(one).key == asked(other).key
