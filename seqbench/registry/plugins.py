@@ -28,7 +28,7 @@ from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.registry import builtin, hookspecs, source
 from seqbench.registry.codehash import ALONE
 from seqbench.registry.hookspecs import Entry
-from seqbench.registry.loaded import note
+from seqbench.registry.imported import note
 from seqbench.registry.modules import ModuleSource, package_folders, read_module
 from seqbench.registry.reach import Own
 from seqbench.registry.registration import (

@@ -14,8 +14,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from seqbench.errors import Refused
-from seqbench.registry import codehash, source
-from seqbench.registry import loaded as loaded_code
+from seqbench.registry import codehash, imported, source
 from seqbench.registry.hookspecs import Entry
 from seqbench.registry.modules import find_spec
 from seqbench.registry.reach import Own
@@ -105,7 +104,7 @@ class Registration:
         Raises:
             Refused: it was changed.
         """
-        loaded_code.check(self.code())
+        imported.check(self.code())
 
     @property
     def required_versions(self) -> str:
@@ -149,14 +148,14 @@ class Registration:
             raise Refused(f"{self.kind} '{self.name}' ({self.origin}) cannot be used: {reason}")
         module_name, _, class_name = self.target.rpartition(":")
         code = self.code()
-        loaded_code.check(code)
+        imported.check(code)
         try:
             loaded = getattr(import_module(module_name), class_name)
         except (Exception, SystemExit) as error:
             raise Refused(
                 f"{self.kind} '{self.name}' ({self.origin}) cannot be imported: {one_line(error)}"
             ) from error
-        loaded_code.note_code(code)
+        imported.note_code(code)
         missing = sorted(getattr(loaded, "__abstractmethods__", ()))
         if missing:
             raise Refused(
