@@ -11,7 +11,6 @@ from seqbench.registry.freenames import (
     Chain,
     altered,
     at_once,
-    called,
     free_names,
     imported_names,
     inner_imports,
@@ -62,7 +61,6 @@ class Uses:
         at_once: those that are read when the statement is executed.
         modules: imported inside the statement.
         whole: modules inside the statement that are imported by a call.
-        called: names that are called when the statement is executed.
         altered: names of objects that the code may change.
     """
 
@@ -70,7 +68,6 @@ class Uses:
     at_once: frozenset[Chain]
     modules: tuple[str, ...]
     whole: tuple[str, ...]
-    called: tuple[Chain, ...]
     altered: tuple[Chain, ...]
 
 
@@ -213,7 +210,6 @@ def uses_of(module: ModuleSource, step: int, without: frozenset[str] = frozenset
         frozenset(free_names(at_once(node))),
         tuple(modules),
         tuple(whole),
-        tuple(sorted({chain for chain in called(node) if chain})),
         tuple(sorted({chain for chain in altered(node) if chain and chain[0] in heads})),
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from seqbench.errors import Refused
 from seqbench.registry import contents as of_modules
 from seqbench.registry.contents import Binding, contents
-from seqbench.registry.freenames import Chain, chain_of
+from seqbench.registry.freenames import Chain, called, chain_of
 from seqbench.registry.modules import ModuleSource, read_module, top_level
 from seqbench.registry.normalform import FUNCTIONS
 
@@ -152,7 +152,7 @@ class Walk:
         node = contents(module).steps[step]
         if isinstance(node, ast.ClassDef) and self._is_told(module, node, 0):
             return True
-        for chain in of_modules.uses_of(module, step).called:
+        for chain in sorted(set(called(node))):
             for name, key in self._objects(module, chain[:-1]):
                 if not self._defines(name, key, ast.ClassDef):
                     return True  # the method of an object
