@@ -15,9 +15,10 @@ from importlib.metadata import version
 from typing import Any
 
 from seqbench.config.settings import Settings, deciding
-from seqbench.config.sources import content_hash
+from seqbench.config.sources import Reading, content_hash
 from seqbench.records import SCHEMA
 from seqbench.registry.plugins import registry
+from seqbench.registry.registration import Registration
 
 PROTOCOL = 2
 """The version of the harness: everything of seqbench that every trial shares, from the scaling of
@@ -105,12 +106,20 @@ def identity(settings: Settings, known: dict[str, str] | None = None) -> Identit
     source = settings.task_parameters.get("source")
     if source is not None:
         known = {} if known is None else known
-        name = str(source)
-        if name not in known:
-            known[name] = content_hash(name)
-        parts["source"] = known[name]
+        key = f"{settings.task} {source}"
+        if key not in known:
+            known[key] = content_hash(str(source), reading_of(task))
+        parts["source"] = known[key]
     config = deciding(settings.to_dict())
     return Identity(config, {name: text for name, text in parts.items() if text})
+
+
+def reading_of(task: Registration) -> Reading:
+    """Return what a task says that it reads of its ``source``; its class is read, not imported."""
+    constants = task.source().constants
+    beside = constants.get("beside_source", ())
+    names = [beside] if isinstance(beside, str) else beside
+    return Reading(tuple(map(str, names)), constants.get("source_name_counts") is True)
 
 
 def conditions_and_variant(

@@ -36,7 +36,6 @@ from seqbench.nn import (
     unroll,
     zero_padding,
 )
-from seqbench.registry import modules
 from seqbench.registry.plugins import DISABLED, PLUGIN_FILES, registry
 from seqbench.tracking import mlflow_client
 
@@ -307,14 +306,12 @@ def fresh_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     store = ConfigStore.instance()
     before = copy.deepcopy(store.repo)
     registry.cache_clear()
-    modules.read_module.cache_clear()
     yield
     store.repo = before
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     registry.cache_clear()
-    modules.read_module.cache_clear()
 
 
 @pytest.fixture

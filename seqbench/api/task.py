@@ -191,6 +191,12 @@ class Task(ABC):
     """How the test scores of folds are combined: ``predictions`` scores all out-of-fold predictions
     together, ``folds`` averages the scores of folds."""
 
+    beside_source: ClassVar[Sequence[str]] = ()
+    """Files outside the user's own data, the parameter ``source``, that are read where they exist:
+    relative to the folder that the source lies in, for example ``"../labels.json"``. Literal."""
+    source_name_counts: ClassVar[bool] = False
+    """Whether the name of a ``source`` that is a single file decides anything. Literal."""
+
     def __init_subclass__(cls, **options: object) -> None:
         """Accept ``alignment`` and ``unit``, the former names of ``visibility`` and ``group``."""
         super().__init_subclass__(**options)

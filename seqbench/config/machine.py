@@ -17,6 +17,12 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """Return how many threads a trial computes with that leaves it open."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else usable_cpus()
+
+
 def data_folder() -> Path:
     """Return where data are kept: ``SEQBENCH_DATA``, or else the user's cache; it may not exist."""
     import platformdirs

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from seqbench.config.machine import default_threads
+
 Rerun = Literal["never", "failed", "stale", "code", "always"]
 """Which trials a sweep runs beside those that were never tried or were stopped: ``failed`` ones;
 ``stale`` ones too, of which something that decides the result has changed; also those that have
@@ -75,7 +77,8 @@ class TrainerSettings:
         accelerator: ``cpu`` or ``gpu``.
         precision: float32, or mixed precision on a GPU.
         threads: CPU threads. One by default: results are bit-identical for equal counts only, and
-            small recurrent models gain little from more. None leaves them to torch.
+            small recurrent models gain little from more. None becomes a number, which belongs to
+            the trial's identity: ``OMP_NUM_THREADS``, or else one for each CPU.
         devices: GPUs, or with ``accelerator=cpu`` processes, that train one model together; each
             takes its share of every batch.
         progress: whether to show progress.
@@ -89,7 +92,9 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         _at_least("trainer.devices", self.devices, 1)
-        if self.threads is not None:
+        if self.threads is None:
+            object.__setattr__(self, "threads", default_threads())
+        else:
             _at_least("trainer.threads", self.threads, 1)
         if self.accelerator == "cpu" and self.precision == "16-mixed":
             raise ValueError("trainer.precision=16-mixed needs trainer=gpu; on a CPU use 32")

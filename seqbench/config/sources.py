@@ -12,6 +12,7 @@ import json
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from seqbench.config.machine import data_folder
@@ -28,11 +29,32 @@ _Stamp = list[int]
 _Known = dict[str, tuple[_Stamp, str]]
 
 
-def content_hash(source: str) -> str:
+@dataclass(frozen=True)
+class Reading:
+    """What a task reads of its ``source`` beside the bytes.
+
+    Args:
+        beside: files outside the source, relative to the folder that the source lies in.
+        is_named: whether the name of a single file counts.
+    """
+
+    beside: tuple[str, ...] = ()
+    is_named: bool = False
+
+
+PLAIN = Reading()
+
+
+def content_hash(source: str, reading: Reading = PLAIN) -> str:
     """Return the hash of a task's ``source``, 16 hexadecimal digits.
 
     Of a file its bytes and its suffix count, of a folder the names inside it and their bytes, but
-    for hidden files. What is no path, such as the name of a data set, counts as it is written.
+    for hidden files. What is no path, such as the name of a data set, counts as it is written. Of
+    a file beside it that the task reads, the bytes count and the way from there to the source.
+
+    Args:
+        source: as it was given.
+        reading: what else the task reads.
 
     Raises:
         Refused: a file cannot be read.
@@ -43,12 +65,20 @@ def content_hash(source: str) -> str:
             names = sorted(
                 found.relative_to(path) for found in files_below(path) if found.is_file()
             )
-            return _of_files(path, {name.as_posix(): path / name for name in names})
-        if path.is_file():
-            return _of_files(path, {path.suffix: path})
+            files = {name.as_posix(): path / name for name in names}
+        elif path.is_file():
+            files = {path.name if reading.is_named else path.suffix: path}
+        else:
+            return _digest(["no file", source])
+        whole = Path(os.path.abspath(path))
+        for name in reading.beside:
+            beside = Path(os.path.normpath(whole.parent / name))
+            if beside.is_file():
+                way = Path(os.path.relpath(whole, beside.parent)).as_posix()
+                files[f"{beside.name} of {way}"] = beside
+        return _of_files(path, files)
     except OSError as error:
         raise Refused(f"cannot read task.source={source}: {error.strerror}") from error
-    return _digest(["no file", source])
 
 
 def byte_count(source: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 
-from seqbench.registry.normalform import FUNCTIONS, counts_annotations
+from seqbench.registry.normalform import FUNCTIONS, bound_names, counts_annotations, executed
 
 Chain = tuple[str, ...]
 """A name and the attributes that are read of it: ``voices.split`` is ``("voices", "split")``."""
@@ -24,12 +24,93 @@ def free_names(node: ast.stmt) -> set[Chain]:
     return set(_names(node, "module", frozenset()))
 
 
+def at_once(node: ast.stmt) -> ast.stmt:
+    """Return what of a top-level statement is executed with it: not the bodies of functions.
+
+    A decorated function or class may be called at once, so all of it is.
+    """
+    if isinstance(node, FUNCTIONS) and not node.decorator_list:
+        return _with_body(node, [])
+    if isinstance(node, ast.ClassDef) and not node.decorator_list:
+        return _with_body(node, [at_once(statement) for statement in node.body])
+    return node
+
+
+def _with_body(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, body: list[ast.stmt]
+) -> ast.stmt:
+    fields = {name: getattr(node, name) for name in node._fields if hasattr(node, name)}
+    return type(node)(**{**fields, "body": body})
+
+
+def called(node: ast.stmt) -> Iterator[Chain]:
+    """Yield what is called when a top-level statement is executed: its decorators are, too."""
+    for inner in ast.walk(at_once(node)):
+        if isinstance(inner, ast.Call):
+            yield chain_of(inner.func)
+        for decorator in getattr(inner, "decorator_list", ()):
+            yield chain_of(decorator)
+
+
+def altered(node: ast.stmt) -> Iterator[Chain]:
+    """Yield what code of a statement may change: objects whose methods it calls, or stores into."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Global):
+            yield from ((name,) for name in inner.names)
+        elif isinstance(inner, ast.Attribute | ast.Subscript):
+            if not isinstance(inner.ctx, ast.Load):
+                yield chain_of(inner.value)
+        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+            yield chain_of(inner.func.value)
+
+
+def inner_imports(node: ast.stmt) -> Iterator[ast.Import | ast.ImportFrom | str]:
+    """Yield the imports inside a statement, in order; of ``import_module("a.b")`` the name."""
+    for inner in _in_order(node):
+        if isinstance(inner, ast.Import | ast.ImportFrom):
+            yield inner
+        elif isinstance(inner, ast.Call) and inner.args:
+            function = getattr(inner.func, "attr", getattr(inner.func, "id", ""))
+            name = getattr(inner.args[0], "value", None)
+            if function in ("import_module", "__import__") and isinstance(name, str):
+                yield name
+
+
+def rebound_imports(node: ast.stmt) -> frozenset[str]:
+    """Return the names inside a statement that an import binds, and something else does too."""
+    imported: list[str] = []
+    others: set[str] = set()
+    for inner in _in_order(node):
+        if isinstance(inner, ast.Import | ast.ImportFrom):
+            imported += bound_names(inner)
+        else:
+            others.update(_binds(inner))
+    return frozenset(
+        name for name in imported if name in others or name == "*" or imported.count(name) > 1
+    )
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all that is executed below it, as the text has it."""
+    yield node
+    if isinstance(node, ast.If):
+        chosen = list(executed([node]))
+        if chosen != [node]:
+            for branch in chosen:
+                yield from _in_order(branch)
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _in_order(child)
+
+
 def _names(node: ast.AST, scope: str, local: frozenset[str]) -> Iterator[Chain]:
     if isinstance(node, ast.Name):
-        if node.id not in local and isinstance(node.ctx, ast.Load):
+        # What a function stores and is not local is declared ``global``.
+        is_stored = isinstance(node.ctx, ast.Store) and scope != "function"
+        if node.id not in local and not is_stored:
             yield (node.id,)
     elif isinstance(node, ast.Attribute):
-        chain = _chain(node)
+        chain = chain_of(node)
         if not chain:
             yield from _names(node.value, scope, local)
         elif chain[0] not in local:
@@ -46,6 +127,14 @@ def _names(node: ast.AST, scope: str, local: frozenset[str]) -> Iterator[Chain]:
         targets = {name for item in node.generators for name in _stored(item.target)}
         for child in ast.iter_child_nodes(node):
             yield from _names(child, scope, local | targets)
+    elif isinstance(node, ast.If):
+        for branch in executed([node]):
+            parts = ast.iter_child_nodes(node) if branch is node else [branch]
+            for child in parts:
+                yield from _names(child, scope, local)
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        if scope == "class":  # they are attributes
+            yield from ((name,) for name in bound_names(node))
     elif isinstance(node, ast.AnnAssign) and scope != "class":
         yield from _names(node.target, scope, local)
         if node.value is not None:
@@ -66,7 +155,7 @@ def _function(
     if not isinstance(node, ast.Lambda):
         outer += node.decorator_list
         if counts_annotations(node, scope):
-            outer += [item.annotation for item in every]
+            outer += [*(item.annotation for item in every), node.returns]
     for expression in outer:
         if expression is not None:
             yield from _names(expression, scope, local)
@@ -93,12 +182,14 @@ def imported_names(node: ast.Import | ast.ImportFrom, origin: str) -> Iterator[t
             yield head, head
 
 
-def _chain(node: ast.expr) -> Chain:
-    """Return a name with its attributes; empty for an attribute of something else."""
+def chain_of(node: ast.expr) -> Chain:
+    """Return a name with its attributes, what is in brackets left out; empty for others."""
+    if isinstance(node, ast.Subscript):
+        return chain_of(node.value)
     if isinstance(node, ast.Name):
         return (node.id,)
     if isinstance(node, ast.Attribute):
-        head = _chain(node.value)
+        head = chain_of(node.value)
         return (*head, node.attr) if head else ()
     return ()
 

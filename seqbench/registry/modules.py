@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,30 +97,77 @@ class ModuleSource:
         return ".".join([*package, *([node.module] if node.module else [])])
 
 
-@lru_cache(maxsize=512)
 def read_module(name: str) -> ModuleSource | None:
     """Parse a module named ``a.b.c``, or a file named ``path/to/it.py``; None if there is none.
+
+    A file that was changed is read again.
 
     Raises:
         Refused: it cannot be read or is not Python.
     """
-    if name.endswith(".py"):
-        path = Path(name)
-    else:
-        spec = find_spec(name)
-        if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
-            return None
-        path = Path(str(spec.origin))
-    if not path.is_file():
+    path = Path(name) if name.endswith(".py") else locate(name)
+    if path is None or not path.is_file():
         return None
     try:
-        with tokenize.open(path) as stream:  # in the encoding in which Python reads it
-            text = stream.read()
-        return ModuleSource(name, path, text, ast.parse(text))
+        return _parsed(name, path, source_text(path))
     except SyntaxError as error:
         raise Refused(f"{path} is not valid Python: line {error.lineno}: {error.msg}") from error
     except (OSError, ValueError) as error:
         raise Refused(f"cannot read {path}: {error}") from error
+
+
+def locate(name: str) -> Path | None:
+    """Return the source file of a dotted module, found as import would; None if it has none."""
+    return _located(name, tuple(sys.path))
+
+
+def top_level(name: str) -> Path | None:
+    """Return where a module without a dot is, resolved: its file, or a package's folder."""
+    spec = find_spec(name)
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or [])
+    found = folders[0] if folders else spec.origin if spec.has_location else None
+    return None if found is None else Path(str(found)).resolve()
+
+
+@lru_cache(maxsize=4096)
+def _located(name: str, _: tuple[str, ...]) -> Path | None:
+    spec = find_spec(name)
+    if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
+        return None
+    return Path(str(spec.origin))
+
+
+def source_text(path: Path) -> str:
+    """Return a source file's text as it is now; it is read only where it may have been changed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not in the encoding that it says, or else UTF-8.
+    """
+    about = path.stat()
+    stamp = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    known = _texts.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    with tokenize.open(path) as stream:  # in the encoding in which Python reads it
+        text = stream.read()
+    if known is not None and known[1] == text:
+        text = known[1]
+    # What was changed just now may be changed once more without a change of its times.
+    is_settled = time.time_ns() - max(stamp[2:]) > _SETTLED
+    _texts[path] = (stamp if is_settled else (), text)
+    return text
+
+
+_texts: dict[Path, tuple[tuple[int, ...], str]] = {}
+_SETTLED = 2 * 10**9  # nanoseconds
+
+
+@lru_cache(maxsize=1024)
+def _parsed(name: str, path: Path, text: str) -> ModuleSource:
+    return ModuleSource(name, path, text, ast.parse(text))
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

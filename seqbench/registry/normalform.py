@@ -1,9 +1,9 @@
 """The normal form of code: what of its text can change a result, alike on every Python.
 
-Left out are comments, formatting and docstrings, and annotations but for those that are settings:
-in the body of a class, and of the arguments of a constructor. The form is written from
-:mod:`ast` by rules of its own, because ``ast.dump`` and ``ast.unparse`` differ between versions of
-Python.
+Left out are comments, formatting and docstrings, and annotations but for those that are settings
+(in the body of a class, and of the arguments of a constructor) and those of a decorated function.
+The form is written from :mod:`ast` by rules of its own, because ``ast.dump`` and ``ast.unparse``
+differ between versions of Python.
 """
 
 from __future__ import annotations
@@ -11,36 +11,77 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _SKIPPED = {"ctx", "type_comment", "type_ignores", "kind", "lineno", "col_offset"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def digest(statements: Iterable[ast.stmt], imports: bool = False) -> str:
+def digest(statements: Iterable[ast.stmt], imports: frozenset[str] | None = frozenset()) -> str:
     """Return the hash of statements' normal form, 16 hexadecimal digits; empty if nothing is left.
 
     Args:
         statements: of a module's top level.
-        imports: whether import statements belong to it.
+        imports: names whose imports count by their place, not by what they import from; in the
+            body of a class every name's does. None: import statements count as they are.
     """
     out: list[str] = []
     _body(statements, "module", imports, out)
     return hashlib.sha256("".join(out).encode()).hexdigest()[:16] if out else ""
 
 
+def executed(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the statements that are executed where a module is imported, of decided branches one.
+
+    ``TYPE_CHECKING`` is false, and ``__name__`` is not ``"__main__"``.
+    """
+    for node in body:
+        chosen = _chosen(node) if isinstance(node, ast.If) else None
+        if chosen is None:
+            yield node
+        else:
+            yield from executed(chosen)
+
+
 def is_for_typing(node: ast.AST) -> bool:
-    """Return whether a statement is ``if TYPE_CHECKING:``, which is never executed."""
-    test = node.test if isinstance(node, ast.If) else None
+    """Return whether a statement is ``if TYPE_CHECKING:``, whose body is never executed."""
+    return isinstance(node, ast.If) and _is_flag(node.test)
+
+
+def _is_flag(test: ast.expr) -> bool:
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
     return name == "TYPE_CHECKING"
 
 
-def counts_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: str) -> bool:
-    """Return whether the annotations of a function's arguments decide anything.
+def _chosen(node: ast.If) -> list[ast.stmt] | None:
+    """Return the branch that is executed; None if that is not known."""
+    test = node.test
+    if _is_flag(test):
+        return node.orelse
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and _is_flag(test.operand):
+        return node.body
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        sides = [test.left, test.comparators[0]]
+        names = {item.id for item in sides if isinstance(item, ast.Name)}
+        texts = {item.value for item in sides if isinstance(item, ast.Constant)}
+        if names == {"__name__"} and texts == {"__main__"}:
+            if isinstance(test.ops[0], ast.Eq):
+                return node.orelse
+            if isinstance(test.ops[0], ast.NotEq):
+                return node.body
+    return None
 
-    A constructor's are settings; ``functools.singledispatch`` registers by them.
+
+_PLAIN = {"abstractmethod", "cache", "cached_property", "classmethod", "contextmanager", "deleter"}
+_PLAIN |= {"hookimpl", "lru_cache", "no_grad", "override", "property", "setter", "staticmethod"}
+
+
+def counts_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: str) -> bool:
+    """Return whether the annotations of a function decide anything.
+
+    A constructor's are settings, and a decorator may read them, as ``functools.singledispatch``
+    does; those that are known not to are left out.
 
     Args:
         function: whose they are.
@@ -48,17 +89,26 @@ def counts_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: 
     """
     if function.name == "__init__" and scope == "class":
         return True
-    decorators = (node for node in function.decorator_list if isinstance(node, ast.Attribute))
-    return any(node.attr == "register" for node in decorators)
+    called = (node.func if isinstance(node, ast.Call) else node for node in function.decorator_list)
+    names = (getattr(node, "attr", getattr(node, "id", "")) for node in called)
+    return not _PLAIN.issuperset(names)
 
 
-def _body(statements: Iterable[ast.AST], scope: str, imports: bool, out: list[str]) -> None:
-    for node in statements:
-        if isinstance(node, ast.Pass) or is_for_typing(node):
+def _counts_return(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: str) -> bool:
+    return function.name != "__init__" and counts_annotations(function, scope)
+
+
+def _body(
+    statements: Iterable[ast.AST], scope: str, imports: frozenset[str] | None, out: list[str]
+) -> None:
+    for node in executed(statements):
+        if isinstance(node, ast.Pass):
             continue
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue  # a docstring, or a text that serves as one
-        if isinstance(node, ast.Import | ast.ImportFrom) and not imports:
+        if isinstance(node, ast.Import | ast.ImportFrom) and imports is not None:
+            bound = [name for name in bound_names(node) if scope == "class" or name in imports]
+            out += [f"(Import {name})" for name in bound]
             continue
         if isinstance(node, ast.AnnAssign) and scope != "class":
             if node.value is not None:
@@ -67,7 +117,15 @@ def _body(statements: Iterable[ast.AST], scope: str, imports: bool, out: list[st
         _node(node, scope, imports, out)
 
 
-def _node(node: ast.AST, scope: str, imports: bool, out: list[str]) -> None:
+def bound_names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the names that an import binds."""
+    whole = isinstance(node, ast.Import)
+    return [
+        item.asname or (item.name.partition(".")[0] if whole else item.name) for item in node.names
+    ]
+
+
+def _node(node: ast.AST, scope: str, imports: frozenset[str] | None, out: list[str]) -> None:
     if isinstance(node, ast.Constant):
         out.append(f"<{_constant(node.value)}>")
         return
@@ -75,7 +133,9 @@ def _node(node: ast.AST, scope: str, imports: bool, out: list[str]) -> None:
     out.append(f"({type(node).__name__}")
     for name in sorted(node._fields):
         value = getattr(node, name, None)
-        if value is None or name in _SKIPPED or (name == "returns" and isinstance(node, FUNCTIONS)):
+        if value is None or name in _SKIPPED:
+            continue
+        if name == "returns" and isinstance(node, FUNCTIONS) and not _counts_return(node, scope):
             continue
         inner = scope
         if name == "body" and isinstance(node, ast.ClassDef):
@@ -96,7 +156,7 @@ def _node(node: ast.AST, scope: str, imports: bool, out: list[str]) -> None:
     out.append(")")
 
 
-def _value(value: Any, scope: str, imports: bool, out: list[str]) -> None:
+def _value(value: Any, scope: str, imports: frozenset[str] | None, out: list[str]) -> None:
     if isinstance(value, ast.AST):
         _node(value, scope, imports, out)
     elif not isinstance(value, list):

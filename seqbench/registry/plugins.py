@@ -17,15 +17,15 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pluggy
-from packaging.markers import UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
-from seqbench import __version__
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.registry import builtin, hookspecs, source
+from seqbench.registry.codehash import ALONE
+from seqbench.registry.distributions import origin_of, outside_range, own_code
 from seqbench.registry.hookspecs import Entry
+from seqbench.registry.imported import note
 from seqbench.registry.modules import ModuleSource, package_folders, read_module
+from seqbench.registry.reach import Own
 from seqbench.registry.registration import (
     BASES,
     BUILT_IN,
@@ -65,6 +65,7 @@ class Registry:
         self._manager = pluggy.PluginManager("seqbench")
         self._manager.add_hookspecs(hookspecs)
         self._origins: dict[str, str] = {}
+        self._own: dict[str, Own] = {}
         self._found: dict[tuple[Kind, str], list[Registration]] = {}
         for name in BUILT_IN_PLUGINS:
             self._register(import_module(name), name, BUILT_IN)
@@ -77,7 +78,7 @@ class Registry:
         for point in installed(CONFIGS):
             if not package_folders(point.value):
                 message = f"its configurations, {point.value}, are not found"
-                self._problem(point.name, _origin(point), message)
+                self._problem(point.name, origin_of(point), message)
 
     def names(self, kind: Kind) -> list[str]:
         """Return the names of a kind, sorted."""
@@ -129,8 +130,8 @@ class Registry:
                 sys.stderr.write(f"seqbench: {hook} of {origin} failed: {one_line(error)}\n")
 
     def _register_entry_point(self, point: EntryPoint) -> None:
-        origin = _origin(point)
-        fault = _outside_range(point)
+        origin = origin_of(point)
+        fault = outside_range(point)
         if fault:
             self._problem(point.name, origin, fault)
             return
@@ -139,7 +140,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             self._problem(point.name, origin, f"import failed: {one_line(error)}")
             return
-        self._register(plugin, point.name, origin)
+        self._register(plugin, point.name, origin, own_code(point))
 
     def _register_file(self, path: str) -> None:
         """Register a file that the user named: a plugin module, or a class named like it."""
@@ -151,15 +152,16 @@ class Registry:
             plugin = import_module(path)
         except (Exception, SystemExit) as error:
             raise Refused(f"+plugin={path} cannot be imported: {one_line(error)}") from error
-        self._register(plugin, path, path)
+        self._register(plugin, path, path, Own(folder=str(module.path.parent), hooks=path))
 
-    def _register(self, plugin: object, name: str, origin: str) -> None:
+    def _register(self, plugin: object, name: str, origin: str, own: Own = ALONE) -> None:
         unique = name
         while self._manager.has_plugin(unique):
             unique += "'"
         if self._manager.is_registered(plugin):
             return
-        self._origins[unique] = origin
+        self._origins[unique], self._own[unique] = origin, own
+        note(own)
         try:
             self._manager.register(plugin, unique)
         except pluggy.PluginValidationError as error:
@@ -189,7 +191,8 @@ class Registry:
                     self._problem(plugin, origin, f"{HOOK_OF[kind]} returned {fault}")
                 else:
                     requires = tuple(entry.requires)
-                    self._add(Registration(kind, entry.name, entry.target, origin, requires))
+                    own = self._own[plugin]
+                    self._add(Registration(kind, entry.name, entry.target, origin, requires, own))
 
     def _add(self, item: Registration) -> None:
         self._found.setdefault((item.kind, item.name), []).append(item)
@@ -262,7 +265,7 @@ def readable() -> list[Registration]:
         except Exception:  # the registry says what is wrong with it, where it matters
             continue
         if module is not None:
-            found += _literal_entries(module, _origin(point))
+            found += _literal_entries(module, origin_of(point))
     for path in plugin_files():
         module = _plugin_file(path)
         if _has_hooks(module):
@@ -306,7 +309,8 @@ def _file_registration(module: ModuleSource) -> Registration:
     for kind in KINDS:
         if BASES[kind] in ancestors:
             requires = builtin.requires_of(module.text)
-            return Registration(kind, module.path.stem, target, str(module.path), requires)
+            own = Own(folder=str(module.path.parent))
+            return Registration(kind, module.path.stem, target, str(module.path), requires, own)
     raise Refused(
         f"+plugin={module.path}: {name} subclasses neither seqbench.api.Model nor seqbench.api.Task"
     )
@@ -360,31 +364,6 @@ def installed(group: str) -> list[EntryPoint]:
 
 def _call(function: Callable[..., object], names: Sequence[str], **arguments: object) -> object:
     return function(*(arguments[name] for name in names))
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-
-
-def _outside_range(point: EntryPoint) -> str:
-    """Return why a plugin is not made for this version of seqbench; empty if it is.
-
-    The range is what its distribution's metadata says of the dependency on seqbench.
-    """
-    for text in (point.dist.requires if point.dist else None) or ():
-        try:
-            requirement = Requirement(text)
-            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        except (InvalidRequirement, UndefinedEnvironmentName):
-            continue
-        if canonicalize_name(requirement.name) != "seqbench" or not applies:
-            continue
-        if not requirement.specifier.contains(__version__, prereleases=True):
-            return (
-                f"it is made for seqbench{requirement.specifier}, and this is {__version__}: "
-                "another version of one of them is needed"
-            )
-    return ""
 
 
 def _has_hooks(module: ModuleSource) -> bool:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any, Literal
 
 from seqbench.errors import Refused
-from seqbench.registry import codehash, source
+from seqbench.registry import codehash, imported, source
 from seqbench.registry.hookspecs import Entry
 from seqbench.registry.modules import find_spec
+from seqbench.registry.reach import Own
 
 Kind = Literal["model", "task", "metric", "callback"]
 KINDS: tuple[Kind, Kind] = ("model", "task")
@@ -59,6 +60,7 @@ class Registration:
         target: ``module:Class`` or ``path/to/file.py:Class``.
         origin: ``built-in``, a distribution and its version, or a file.
         requires: top-level modules it needs beyond seqbench's own dependencies.
+        own: which modules are the plugin's own code.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Registration:
     target: str
     origin: str
     requires: tuple[str, ...] = ()
+    own: Own = field(default=codehash.ALONE, compare=False)
 
     def source(self) -> source.ClassSource:
         """Return what the class's source says, without importing it.
@@ -85,7 +88,23 @@ class Registration:
         Raises:
             Refused: there is no such source.
         """
-        return codehash.code_hash(self.target)
+        return codehash.code_hash(self.target, self.own)
+
+    def code(self) -> codehash.Code:
+        """Return the code that :attr:`code_hash` is of.
+
+        Raises:
+            Refused: there is no such source.
+        """
+        return codehash.code(self.target, self.own)
+
+    def check_code(self) -> None:
+        """Refuse code that is no longer what this process has imported.
+
+        Raises:
+            Refused: it was changed.
+        """
+        imported.check(self.code())
 
     @property
     def required_versions(self) -> str:
@@ -121,18 +140,22 @@ class Registration:
         """Import the class.
 
         Raises:
-            Refused: it cannot be imported, or is not a class of its kind; names the plugin.
+            Refused: it cannot be imported, or is not a class of its kind; names the plugin. Or its
+                code was changed after it was imported.
         """
         reason = self.unusable()
         if reason is not None:
             raise Refused(f"{self.kind} '{self.name}' ({self.origin}) cannot be used: {reason}")
         module_name, _, class_name = self.target.rpartition(":")
+        code = self.code()
+        imported.check(code)
         try:
             loaded = getattr(import_module(module_name), class_name)
         except (Exception, SystemExit) as error:
             raise Refused(
                 f"{self.kind} '{self.name}' ({self.origin}) cannot be imported: {one_line(error)}"
             ) from error
+        imported.note_code(code)
         missing = sorted(getattr(loaded, "__abstractmethods__", ()))
         if missing:
             raise Refused(

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,11 +86,13 @@ class Job:
         settings: settings of the trial.
         around: state of the process that runs the sweep.
         rerun: whether to run the trial even if it has finished meanwhile.
+        parts: of its identity, when it was planned.
     """
 
     settings: Settings
     around: Surroundings
     rerun: Rerun
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def work(job: Job) -> Outcome:
@@ -103,11 +105,16 @@ def work(job: Job) -> Outcome:
         job.around.enter()
     except Refused as refusal:
         return Outcome("REFUSED", str(refusal))
-    return attempt(job.settings, job.rerun)
+    return attempt(job.settings, job.rerun, job.parts)
 
 
-def attempt(settings: Settings, rerun: Rerun) -> Outcome:
+def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = None) -> Outcome:
     """Run a trial, unless another process has done so since the sweep was planned.
+
+    Args:
+        settings: of the trial.
+        rerun: whether to run the trial even if it has finished meanwhile.
+        parts: of its identity, when it was planned.
 
     Raises:
         KeyboardInterrupt: it was stopped.
@@ -121,7 +128,7 @@ def attempt(settings: Settings, rerun: Rerun) -> Outcome:
                     return Outcome("ELSEWHERE", "finished by another process", run_id=now.run_id)
         from seqbench.trials.run import run
 
-        record = run(settings)
+        record = run(settings, parts)
     except Busy:
         return Outcome("ELSEWHERE", "another process runs it")
     except Refused as refusal:

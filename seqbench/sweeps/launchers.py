@@ -64,7 +64,7 @@ class BasicLauncher(TrialLauncher):
         """Run trials in order."""
         for number, trial in enumerate(trials):
             assert trial.settings is not None
-            yield number, attempt(trial.settings, rerun)
+            yield number, attempt(trial.settings, rerun, trial.parts)
 
 
 def jobs(trials: Sequence[Planned], rerun: Rerun) -> list[Job]:
@@ -74,7 +74,7 @@ def jobs(trials: Sequence[Planned], rerun: Rerun) -> list[Job]:
     for trial in trials:
         assert trial.settings is not None
         trainer = replace(trial.settings.trainer, progress=False)  # bars of workers would mingle
-        found.append(Job(replace(trial.settings, trainer=trainer), around, rerun))
+        found.append(Job(replace(trial.settings, trainer=trainer), around, rerun, trial.parts))
     return found
 
 

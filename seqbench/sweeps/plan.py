@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
 from seqbench.config import composition
@@ -58,6 +58,7 @@ class Planned:
         forecast: how long it may take; None if it is impossible, or nothing is known.
         title: what the task's data are called, told apart from others of the plan.
         left_out: what of a user's own data was not used, and why, of a trial that has finished.
+        parts: of its identity, when it was planned.
     """
 
     overrides: list[str]
@@ -74,6 +75,7 @@ class Planned:
     forecast: Forecast | None = None
     title: str = ""
     left_out: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -175,7 +177,8 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         of_store = stored[settings.tracking]
         before = of_store.by_configuration.get(asked.configuration, [])
         item = _planned(words, settings, asked, before)
-        planned.append(replace(item, forecast=of_store.forecaster.forecast(settings)))
+        forecast = of_store.forecaster.forecast(settings)
+        planned.append(replace(item, forecast=forecast, parts=asked.parts))
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
     return Plan(_titled(planned, sources), next(iter(reruns), "stale"), of_members)

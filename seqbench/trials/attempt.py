@@ -15,8 +15,8 @@ from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
 from seqbench.records import TrialRecord
-from seqbench.registry.plugins import registry
 from seqbench.trials.trial import Trial, provenance
+from seqbench.trials.undisturbed import notify
 
 if TYPE_CHECKING:
     from seqbench.tracking.runlog import RunLog
@@ -90,7 +90,7 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         if store is not None:
             log = store.start(record, trial.settings.to_dict(), provenance(trial))
         about = about_run(record, log)
-        registry().notify("seqbench_run_started", trial=about)
+        notify("seqbench_run_started", trial=about)
         with memory_limit(limits.gib, trial.device):
             yield log
     except KeyboardInterrupt:
@@ -117,9 +117,7 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         raise TrialFailed(record.reason) from stop
     finally:
         log.finish(record)
-        registry().notify(
-            "seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics
-        )
+        notify("seqbench_run_ended", trial=about, status=record.status, metrics=record.metrics)
     if record.status != "FINISHED":  # what cannot be written down has failed, too
         raise TrialFailed(record.reason)
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,10 +50,12 @@ class Team:
 
     Args:
         settings: of the trial.
+        parts: of its identity, which theirs must equal.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parts: Mapping[str, str] | None = None) -> None:
         self._settings = settings
+        self._parts = dict(parts or {})
         self._members: list[_Member] = []
 
     @contextmanager
@@ -72,7 +74,7 @@ class Team:
         store = meeting_place(rank)
         try:
             for number in range(len(self._members) + 1, rank.size):
-                self._members.append(_Member(self._settings, number))
+                self._members.append(_Member(self._settings, number, self._parts))
             for member in self._members:
                 member.tell(_Order(training.data.fold, training.checkpoint, store.port))
             for member in self._members:
@@ -117,12 +119,17 @@ Ranks = Callable[["Training"], AbstractContextManager["Rank"]]
 
 
 @contextmanager
-def team(settings: Settings) -> Iterator[Ranks]:
-    """Give the ranks beside this process that a trial's settings ask for, and end them."""
+def team(settings: Settings, parts: Mapping[str, str] | None = None) -> Iterator[Ranks]:
+    """Give the ranks beside this process that a trial's settings ask for, and end them.
+
+    Args:
+        settings: of the trial.
+        parts: of its identity: a rank that finds other code fails.
+    """
     if settings.trainer.devices == 1:
         yield _alone
         return
-    members = Team(settings)
+    members = Team(settings, parts)
     try:
         yield members.train
     finally:
@@ -141,9 +148,12 @@ class _Member:
     Args:
         settings: of the trial.
         number: of the rank.
+        parts: of the trial's identity.
     """
 
-    def __init__(self, settings: Settings, number: int) -> None:
+    def __init__(
+        self, settings: Settings, number: int, parts: dict[str, str] | None = None
+    ) -> None:
         self._number = number
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._failure: TrialFailed | None = None
@@ -160,7 +170,7 @@ class _Member:
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self.tell((settings, number))
+        self.tell((settings, number, parts or {}))
 
     def tell(self, what: object) -> None:
         """Send something; a process that has ended is noticed when it is waited for."""
@@ -261,7 +271,8 @@ def _receive(orders: queue.SimpleQueue[Any]) -> None:
 def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
     """Train on one fold after the other, as is ordered."""
     settings: Settings
-    settings, number = orders.get()
+    parts: dict[str, str]
+    settings, number, parts = orders.get()
     import torch
 
     from seqbench.training.distributed import Rank, joined, meeting_place
@@ -269,6 +280,7 @@ def _serve(orders: queue.SimpleQueue[Any], answers: IO[str]) -> NoReturn:
     from seqbench.training.limits import memory_limit, start_counting
 
     trial = load(_silent(settings))
+    trial.expect(parts)
     rank = Rank(number, settings.trainer.devices)
     if trial.device == "cuda":
         torch.cuda.set_device(number)

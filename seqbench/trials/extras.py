@@ -12,6 +12,7 @@ from seqbench.api import MetricSet, Task, TaskMetrics
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import Kind, Registration
+from seqbench.trials.undisturbed import undisturbed
 
 
 def metrics_of(task: Task) -> MetricSet:
@@ -26,8 +27,9 @@ def metrics_of(task: Task) -> MetricSet:
     for item in _offered("metric"):
         loaded: type[TaskMetrics] = item.load()
         try:
-            if loaded.suits(task):
-                extras[item.name] = loaded(task)
+            with undisturbed():
+                if loaded.suits(task):
+                    extras[item.name] = loaded(task)
         except Exception as error:
             _complain(item.name, item.origin, f"{type(error).__name__}: {error}")
     return _Together(task.metrics(), extras) if extras else task.metrics()
@@ -76,7 +78,8 @@ class _Together(MetricSet):
         self._own.update(predictions, targets, sequences)
         for name in list(self._extras):
             try:
-                self._extras[name].update(predictions, targets, sequences)
+                with undisturbed():
+                    self._extras[name].update(predictions, targets, sequences)
             except Exception as error:
                 self._drop(name, error)
 
@@ -84,7 +87,8 @@ class _Together(MetricSet):
         scores = self._own.compute()
         for name in list(self._extras):
             try:
-                found = self._extras[name].compute()
+                with undisturbed():
+                    found = self._extras[name].compute()
                 scores |= {f"{name}/{key}": float(value) for key, value in found.items()}
             except Exception as error:
                 self._drop(name, error)

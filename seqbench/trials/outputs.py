@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from seqbench.api import FinishedTrial
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import one_line
+from seqbench.trials.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from seqbench.records import TrialRecord
@@ -49,7 +50,8 @@ def make_outputs(
         finished = FinishedTrial(copy.deepcopy(record), config, trial.task)
         predictor.eval()
         try:
-            output(trial=finished, predictor=predictor, data=data, folder=folder)
+            with undisturbed():
+                output(trial=finished, predictor=predictor, data=data, folder=folder)
         except (Exception, SystemExit) as error:
             _complain(origin, f"failed: {one_line(error)}")
             continue

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from seqbench.config.settings import Settings
 from seqbench.errors import Refused, TrialFailed
 from seqbench.records import TrialRecord, checkpoint_name
-from seqbench.registry.plugins import registry
 from seqbench.registry.registration import one_line
 from seqbench.trials.attempt import about_run, attempt, workspace
 from seqbench.trials.distributed import team
 from seqbench.trials.outputs import make_outputs
 from seqbench.trials.trial import Trial, check_plugin, load, new_record
+from seqbench.trials.undisturbed import in_folder, notify, undisturbed
 
 if TYPE_CHECKING:
     from seqbench.tracking.runlog import RunLog
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from seqbench.training.scoring import FoldScores
 
 
-def run(settings: Settings) -> TrialRecord:
+@undisturbed()
+def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRecord:
     """Train and test one trial, and log it.
+
+    Args:
+        settings: of the trial.
+        planned: parts of the identity that the trial was planned with; None was not planned.
 
     Returns:
         Its record, FINISHED.
@@ -45,16 +50,18 @@ def run(settings: Settings) -> TrialRecord:
     from seqbench.training.fit import fit
     from seqbench.training.scoring import FoldScores, model_rows
 
-    trial = load(settings)
-    folds, predictor = _prepare(trial)
+    with in_folder():
+        trial = load(settings)
+        trial.expect(planned or {})
+        folds, predictor = _prepare(trial)
     record = new_record(trial, predictor)
     store = open_store(settings.tracking) if settings.tracking.enabled else None
     with workspace(record, store) as folder, attempt(record, trial, store) as log:
-        with _waiting(f"baselines of {record.task}", settings.trainer.progress):
+        with in_folder(), _waiting(f"baselines of {record.task}", settings.trainer.progress):
             baselines = trial.baselines(folds)
         valid = FoldScores(trial.task, "folds", trial.metrics)
         test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
-        with team(settings) as ranks:
+        with team(settings, trial.identity.parts) as ranks:
             for data in folds:
                 predictor = trial.predictor(data)
                 training = _training(trial, data, predictor, record, folder, log)
@@ -118,7 +125,7 @@ def _training(
             metrics["fold"] = data.fold
         record.history.append(metrics)
         log.log_epoch(record.epochs, metrics)
-        registry().notify("seqbench_epoch_ended", trial=about, epoch=record.epochs, metrics=metrics)
+        notify("seqbench_epoch_ended", trial=about, epoch=record.epochs, metrics=metrics)
         record.epochs += 1
 
     checkpoint = Path(folder, str(data.fold), checkpoint_name(record.folds, data.fold))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from seqbench.training.predictor import Predictor
     from seqbench.training.scoring import FoldScores
 
+
+_EDITED = {
+    "task": "task's code",
+    "model": "model's code",
+    "callbacks": "callbacks' code",
+    "source": "data",
+}
+"""What of an identity may change while a sweep runs, in words."""
 
 PROBE_SIZE = 840
 """Input size of a model that is built to check its parameters; divisible by 1 to 8, 10 and 12."""
@@ -108,8 +116,35 @@ class Trial:
 
     @cached_property
     def identity(self) -> Identity:
-        """Which trial it is; looked up once, as it begins."""
-        return identity(self.settings)
+        """Which trial it is; looked up once, as it begins.
+
+        Raises:
+            Refused: code was changed after it was imported.
+        """
+        found = identity(self.settings)
+        callbacks = registry().all("callback")
+        for item in (self.task_registration, self.model_registration, *callbacks):
+            item.check_code()
+        return found
+
+    def expect(self, planned: Mapping[str, str]) -> None:
+        """Refuse a trial of other code or data than what was planned.
+
+        Args:
+            planned: parts of the identity; those that are missing are not compared.
+
+        Raises:
+            Refused: they are others now.
+        """
+        changed = [
+            name for name in self.identity.changed(planned) if name in _EDITED and name in planned
+        ]
+        if changed:
+            raise Refused(
+                f"the {' and the '.join(map(_EDITED.__getitem__, changed))} of task="
+                f"{self.settings.task} model={self.settings.model} changed after the trial was "
+                "planned; start it again"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -180,11 +215,14 @@ def load(settings: Settings) -> Trial:
 
     from seqbench.training.fit import set_up_device
     from seqbench.training.predictor import model_context
+    from seqbench.trials.undisturbed import importing
 
     task_registration = registry().get("task", settings.task)
     model_registration = registry().get("model", settings.model)
-    task_class = task_registration.load()
-    model_class = model_registration.load()
+    with importing(task_registration.target):
+        task_class = task_registration.load()
+    with importing(model_registration.target):
+        model_class = model_registration.load()
     with blame(task_registration, "its constructor"):
         task = task_class(**settings.task_parameters)
     try:

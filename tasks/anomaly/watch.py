@@ -112,6 +112,15 @@ class Watch(ForecastTask):
     """
 
     version = "1"
+    beside_source = (
+        "labels/combined_windows.json",
+        "combined_windows.json",
+        "../labels/combined_windows.json",
+        "../combined_windows.json",
+        "../../labels/combined_windows.json",
+        "../../combined_windows.json",
+    )
+    source_name_counts = True
     citation = (
         "D. M. Burns, N. Leung, M. Hardisty, C. Whyne, P. Henry, S. McLachlin, Shoulder"
         " physiotherapy exercise recognition: machine learning the inertial signals from a"

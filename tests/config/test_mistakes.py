@@ -68,7 +68,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, str]:
 def run(words: list[str]) -> tuple[int, str]:
     """Return exit code and stderr of a trial that ends, with exit code 0, where it would begin."""
 
-    def begin(_: object) -> None:
+    def begin(*_: object) -> None:
         raise SystemExit(0)
 
     error = io.StringIO()

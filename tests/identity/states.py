@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     from seqbench.config.settings import Recipe, Settings, TrackingSettings, TrainerSettings
     from seqbench.identity import identity
     from seqbench.records import TrialRecord
-    from seqbench.registry import codehash, modules
+    from seqbench.registry import codehash
     from seqbench.registry.plugins import add_plugin_file, registry
     from seqbench.sweeps.plan import _planned
     from seqbench.tracking.store import open_store
@@ -53,13 +53,8 @@ def main(folder: Path) -> None:
         path = folder / edit["file"]
         text = path.read_text()
         path.write_text(text.replace(edit["before"], edit["after"]))
-        for cached in (
-            modules.read_module,
-            codehash.code_hash,
-            codehash.harness_hashes,
-            registry,
-        ):
-            cached.cache_clear()
+        codehash.harness_hashes.cache_clear()
+        registry.cache_clear()
         found[name] = {}
         for trial, settings in trials.items():
             asked = identity(settings)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seqbench.config import sources
 from seqbench.config.composition import compose, settings
+from seqbench.config.machine import usable_cpus
 from seqbench.config.sources import content_hash
 from seqbench.errors import Refused
 from seqbench.identity import Identity, conditions_and_variant, digest, identity
 from seqbench.records import MetricInfo, TrialRecord
+from seqbench.registry.plugins import add_plugin_file
 from seqbench.registry.registration import Registration
 from seqbench.reporting.comparison import compare
 from seqbench.reporting.trials import make_trials
@@ -226,3 +230,102 @@ def test_leaving_nothing_out_is_what_trials_did_before_they_could(task: str) -> 
     assert "skip_bad" not in asked(*words).config["task"]
     assert asked(*words).key == asked(*words, "task.skip_bad=false").key
     assert asked(*words).key != asked(*words, "task.skip_bad=true").key
+
+
+WINDOWS = "labels/combined_windows.json"
+
+
+def labelled(root: Path, source: str, beside: str, text: str = "{}") -> str:
+    """Lay a series and windows of labels into a folder, and return the path of the series."""
+    for name, content in ((source, "time,value\n1,2\n"), (beside, text)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return str(root / source)
+
+
+def source_part(task: str, source: str) -> str:
+    words = [f"task={task}", f"task.source={source}", "model=gru"]
+    return asked(*words).parts["source"]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        WINDOWS,
+        "combined_windows.json",
+        f"data/{WINDOWS}",
+        "data/combined_windows.json",
+        f"data/real/{WINDOWS}",
+        "data/real/combined_windows.json",
+    ],
+)
+@pytest.mark.parametrize("source", ["data/real/x.csv", "data/real/tweets"])
+def test_labels_beside_a_source_count(folder: Path, beside: str, source: str) -> None:
+    """The file and the way from it to the source do; where both lie does not."""
+    file = source if source.endswith(".csv") else f"{source}/x.csv"
+    places = ("one", "two", "bare", "edited")
+    for name in places:
+        labelled(folder / name, file, beside, '{"x.csv": []}' if name == "edited" else "{}")
+    (folder / "bare" / beside).unlink()
+    found = {name: source_part("anomaly/watch", f"{name}/{source}") for name in places}
+    assert (
+        found["one"] == found["two"] == source_part("anomaly/watch", str(folder / "one" / source))
+    )
+    assert 3 == len({found["one"], found["bare"], found["edited"]})
+    (folder / "one" / beside).write_text("{ }")
+    assert found["one"] != source_part("anomaly/watch", f"one/{source}")
+
+
+def test_the_way_from_labels_to_a_source_counts(folder: Path) -> None:
+    """They are looked up by it."""
+    one = labelled(folder, "data/real/x.csv", WINDOWS)
+    two = labelled(folder, "data/made/x.csv", WINDOWS)
+    assert source_part("anomaly/watch", one) != source_part("anomaly/watch", two)
+    (folder / WINDOWS).unlink()
+    assert source_part("anomaly/watch", one) == source_part("anomaly/watch", two)
+    assert source_part("anomaly/watch", "data/real") != source_part("anomaly/watch", "data")
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_file_s_name_counts_where_the_task_says_so(folder: Path) -> None:
+    names = [labelled(folder, f"a_tr_{rows}_b.csv", "unused") for rows in (300, 380)]
+    assert 2 == len({source_part("anomaly/watch", name) for name in names})
+    assert 1 == len({source_part("music", name) for name in names})
+    (folder / "own.py").write_text(
+        "from seqbench.tasks.music import Music\n\n\nclass Own(Music):\n"
+        '    beside_source = "notes.txt"\n    source_name_counts = True\n'
+    )
+    add_plugin_file("own.py")
+    assert 2 == len({source_part("own", name) for name in names})
+    before = source_part("own", names[0])
+    (folder / "notes.txt").write_text("now it is there")
+    assert before != source_part("own", names[0])
+
+
+def test_threads_that_are_left_open_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the number that they become, in this process and in workers that it starts."""
+    found = {}
+    for text in ("1", "2", "2,4", "x", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        found[text] = asked("trainer.threads=null")
+    assert found["1"].key == asked().key == asked("trainer.threads=1").key
+    assert found["1"].key != found["2"].key == found["2,4"].key == asked("trainer.threads=2").key
+    assert found[""].key == found["x"].key
+    assert found[""].config["trainer"]["threads"] == usable_cpus()
+    chosen = settings(compose(["trainer.threads=null"]))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(usable_cpus() + 1))
+    again = pickle.loads(pickle.dumps(replace(chosen, seed=1)))
+    assert identity(again).config["trainer"]["threads"] == usable_cpus()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("recipe.lr=1e-3", "recipe.lr=0.001"),
+        ("recipe.clip=1", "recipe.clip=1.0"),
+        ("recipe.lr=.002", "recipe.lr=2E-3"),
+        ("recipe.max_epochs=10", "recipe.max_epochs=1_0"),
+    ],
+)
+def test_one_value_in_two_ways_is_one_trial(one: str, other: str) -> None:
+    assert asked(one).key == asked(other).key

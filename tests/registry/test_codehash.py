@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 
 from seqbench.errors import Refused
-from seqbench.registry import codehash, modules
-
-
-@pytest.fixture(autouse=True)
-def no_cache() -> None:
-    codehash.code_hash.cache_clear()
+from seqbench.registry import codehash
 
 
 def package(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    modules.read_module.cache_clear()
-    codehash.code_hash.cache_clear()
 
 
 OWN = {

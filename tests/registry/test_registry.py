@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from seqbench.errors import Refused
-from seqbench.registry import codehash, modules
 from seqbench.registry.hookspecs import Entry
 from seqbench.registry.plugins import DISABLED, PLUGIN_FILES, add_plugin_file, readable, registry
 from seqbench.registry.registration import BUILT_IN, Registration
@@ -323,8 +322,6 @@ def test_plugin_files_beside_others(tmp_path: Path, plugin: Plugin) -> None:
         assert item.load().__name__ == name.capitalize()
     before = registry().get("model", "first").code_hash
     (folder / "my_base.py").write_text(code.replace("Other", "Base") + "\nBase.extra = 1\n")
-    modules.read_module.cache_clear()
-    codehash.code_hash.cache_clear()
     assert before != registry().get("model", "first").code_hash
     args = ("model=second", "--cfg", "job", "--package", "model")
     assert "width: 8" in run(*args).stdout  # the environment tells other processes

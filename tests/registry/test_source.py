@@ -12,7 +12,7 @@ import pytest
 from seqbench.api import Model, Task
 from seqbench.errors import Refused
 from seqbench.nn import RecurrentModel
-from seqbench.registry import modules, source
+from seqbench.registry import source
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
 from seqbench.registry.source import UNSET, Call, Parameter
@@ -94,7 +94,6 @@ class Through(Renamed):
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules that fail when they are executed."""
-    modules.read_module.cache_clear()
     for name, text in {
         "library": LIBRARY,
         "user": USER,

@@ -19,7 +19,6 @@ from hydra.core.plugins import Plugins
 from seqbench.config import searchpath
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused, TrialFailed
-from seqbench.registry import modules
 from seqbench.registry.plugins import PLUGIN_FILES, add_plugin_file, registry
 from seqbench.sweeps import local
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
@@ -116,7 +115,6 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
         store.repo = before
         registry.cache_clear()
-        modules.read_module.cache_clear()
 
 
 def sweep(folder: Path, members: Sequence[list[str]], launcher: TrialLauncher) -> list[Ran]:

@@ -171,7 +171,7 @@ def test_a_worker_trains_again_what_finished_under_other_code(
 ) -> None:
     """Only with ``rerun=code``: a worker looks again at what the plan has given it."""
 
-    def run(settings: Settings) -> TrialRecord:
+    def run(settings: Settings, planned: object) -> TrialRecord:
         raise Refused("it would train")
 
     monkeypatch.setattr(run_module, "run", run)

@@ -18,7 +18,6 @@ from seqbench.config.composition import compose, settings
 from seqbench.config.settings import Match
 from seqbench.errors import Refused
 from seqbench.identity import identity
-from seqbench.registry import modules
 from seqbench.registry.plugins import PLUGIN_FILES, add_plugin_file, registry
 from seqbench.sweeps.plan import Planned, plan
 from seqbench.trials import equal_size
@@ -68,13 +67,11 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(equal_size, "data_folder", lambda: tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for cached in (registry.cache_clear, modules.read_module.cache_clear):
-        cached()
+    registry.cache_clear()
     yield
     store.repo = before
     equal_size._default_width.cache_clear()
-    for cached in (registry.cache_clear, modules.read_module.cache_clear):
-        cached()
+    registry.cache_clear()
 
 
 def plugin(name: str, parameters: str, build: str) -> None:
