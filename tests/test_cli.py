@@ -25,7 +25,7 @@ import time
 import types
 
 
-def run(settings):
+def run(settings, planned=None):
     print("trial", settings.model, settings.seed, flush=True)
     if settings.seed == 1:
         raise ValueError("a\\nbug")

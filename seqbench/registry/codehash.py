@@ -39,7 +39,7 @@ _DIGITS = 8
 
 
 @dataclass(frozen=True)
-class Code:
+class ReachedCode:
     """The code that a class reaches.
 
     Args:
@@ -63,7 +63,7 @@ def code_hash(target: str, own: Own = ALONE) -> str:
     return code(target, own).hash
 
 
-def code(target: str, own: Own = ALONE) -> Code:
+def code(target: str, own: Own = ALONE) -> ReachedCode:
     """Return the code of a class and of the definitions that it reaches, as it stands now.
 
     Args:
@@ -80,10 +80,10 @@ def code(target: str, own: Own = ALONE) -> Code:
     return known
 
 
-_known: dict[tuple[str, Own, tuple[str, ...]], Code] = {}
+_known: dict[tuple[str, Own, tuple[str, ...]], ReachedCode] = {}
 
 
-def _read(target: str, own: Own) -> Code:
+def _read(target: str, own: Own) -> ReachedCode:
     module_name, _, class_name = target.rpartition(":")
     start = read_module(module_name)
     if start is None:
@@ -99,7 +99,7 @@ def _read(target: str, own: Own) -> Code:
         found = _hash_of(walk, root)
     except RecursionError as error:
         raise Refused(f"{start.path} is nested too deeply to be read") from error
-    return Code(found, {module.path: module.text for module in walk.modules.values()})
+    return ReachedCode(found, {module.path: module.text for module in walk.modules.values()})
 
 
 @lru_cache(maxsize=1)

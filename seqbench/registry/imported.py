@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from seqbench.errors import Refused
-from seqbench.registry.codehash import Code
+from seqbench.registry.codehash import ReachedCode
 from seqbench.registry.modules import source_text
 from seqbench.registry.reach import Own, lies_in
 
@@ -29,7 +29,7 @@ def note(own: Own) -> None:
             _note(Path(file))
 
 
-def note_code(code: Code) -> None:
+def note_code(code: ReachedCode) -> None:
     """Remember code that has just been imported.
 
     Raises:
@@ -43,7 +43,7 @@ def note_code(code: Code) -> None:
     check(code)
 
 
-def check(code: Code) -> None:
+def check(code: ReachedCode) -> None:
     """Refuse code that was imported as something else.
 
     Raises:

@@ -90,7 +90,7 @@ class Registration:
         """
         return codehash.code_hash(self.target, self.own)
 
-    def code(self) -> codehash.Code:
+    def code(self) -> codehash.ReachedCode:
         """Return the code that :attr:`code_hash` is of.
 
         Raises:

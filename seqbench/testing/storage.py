@@ -23,12 +23,15 @@ def check_fingerprint(one: str, other: str) -> None:
 
 def check_idempotence(subject: TaskSubject) -> None:
     """Check that preparing again changes neither the data nor the files."""
-    before, files = subject.task.fingerprint(), _files(subject.data)
-    again = subject.fresh()
-    again.prepare()
-    again.prepare()
-    check_fingerprint(before, again.fingerprint())
-    changed = sorted(name for name, when in _files(subject.data).items() if files.get(name) != when)
+    before = subject.task.fingerprint()
+    with _copied(subject.data) as folder:  # others may be filling the folder itself
+        files = _files(folder)
+        again = subject.fresh()
+        again.prepare()
+        again.prepare()
+        found = again.fingerprint()
+        changed = sorted(name for name, when in _files(folder).items() if files.get(name) != when)
+    check_fingerprint(before, found)
     require(
         not changed,
         f"prepare() wrote {', '.join(changed)} again",
@@ -36,12 +39,10 @@ def check_idempotence(subject: TaskSubject) -> None:
     )
 
 
-def _files(folder: Path | None) -> dict[str, int]:
-    """Return when each file of a folder was written; locks are no data."""
-    if folder is None or not folder.is_dir():
-        return {}
+def _files(folder: Path) -> dict[str, int]:
+    """Return when each file or link of a folder was written; locks are no data."""
     paths = (path for path in folder.iterdir() if path.is_file() and path.suffix != ".lock")
-    return {path.name: path.stat().st_mtime_ns for path in paths}
+    return {path.name: path.lstat().st_mtime_ns for path in paths}
 
 
 def check_damage(subject: TaskSubject) -> str | None:
@@ -80,12 +81,12 @@ def check_damage(subject: TaskSubject) -> str | None:
 
 
 @contextmanager
-def _copied(data: Path) -> Iterator[Path]:
+def _copied(data: Path | None) -> Iterator[Path]:
     """Let tasks keep their data in a folder that has links to what is there."""
     before = os.environ.get(DATA_VARIABLE)
     with tempfile.TemporaryDirectory(prefix="seqbench-check-") as name:
         folder = Path(name)
-        for path in data.iterdir():
+        for path in data.iterdir() if data is not None and data.is_dir() else ():
             if path.is_file() and path.suffix != ".lock":
                 (folder / path.name).symlink_to(path)
         os.environ[DATA_VARIABLE] = name

@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """Hear which trials a command asks for; none is trained."""
     found: list[Settings] = []
 
-    def run(settings: Settings) -> TrialRecord:
+    def run(settings: Settings, _: object = None) -> TrialRecord:
         found.append(settings)
         metric = MetricInfo("nll", "min")
         scores = {"test/nll": 1.0, "valid/nll": 1.0}

@@ -59,8 +59,9 @@ def test_one_file_under_two_paths_is_one_trial() -> None:
     tags = identity_tags(found[0].configuration, found[0].parts, {})
     record = TrialRecord(found[0].key, "anomaly/watch", "lstm", 0)
     store.start(record, {}, tags).finish(record)
-    states = [item.state for item in plan(["task=anomaly", f"task.source={one},{two}"]).trials]
-    assert ["finished", "finished"] == states
+    found_plan = plan(["task=anomaly", f"task.source={one},{two}"])
+    assert ["finished"] == [item.state for item in found_plan.trials]
+    assert [0, 0] == found_plan.members
     Path(two).write_text("a,b\n1,3\n")
     assert ["source"] == asked("task=anomaly", f"task.source={two}").changed(found[0].parts)
 

@@ -29,7 +29,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
     """Count what is trained, by model and seed; nothing really is."""
     counts: Counter[tuple[str, int]] = Counter()
 
-    def run(settings: Settings) -> TrialRecord:
+    def run(settings: Settings, _: object = None) -> TrialRecord:
         counts[settings.model, settings.seed] += 1
         metric = MetricInfo("nll", "min", "nats per frame")
         scores = {"test/nll": 0.3125, "valid/nll": 0.0}

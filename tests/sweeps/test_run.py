@@ -38,7 +38,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> dict[int, BaseException]:
     """Have trials of a seed end with an exception, and the others with their seed as score."""
     ends: dict[int, BaseException] = {}
 
-    def run(settings: Settings) -> TrialRecord:
+    def run(settings: Settings, _: object = None) -> TrialRecord:
         if settings.seed in ends:
             raise ends[settings.seed]
         metric = MetricInfo("nll", "min", "nats per frame")
@@ -116,7 +116,7 @@ def test_a_sweep_and_what_is_left_of_it(
     assert 0 == main(words)
     assert "2 trials: 2 new; 2 to run" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "run", lambda settings: pytest.fail("it ran again"))
+        patch.setattr(run_module, "run", lambda *_: pytest.fail("it ran again"))
         assert 0 == main(words)
     out, err = capsys.readouterr()
     assert "2 trials: 2 finished; 0 to run (rerun=stale)" in err

@@ -164,7 +164,11 @@ def test_impossible_parameters(parameters: dict[str, object], message: str) -> N
         Watch(**parameters)  # type: ignore[arg-type]
 
 
-def test_new_parameters_leave_old_trials_what_they_were() -> None:
+def test_new_parameters_leave_old_trials_what_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x").mkdir()
     config = settings(compose(["task=anomaly"])).to_dict()
     assert not {"skip_bad", "time", "drop"} & set(deciding(config)["task"])
     changed = settings(compose(["task=anomaly", "task.source=x", "task.skip_bad=true"])).to_dict()

@@ -77,7 +77,7 @@ def test_a_command_gives_a_score_beside_baselines(
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("task=data task.source={}/clases", "(did you mean 'classes'?)"),
+        ("task=data task.source={}/clases", "/classes'?)"),
         ("task=data task.source={}/series.csv", "task=data/label takes one a step"),
         ("task=data/regress task.source={}/classes", "task=data/classify takes classes"),
         ("task=data task.source={}/patients.csv task.id=patientt", "(did you mean 'patient'?)"),

@@ -240,7 +240,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     grey = {**ROLLS, "test": [np.full((3, 88), 0.5)]}
     hollow = {**ROLLS, "train": [np.zeros((0, 88))]}
     named = {
-        "missing": (folder / "txt.mat", "does not exist (did you mean 'text.mat'?)"),
+        "missing": (folder / "txt.mat", f"does not exist (did you mean '{folder / 'text.mat'}'?)"),
         "cut mat": (mat, "byte 128: a variable declares 3,688 bytes and holds 164"),
         "text": (folder / "text.mat", "it is no Matlab file of version 5 to 7"),
         "cut pickle": (pkl, "cannot be read"),

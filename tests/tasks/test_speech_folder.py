@@ -240,7 +240,9 @@ def test_folders_that_hold_nothing_of_use(tmp_path: Path) -> None:
         return str(caught.value)
 
     (tmp_path / "recordings").mkdir()
-    assert refusal(tmp_path / "recordngs").endswith("does not exist (did you mean 'recordings'?)")
+    right = tmp_path / "recordings"
+    wrong = refusal(tmp_path / "recordngs")
+    assert wrong.endswith(f"does not exist (did you mean '{right}'?)")
     one = refusal(write(tmp_path / "one.wav", tone(100)))
     assert one.endswith("one.wav' is not a folder; give the one that it lies in")
     (tmp_path / "empty" / "sub").mkdir(parents=True)

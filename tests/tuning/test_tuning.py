@@ -289,7 +289,7 @@ def test_from_the_command_line(
     """Every model gets its candidates on every seed, and its best runs on the fresh seeds."""
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> TrialRecord:
+    def run(settings: Settings, _: object = None) -> TrialRecord:
         seen.append(settings)
         metric = MetricInfo("nll", "min")
         scores = {"test/nll": 1.0, "valid/nll": settings.recipe.dropout + settings.seed}
