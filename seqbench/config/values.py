@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
-from seqbench.errors import did_you_mean
+from seqbench.errors import did_you_mean, shortened
 
 _WORDS = {
     "int": "a whole number",
@@ -49,7 +49,7 @@ def fit(annotation: str, value: object) -> object:
             hint = " (write null)"
         else:
             hint = did_you_mean(value, [item for item in _options(node) if isinstance(item, str)])
-    raise ValueError(f"must be {describe(annotation)}, not {show(value)}{hint}")
+    raise ValueError(f"must be {describe(annotation)}, not {shortened(show(value))}{hint}")
 
 
 def describe(annotation: str) -> str:
@@ -227,7 +227,7 @@ def _words(node: ast.expr | None) -> str:
         options = [str(option) for option in _options(node)]
         return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
     if name in _LISTS:
-        inner = f" of {ast.unparse(items[0])}" if items else ""
+        inner = f", each {_words(items[0])}" if items else ""
         return f"a list{inner}"
     if name in _MAPPINGS:
         return "a mapping"
