@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _is_of_stdout(error: BaseException) -> TypeGuard[OSError]:
     """Whether an error came from writing to standard output, and not from a plugin's own files."""
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or error.errno is None or error.filename is not None:
         return False
     try:
         sys.stdout.write("\n")

@@ -126,4 +126,4 @@ def unknown(what: str, name: str, known: Iterable[str]) -> Refused:
     """Return the refusal for a name that nobody knows: the value, what is allowed, the nearest."""
     names = sorted(known)
     hint = did_you_mean(name, names)
-    return Refused(f"unknown {what} '{shortened(name)}'{hint}; known: {listed(names)}")
+    return Refused(f"unknown {what} '{shortened(name, 60)}'{hint}; known: {listed(names)}")

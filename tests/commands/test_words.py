@@ -10,13 +10,23 @@ import pytest
 from seqbench.cli import main
 from seqbench.commands import SUBCOMMANDS, help_text, read
 from seqbench.commands.completion import complete
-from seqbench.commands.words import ANY, Choice, Names, Positive, Text, Whole, Word, read_words
+from seqbench.commands.words import (
+    ANY,
+    Choice,
+    Names,
+    Positive,
+    Quoted,
+    Text,
+    Whole,
+    Word,
+    read_words,
+)
 from seqbench.errors import Refused
 from seqbench.registry import plugins
 
 WORDS = [(name, word) for name, command in SUBCOMMANDS.items() for word in command.words]
 IDS = [f"{name} {word.name}" for name, word in WORDS]
-SAMPLES = {Whole: "7", Positive: "0.5", Names: "some,other", Text: "text"}
+SAMPLES = {Whole: "7", Positive: "0.5", Names: "some,other", Text: "text", Quoted: "text"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -207,7 +217,11 @@ def test_mistakes_are_one_line(args: list[str], message: str) -> None:
         (TABLE[:1], ["siz"], "seqbench x: 'siz' is not KEY=VALUE (did you mean 'size'?); do so"),
         ((), ["a=1"], "seqbench x takes no arguments, not 'a=1'"),
         ((), ["a"], "seqbench x takes no arguments, not 'a'"),
-        ((Word("NAME", "of it"),), ["a", "b"], "seqbench x: 'b' is a word too many"),
+        (
+            (Word("NAME", "of it"),),
+            ["a", "b"],
+            "seqbench x: 'b' is a word too many; see seqbench x --help",
+        ),
     ],
 )
 def test_bare_words(words: tuple[Word, ...], args: list[str], message: str) -> None:
