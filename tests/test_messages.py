@@ -8,13 +8,16 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import seqbench
 import seqbench.api
 import seqbench.nn
+from seqbench import interface
 from seqbench.cli import main
 from seqbench.commands import SUBCOMMANDS, read
 from seqbench.config.composition import compose_each, settings
@@ -286,3 +289,49 @@ def test_commands_in_a_message_are_checked() -> None:
         check_command(["report", "outt=x"])
     with pytest.raises(Refused):
         check_command(["-m", "modle=lstm"])
+
+
+CALLS: list[tuple[Callable[[], object], str]] = [
+    (lambda: seqbench.compare(["lstm", "gru"]), "models must be names, .*not \\['lstm', 'gru'\\]"),  # type: ignore[arg-type]
+    (lambda: seqbench.compare(1, 2), "models must be names, .*, not 1$"),  # type: ignore[arg-type]
+    (lambda: seqbench.compare("lstm", "gru", task=[]), "task must be a name .*not \\[\\]"),
+    (lambda: seqbench.compare("lstm", "gru", task=None), "task must be .*, not None"),
+    (lambda: seqbench.compare("lstm", "gru", control=3), "control must be a text"),  # type: ignore[arg-type]
+    (lambda: seqbench.compare("lstm", "gru", practical=[1]), "practical=\\[1\\] must be"),  # type: ignore[arg-type]
+    (lambda: seqbench.report(3), "out must be a text .*, not 3"),  # type: ignore[arg-type]
+    (lambda: seqbench.report(""), "out must be a text .*, not ''"),
+    (lambda: seqbench.report(model={"lstm"}), "model must be a name or a list .*, not {'lstm'}"),
+    (lambda: seqbench.report(task=[1]), "task must be a text .*, not 1"),
+    (lambda: seqbench.evaluate(None), "run must be a text .*, not None"),  # type: ignore[arg-type]
+    (lambda: seqbench.evaluate(12), "run must be a text .*, not 12"),  # type: ignore[arg-type]
+    (lambda: seqbench.evaluate("12", uri=3), "uri must be a text .*, not 3"),  # type: ignore[arg-type]
+    (lambda: seqbench.load(None), "run must be a text .*, not None"),  # type: ignore[arg-type]
+    (lambda: seqbench.load("12", fold=1.5), "fold must be a number, a name or None"),  # type: ignore[arg-type]
+    (lambda: seqbench.load("12", accelerator=None), "accelerator must be one of"),  # type: ignore[arg-type]
+    (lambda: seqbench.sweep(seed=(seed for seed in range(2))), "seed: a value must be .*generator"),
+    (lambda: seqbench.sweep(seed={1, 2}), "seed: a value must be .*, not {1, 2}"),
+    (lambda: seqbench.sweep(seed=[]), "seed: a sweep needs at least one value"),
+    (lambda: seqbench.sweep(launcher=3), "unknown hydra/launcher '3'"),  # type: ignore[arg-type]
+    (lambda: seqbench.run(model=print), "model: a value must be"),
+    (lambda: seqbench.run(recipe={"lr": {1}}), "recipe.lr: a value must be .*, not {1}"),
+    (lambda: seqbench.results(uri=[1]), "tracking.uri must be text or null"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), CALLS, ids=[message[:30] for _, message in CALLS])
+def test_arguments_of_the_wrong_type(
+    call: Callable[[], object], message: str, folder: Path
+) -> None:
+    """Refused as a word of a command is, and nothing is made."""
+    with pytest.raises(Refused, match=message) as refusal:
+        call()
+    assert len(str(refusal.value)) <= LONGEST
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_arrays_are_lists() -> None:
+    """Of NumPy, as a sweep's values and as one number."""
+    found = interface._word("seed", np.arange(3), several=True)
+    assert found == "seed=0,1,2"
+    assert interface._word("recipe.lr", np.float32(0.5)) == "recipe.lr=0.5"
+    assert interface._word("task.source", Path("a b")) == "task.source='a b'"
