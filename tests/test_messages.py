@@ -203,7 +203,6 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("sample run=zz steps=x", "steps must be a whole number from 1", ""),
     ("tune model=lstm", "needs trials=N", ""),
     ("tune model=lstm trials=1 seed=1", "takes its seeds from tune.seeds", ""),
-    ("tune model=lstm trials=1 trials=2", "trials is given twice, as 1 and 2", ""),
     ("status", "no sweep yet in", ""),
     ("ui port=0", "port must be a whole number from 1 to 65535", ""),
     ("prepare zz", "see seqbench prepare --help", "prepare --help"),

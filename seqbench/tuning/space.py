@@ -196,10 +196,7 @@ def _ends(distribution: BaseDistribution) -> Sequence[Any]:
 def _trials(words: Sequence[str]) -> int:
     if not words:
         raise Refused("seqbench tune needs trials=N, the candidates of each model")
-    texts = [word.partition("=")[2] for word in words]
-    text = texts[-1]
-    if len(texts) > 1:
-        raise Refused(f"trials is given twice, as {' and '.join(texts)}: give it once")
+    text = words[-1].partition("=")[2]
     if not text.isdecimal() or int(text) < 1:
         raise Refused(f"trials must be a whole number of at least 1, not {text or 'nothing'}")
     return int(text)
