@@ -105,7 +105,7 @@ def test_report(runs: pd.DataFrame) -> None:
         (lambda: seqbench.compare("lstm", "gru", tsk="x"), r"unknown filter 'tsk' .*'task'"),
         (
             lambda: seqbench.compare("lstm", "gru", practical=-1),
-            "practical=-1 must be a positive number",
+            "practical=-1 must be a positive",
         ),
         (lambda: seqbench.report(task="musik"), "no trial of task=musik in"),
         (lambda: seqbench.report(uri="ftp://x"), "unknown scheme 'ftp'"),

@@ -81,7 +81,7 @@ def test_a_distribution_installs_and_passes_its_own_tests(
         ),
         (
             ["new", "model", "My-Cell"],
-            "'My-Cell' cannot be a name: it must be made of lower-case letters",
+            "'My-Cell' cannot be a name: it must be made of",
         ),
         (["new", "model", "class"], "'class' cannot be a name"),
         (["new", "model", "json"], "'json' cannot be a name"),
