@@ -31,7 +31,9 @@ from seqbench.errors import (
     SeqbenchError,
     TrialFailed,
     did_you_mean,
+    folded,
     is_interrupt,
+    shortened,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ _NO_PLUGINS = "--no-plugins"
 _AGAIN = 0.05  # seconds until an interrupt that was lost in a finaliser is repeated
 
 
+_EXAMPLE = "seqbench -m task=music model=lstm,gru seed=0,1,2"
 _USAGE = """\
 usage: seqbench [key=value ...]     run a trial, for example: seqbench task=music model=bilstm
        seqbench list                models and tasks
@@ -77,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _is_of_stdout(error: BaseException) -> TypeGuard[OSError]:
     """Whether an error came from writing to standard output, and not from a plugin's own files."""
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or error.errno is None or error.filename is not None:
         return False
     try:
         sys.stdout.write("\n")
@@ -122,7 +125,9 @@ def _dispatch(args: list[str]) -> int:
         return command(rest)
     if "=" not in first and not first.startswith(("-", "+", "~")):
         hint = did_you_mean(first, SUBCOMMANDS)
-        raise Refused(f"'{first}' is neither a subcommand nor key=value{hint}; see seqbench --help")
+        raise Refused(
+            f"'{shortened(first)}' is neither a subcommand nor key=value{hint}; see seqbench --help"
+        )
     return _hydra(args)
 
 
@@ -249,15 +254,36 @@ def _parse_flags(args: list[str]) -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
+    parser.allow_abbrev = False  # `--multi` would start a sweep
+    flags = {option: action for action in parser._actions for option in action.option_strings}
 
     def refuse(message: str) -> NoReturn:
-        flags = [option for action in parser._actions for option in action.option_strings]
-        wrong = [word for word in args if word.startswith("-") and word not in flags]
-        hint = did_you_mean(wrong[0], flags) if wrong else ""
-        raise Refused(f"{message}{hint}; see seqbench --help")
+        for at, word in enumerate(args):
+            flag, equals, value = word.partition("=")
+            if flag.startswith("-") and flag not in flags:
+                hint = did_you_mean(flag, [name for name in flags if len(name) > len("-sc")])
+                raise Refused(f"unknown flag '{shortened(flag)}'{hint}; see seqbench --help")
+            choices = flags[flag].choices if flag in flags else None
+            if choices is not None:
+                value = value if equals else "".join(args[at + 1 : at + 2])
+                if value not in choices:
+                    known = ", ".join(map(str, choices))
+                    given = f", not '{shortened(value)}'" if value else ""
+                    hint = did_you_mean(value, map(str, choices))
+                    raise Refused(f"{flag} must be one of {known}{given}{hint}")
+        raise Refused(f"{message}; see seqbench --help")
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_intermixed_args(args)
+    found = parser.parse_intermixed_args(args)
+    alone = [f"--{name}" for name in ("run", "multirun", "info") if getattr(found, name)]
+    if found.cfg and not found.multirun:
+        alone.append("--cfg")
+    if len(alone) > 1:
+        raise Refused(f"{' and '.join(alone)} cannot be given together; leave one out")
+    shows = found.help or found.hydra_help or found.info or found.cfg or found.shell_completion
+    if not (shows or found.overrides):
+        raise Refused(f"{' '.join(args)}: name what to run, for example: {_EXAMPLE}")
+    return found
 
 
 def _complete() -> bool:
@@ -297,7 +323,7 @@ def _report(error: BaseException) -> int:
     elif not isinstance(error, SeqbenchError):
         line = f"internal error: {type(error).__name__}: {line}; {TRACEBACK}=1 shows where"
     details = error.details if isinstance(error, Refused) else ()
-    sys.stderr.write("".join(f"{text}\n" for text in (f"seqbench: {line}", *details)))
+    sys.stderr.write("".join(f"{text}\n" for text in (*folded(f"seqbench: {line}"), *details)))
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -66,12 +67,63 @@ def is_interrupt(error: BaseException) -> bool:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the nearest of the known names, or an empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean '{matches[0]}'?)" if matches else ""
+    bare = {item.lstrip("-"): item for item in known}  # dashes make any two flags alike
+    matches = difflib.get_close_matches(name.lstrip("-"), list(bare), n=1, cutoff=0.6)
+    return f" (did you mean '{bare[matches[0]]}'?)" if matches else ""
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """Return a user's text as a message may hold it."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def listed(names: Iterable[str], most: int = 180) -> str:
+    """Return names with commas between them, as many as a message has room for; ``none`` of none.
+
+    Args:
+        names: in the order in which they are shown.
+        most: characters.
+    """
+    left = list(names)
+    shown: list[str] = []
+    while left and (not shown or len(", ".join([*shown, left[0]])) <= most):
+        shown.append(left.pop(0))
+    more = f" and {len(left)} more" if left else ""
+    return (", ".join(shown) or "none") + more
+
+
+LONGEST = 300
+"""Characters of a line of a message."""
+
+
+def folded(text: str) -> list[str]:
+    """Return a message in lines of at most :data:`LONGEST` characters.
+
+    A long one is broken after its parts, which `;` and `:` end, so that a command stays whole: one
+    that is longer by itself has its line alone.
+    """
+    lines = [text]
+    while len(lines[-1]) > LONGEST:
+        last = lines[-1]
+        ends = [found.end() for found in re.finditer(r"[;:](?= )", last)]
+        fitting = [end for end in ends if end <= LONGEST and last[:end].strip()]
+        if not fitting:
+            break
+        lines[-1:] = [last[: fitting[-1]], f"  {last[fitting[-1] :].strip()}"]
+    return lines
+
+
+def why_not(error: OSError) -> str:
+    """Return why a file or folder cannot be written, in words."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file is there, and no folder"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such folder"
+    return error.strerror or str(error)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> Refused:
     """Return the refusal for a name that nobody knows: the value, what is allowed, the nearest."""
     names = sorted(known)
-    listing = ", ".join(names) if names else "none"
-    return Refused(f"unknown {what} '{name}'{did_you_mean(name, names)}; known: {listing}")
+    hint = did_you_mean(name, names)
+    return Refused(f"unknown {what} '{shortened(name, 60)}'{hint}; known: {listed(names)}")

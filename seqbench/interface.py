@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from seqbench.config import composition
 from seqbench.config.command import kept_words
 from seqbench.config.overrides import override_text, split_words
-from seqbench.errors import Refused, unknown
+from seqbench.errors import Refused, shortened, unknown
 from seqbench.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run(**overrides: object) -> Result:
     from seqbench.trials.equal_size import trial_settings
     from seqbench.trials.run import run as run_trial
 
-    words = [f"{key}={override_text(value)}" for key, value in _flat(overrides)]
+    words = [_word(key, value) for key, value in _flat(overrides)]
     settings = trial_settings(composition.compose(words), words)
     return Result(run_trial(settings), kept=kept_words(settings))
 
@@ -119,7 +119,7 @@ def sweep(
     from seqbench.sweeps.run import run_sweep
     from seqbench.sweeps.sweeper import make_launcher
 
-    words = [f"{key}={_choices(value)}" for key, value in _flat(overrides)]
+    words = [_word(key, value, several=True) for key, value in _flat(overrides)]
     words, of_hydra = split_words(words)
     if workers is not None:
         if launcher not in ("basic", "local"):
@@ -168,7 +168,7 @@ def results(*, all_runs: bool = False, **tracking: object) -> pd.DataFrame:
     """
     from seqbench.tracking.frame import trials_frame
 
-    words = [f"tracking.{key}={override_text(value)}" for key, value in _flat(tracking)]
+    words = [_word(f"tracking.{key}", value) for key, value in _flat(tracking)]
     return trials_frame(composition.settings(composition.compose(words)).tracking, all_runs)
 
 
@@ -193,6 +193,12 @@ def compare(
     """
     from seqbench.reporting.models import compare_models
 
+    for model in models:
+        if not isinstance(model, str):
+            raise Refused(
+                f"models must be names, each a text of its own, as in compare('lstm', 'gru'), not "
+                f"{_shown(model)}"
+            )
     return compare_models(models, _wanted(filters, ("model",), control, practical))
 
 
@@ -219,7 +225,8 @@ def report(
     """
     from seqbench.reporting.report import report as write
 
-    return write(Path(out).expanduser(), _wanted(filters, (), control, practical))
+    folder = Path(_text("out", out)).expanduser()
+    return write(folder, _wanted(filters, (), control, practical))
 
 
 def evaluate(
@@ -243,6 +250,7 @@ def evaluate(
     """
     from seqbench.trials.evaluate import evaluate as score
 
+    run, uri = _text("run", run), _uri(uri)
     found = score(run, uri, parameters=parameters, accelerator=accelerator, note=_warn)
     return Result(found.record, found.evaluation)
 
@@ -275,6 +283,9 @@ def load(
     """
     from seqbench.trials.loaded import load_model
 
+    if fold is not None and (isinstance(fold, bool) or not isinstance(fold, int | str)):
+        raise Refused(f"fold must be a number, a name or None, not {_shown(fold)}")
+    run, uri = _text("run", run), _uri(uri)
     return load_model(run, fold, uri, accelerator=accelerator, note=_warn)
 
 
@@ -291,15 +302,17 @@ def _wanted(
     chosen, tracking = {}, []
     for key, value in filters.items():
         if key in of_store:
-            tracking.append(f"tracking.{key}={override_text(value)}")
+            tracking.append(_word(f"tracking.{key}", value))
         elif key in known:
-            items = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-            chosen[key] = [str(item) for item in items]
+            items = [value] if isinstance(value, str) else value
+            if not isinstance(items, list | tuple) or not items:
+                raise Refused(f"{key} must be a name or a list of names, not {_shown(value)}")
+            chosen[key] = [_text(key, item) for item in items]
         else:
             raise unknown("filter", key, [*known, *of_store])
     return Wanted(
         filters=chosen,
-        control=control,
+        control=_text("control", control) if control != "" else "",
         practical=None if practical is None else read_practical(str(practical)),
         tracking=tracking,
     )
@@ -318,7 +331,43 @@ def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[s
             yield f"{prefix}{key}", value
 
 
-def _choices(value: object) -> str:
-    if isinstance(value, list | tuple | range):
-        return ",".join(map(override_text, value))
-    return override_text(value)
+def _word(key: str, value: object, *, several: bool = False) -> str:
+    """Return ``key=value`` as the command line takes it.
+
+    Args:
+        key: with dots.
+        value: of any type that a configuration holds.
+        several: whether a list gives a trial for each of its items.
+
+    Raises:
+        Refused: it is of another type, or an empty list of trials.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    try:
+        if not several or not isinstance(value, list | tuple | range):
+            return f"{key}={override_text(value)}"
+        if not value:
+            raise Refused("a sweep needs at least one value, not an empty list")
+        return f"{key}={','.join(map(override_text, value))}"
+    except Refused as refusal:
+        raise refusal.within(key) from refusal
+
+
+def _text(key: str, value: object) -> str:
+    """Return a text or path that is not empty.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if isinstance(value, str | Path) and str(value).strip():
+        return str(value)
+    raise Refused(f"{key} must be a text that is not empty, not {_shown(value)}")
+
+
+def _uri(uri: object) -> str | None:
+    return None if uri is None else _text("uri", uri)
+
+
+def _shown(value: object) -> str:
+    return shortened(repr(value), 60)

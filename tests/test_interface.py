@@ -103,7 +103,10 @@ def test_report(runs: pd.DataFrame) -> None:
         (lambda: seqbench.compare("lstm", "rn"), r"no trial of model=rn in .* \(did you mean|rn"),
         (lambda: seqbench.compare("lstm", "gru", control="rnn"), "control=rnn is none of the"),
         (lambda: seqbench.compare("lstm", "gru", tsk="x"), r"unknown filter 'tsk' .*'task'"),
-        (lambda: seqbench.compare("lstm", "gru", practical=-1), "practical=-1: a positive number"),
+        (
+            lambda: seqbench.compare("lstm", "gru", practical=-1),
+            "practical=-1 must be a positive",
+        ),
         (lambda: seqbench.report(task="musik"), "no trial of task=musik in"),
         (lambda: seqbench.report(uri="ftp://x"), "unknown scheme 'ftp'"),
         (lambda: seqbench.evaluate("zz"), "unknown run 'zz'"),

@@ -41,7 +41,7 @@ class Subcommand:
     short: str
     summary: str
     words: tuple[Word, ...] = ()
-    otherwise: str = "see --help"
+    otherwise: str = ""
 
 
 _URI = Word(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from seqbench import __version__
 from seqbench.commands import read
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.errors import EXIT_DONE, Refused, shortened, why_not
 from seqbench.registry.modules import package_folders
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import Kind
@@ -43,12 +43,16 @@ def command(args: list[str]) -> int:
     there = next((path for path in written if path.exists()), None)
     if there is not None:
         raise Refused(f"{there} is there already; choose another name, or out=FOLDER")
+    if not asked.folder.absolute().parent.is_dir():
+        raise Refused(
+            f"out={asked.folder}: there is no folder {asked.folder.parent}; make it first"
+        )
     try:
         for path, text in written.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise Refused(f"{error.filename} cannot be written: {why_not(error)}") from error
     for path in written:
         sys.stdout.write(f"{path}\n")
     sys.stdout.write("next:\n" + "".join(f"  {line}\n" for line in _next(asked)))
@@ -61,7 +65,8 @@ def _read(args: list[str]) -> _Asked:
     name = given.text("NAME")
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name in sys.stdlib_module_names:
         raise Refused(
-            f"'{name}' cannot be a name: lower-case letters, digits and _, and no word of Python"
+            f"'{shortened(name)}' cannot be a name: it must be made of lower-case letters, digits "
+            "and _, begin with a letter, and be no keyword or standard module of Python"
         )
     taken = {item.name: item.origin for item in registry().all(kind)}
     if name in taken:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.commands import read
-from seqbench.errors import EXIT_DONE
+from seqbench.errors import EXIT_DONE, Refused
+from seqbench.records import some
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,9 @@ def command(args: list[str]) -> int:
 
     Args:
         args: the sweep's own words.
+
+    Raises:
+        Refused: an override is wrong, the store cannot be used, or no trial can run.
     """
     from rich.console import Console
 
@@ -32,10 +36,11 @@ def command(args: list[str]) -> int:
     searchpath.enable()
     composition.check_choices(words)
     found = plan(words)
+    refuse_impossible(found.trials)
     console = Console(highlight=False, emoji=False)
     console.print()
     console.print(plan_table(found), crop=False)
-    left = [item for item in found.trials if item.runs(found.rerun)]
+    left = [item for item in found.trials if item.state != "impossible" and item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
     repeats = [found.repeats] if found.repeats else []
     for line in [*repeats, *other_code(found.trials), *reasons(found.trials)]:
@@ -44,6 +49,17 @@ def command(args: list[str]) -> int:
         for line in [*known_from(left), time_left(left)]:
             console.print(line, crop=False, soft_wrap=True)
     return EXIT_DONE
+
+
+def refuse_impossible(trials: Sequence[Planned]) -> None:
+    """Refuse a sweep of which no trial can run, by the reason that a trial alone would have.
+
+    Raises:
+        Refused: every trial is impossible.
+    """
+    if all(item.state == "impossible" for item in trials):
+        first, *others = dict.fromkeys(item.reason for item in trials)
+        raise Refused(first, [f"  {line}" for line in some(others, 10, "... and {} more")])
 
 
 def plan_table(found: Plan) -> Table:

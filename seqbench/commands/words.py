@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused, did_you_mean, shortened
 
 ANY = "KEY"
 """Name of a word that stands for any override of the configuration."""
@@ -234,7 +234,7 @@ class Given:
 
 
 def read_words(
-    command: str, words: Sequence[Word], args: Sequence[str], otherwise: str = "see --help"
+    command: str, words: Sequence[Word], args: Sequence[str], otherwise: str = ""
 ) -> Given:
     """Return what a command's arguments say.
 
@@ -314,8 +314,16 @@ class _Reader:
         except ValueError as error:
             hint = did_you_mean(text, word.form.options) if isinstance(word.form, Choice) else ""
             raise Refused(
-                f"{self._who}: {word.name} must be {word.form.allowed}, not '{text}'{hint}"
+                f"{self._who}: {word.name} must be {word.form.allowed}, not "
+                f"'{shortened(text)}'{hint}"
             ) from error
+        before = self._texts(word)
+        if before and not word.repeats:
+            comma = f", as {word.name}={before[-1]},{text}" if is_list else ""
+            raise Refused(
+                f"{self._who}: {word.name} is given twice, as {shortened(before[-1])} and "
+                f"{shortened(text)}: give it once{shortened(comma)}"
+            )
         self._given.pairs.append((word.name, text))
         if word.repeats:
             value = [*self._given.values.get(word.name, []), value]
@@ -327,14 +335,21 @@ class _Reader:
                 self._put(word, text)
                 return
         if self._bare:
-            raise Refused(f"{self._who}: '{text}' is a word too many")
+            raise Refused(f"{self._who}: '{text}' is a word too many; see {self._who} --help")
         keyed = self._by_name.get(text)
         if keyed is not None and keyed.is_key:
             raise Refused(f"{self._who}: '{text}' is not KEY=VALUE: write {keyed.shown}")
         if not self._words:
             raise Refused(f"{self._who} takes no arguments, not '{text}'")
+        missing = [word for word in self._words if word.is_key and word.least]
+        if len(missing) == 1 and not self._texts(missing[0]) and not self._hint(text):
+            raise Refused(
+                f"{self._who}: '{shortened(text)}' is not KEY=VALUE: write {missing[0].name}="
+                f"{shortened(text)}"
+            )
         raise Refused(
-            f"{self._who}: '{text}' is not KEY=VALUE{self._hint(text)}; {self._otherwise}"
+            f"{self._who}: '{shortened(text)}' is not KEY=VALUE{self._hint(text)}; "
+            f"{self._otherwise or f'see {self._who} --help'}"
         )
 
     def _is_below(self, key: str) -> bool:
@@ -350,7 +365,9 @@ class _Reader:
             example = arg.partition("=")[2].replace(",", " ")
             return Refused(f"{self._who}: name the {what} without {key}=, for example: {example}")
         known = ", ".join(word.shown for word in self._words)
-        return Refused(f"{self._who}: unknown word '{arg}'{self._hint(key)}; known: {known}")
+        return Refused(
+            f"{self._who}: unknown word '{shortened(arg)}'{self._hint(key)}; known: {known}"
+        )
 
     def _hint(self, key: str) -> str:
         names = [name for word in self._words for name in (word.below or (word.name,))]

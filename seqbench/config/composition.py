@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -21,7 +22,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from seqbench.config import searchpath, values
 from seqbench.config.overrides import NEEDED, Search, group_names, unknown_key
@@ -321,7 +326,14 @@ def _refuse_infinite(key: str, value: object) -> None:
 def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for key in given:
         if key not in known:
-            raise unknown_key(prefix, key, [*known, TITLE] if prefix == "task." else known)
+            shown = [*known, TITLE] if prefix == "task." else known
+            if not prefix:  # a run keeps its title there; what a command takes is task.title
+                shown = [*(key for key in known if key != TITLE), *_GROUPS]
+            raise unknown_key(prefix, key, shown)
+
+
+_GROUPS = ("experiment", "tuned")
+"""What a command can choose beside the sections of a configuration."""
 
 
 @contextmanager
@@ -345,6 +357,12 @@ def _one_line(error: BaseException) -> str:
         cause = cause.__cause__
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key} has no default: give {cause.full_key}=VALUE"
+    if isinstance(cause, InterpolationKeyError) and cause.full_key:
+        missing = re.search(r"'([^']*)'", str(cause.msg or cause))
+        of = f"'{missing[1]}'" if missing else "one that is not there"
+        return f"{cause.full_key} refers to the key {of}, and there is no such key"
+    if of_hydra := re.match(r"Could not override '(hydra[^']*)'", str(cause)):
+        return f"unknown key '{of_hydra[1]}'; `seqbench --cfg hydra` shows those of Hydra"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         first = str(cause.msg or cause).partition("\n")[0]
         return f"{cause.full_key}: {first}"

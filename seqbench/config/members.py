@@ -13,8 +13,8 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 
-from seqbench.config.overrides import parse, parse_all, refuse_intervals, shortened
-from seqbench.errors import Refused
+from seqbench.config.overrides import parse, parse_all, refuse_intervals
+from seqbench.errors import Refused, shortened
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
 

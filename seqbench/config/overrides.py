@@ -6,6 +6,7 @@ line that names the nearest thing that exists.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from omegaconf import OmegaConf
 
 from seqbench.config import values
 from seqbench.config.searchpath import CONFIG_NAME
-from seqbench.errors import Refused, did_you_mean, unknown
+from seqbench.errors import Refused, did_you_mean, listed, shortened, unknown
 from seqbench.registry.plugins import left_out, registry
 from seqbench.registry.registration import KINDS
 
@@ -119,11 +120,6 @@ _FUNCTIONS = {
 """Hydra's functions, as they are written."""
 
 
-def shortened(text: str, most: int = 100) -> str:
-    """Return a user's text as a message may hold it."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return what of a sweep's command is of its trials, and what of Hydra, as its launcher."""
     of_hydra = [word for word in words if word.lstrip("+~").startswith(("hydra/", "hydra."))]
@@ -132,16 +128,21 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def override_text(value: Any) -> str:
     """Return a value as an override of Hydra says it."""
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy, pandas and torch
+        value = value.tolist()
     if isinstance(value, list | tuple | range):
         return f"[{','.join(map(override_text, value))}]"
     if isinstance(value, Mapping):
         items = (f"{key}:{override_text(item)}" for key, item in value.items())
         return f"{{{','.join(items)}}}"
-    if hasattr(value, "item"):  # a number of NumPy or torch
-        value = value.item()
     if value is None or isinstance(value, bool | int | float):
         return values.show(value)
-    text = str(value)
+    if not isinstance(value, str | os.PathLike):
+        raise Refused(
+            f"a value must be a number, a text, true, false, null, a path, or a list or mapping of "
+            f"these, not {shortened(repr(value))}"
+        )
+    text = os.fspath(value)
     if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
     # A backslash says itself, but before a quote, where two of them do.
@@ -183,8 +184,20 @@ class Search:
         tree = OmegaConf.to_container(hydra_compose(CONFIG_NAME, self._search_path + choosing))
         assert isinstance(tree, dict)
         for item in parsed:
-            if item not in choices and not item.key_or_group.startswith("hydra"):
+            if item.key_or_group.startswith("hydra"):
+                self._check_hydra(item)
+            elif item not in choices:
                 _check_key(item, tree, groups)
+
+    def _check_hydra(self, item: Override) -> None:
+        """Refuse a choice of Hydra's own that it does not have."""
+        group, value = item.key_or_group, item.value()
+        if group.startswith("hydra/"):
+            known = self._options(group, ObjectType.CONFIG)
+            if not known:
+                raise unknown("key", group, ["hydra/launcher"])
+            if str(value) not in known:
+                raise unknown(group, str(value), known)
 
     def choices(self) -> list[Override]:
         """Return the overrides that choose an option of a group.
@@ -281,6 +294,6 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> Refused:
     """Return the refusal of a key: what it is like, and what there is."""
     names = sorted(name for name in known if name != "name")
     hint = did_you_mean(key, names).replace("mean '", f"mean '{prefix}")
-    listing = ", ".join(names) or "none"
+    listing = listed(names)
     where = f"{prefix.rstrip('.')} takes" if prefix else "known"
-    return Refused(f"unknown key '{prefix}{key}'{hint}; {where}: {listing}")
+    return Refused(f"unknown key '{prefix}{shortened(key)}'{hint}; {where}: {listing}")

@@ -59,9 +59,13 @@ class Recipe:
         _at_least("recipe.weight_decay", self.weight_decay, 0)
         _at_least("recipe.clip", self.clip, 0)
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"recipe.dropout must be in [0, 1), not {self.dropout}")
+            raise ValueError(
+                f"recipe.dropout must be at least 0 and below 1, not {_shown(self.dropout)}"
+            )
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"recipe.momentum must be in [0, 1), not {self.momentum}")
+            raise ValueError(
+                f"recipe.momentum must be at least 0 and below 1, not {_shown(self.momentum)}"
+            )
         _at_least("recipe.batch_size", self.batch_size, 1)
         _at_least("recipe.max_epochs", self.max_epochs, 1)
         _at_least("recipe.patience", self.patience, 1)
@@ -259,9 +263,14 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _positive(key: str, value: float) -> None:
     if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{key} must be a positive number, not {value}")
+        raise ValueError(f"{key} must be a positive number, not {_shown(value)}")
 
 
 def _at_least(key: str, value: float, least: int) -> None:
     if not (value >= least and math.isfinite(value)):
-        raise ValueError(f"{key} must be at least {least}, not {value}")
+        raise ValueError(f"{key} must be at least {least}, not {_shown(value)}")
+
+
+def _shown(value: float) -> str:
+    """Return a number as a person gives it: a whole one is a float by its key's type only."""
+    return str(value).removesuffix(".0")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
-from seqbench.errors import did_you_mean
+from seqbench.errors import did_you_mean, shortened
 
 _WORDS = {
     "int": "a whole number",
@@ -21,6 +21,7 @@ _WORDS = {
     "str": "text",
     "None": "null",
 }
+_PLURALS = {"int": "whole numbers", "float": "numbers", "bool": "true or false", "str": "texts"}
 _LISTS = {"list", "List", "tuple", "Tuple", "Sequence", "Iterable"}
 _MAPPINGS = {"dict", "Dict", "Mapping"}
 _EXACT: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -49,7 +50,7 @@ def fit(annotation: str, value: object) -> object:
             hint = " (write null)"
         else:
             hint = did_you_mean(value, [item for item in _options(node) if isinstance(item, str)])
-    raise ValueError(f"must be {describe(annotation)}, not {show(value)}{hint}")
+    raise ValueError(f"must be {describe(annotation)}, not {shortened(show(value))}{hint}")
 
 
 def describe(annotation: str) -> str:
@@ -227,8 +228,14 @@ def _words(node: ast.expr | None) -> str:
         options = [str(option) for option in _options(node)]
         return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
     if name in _LISTS:
-        inner = f" of {ast.unparse(items[0])}" if items else ""
-        return f"a list{inner}"
+        if not items:
+            return "a list"
+        texts = [ast.unparse(item) for item in items]
+        fixed = name in ("tuple", "Tuple") and not _is_ellipsis(items[-1:])
+        if fixed and len(set(texts)) > 1:
+            return f"a list of {', '.join(map(_words, items))}"
+        number = f"{len(items)} " if fixed else ""
+        return f"a list of {number}{_PLURALS.get(texts[0], texts[0])}"
     if name in _MAPPINGS:
         return "a mapping"
     text = ast.unparse(node)

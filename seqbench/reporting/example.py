@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqbench.errors import Refused
+from seqbench.errors import Refused, why_not
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +29,8 @@ def save_picture(draw: Callable[[Figure], str], path: Path) -> str:
     if caption:
         try:
             figure.savefig(path)
-        except (OSError, ValueError) as error:
-            raise Refused(f"picture={path} cannot be written: {error}") from error
+        except OSError as error:
+            raise Refused(f"picture={path} cannot be written: {why_not(error)}") from error
+        except ValueError as error:  # matplotlib's word for a suffix that it does not know
+            raise Refused(f"picture={path} must end in .png, .svg or .pdf") from error
     return caption

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.command import command, plugin_words
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused, did_you_mean, shortened
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.selection import Selection, Wanted, plugins_of, select, trial_words
 from seqbench.reporting.summary import print_tables, summary
@@ -132,7 +132,9 @@ def _has(table: Table) -> str:
     models = ", ".join(
         f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.variants
     )
-    return f"{models} on {table.name}, conditions {table.conditions}"
+    reasons = dict.fromkeys(trial.reason for trial in table.trials if not trial.is_scored)
+    why = f" ({'; '.join(filter(None, reasons))})" if any(reasons) else ""
+    return f"{models} on {table.name}, conditions {table.conditions}{shortened(why, 160)}"
 
 
 def _rows(table: Table) -> list[dict[str, Any]]:

@@ -67,7 +67,9 @@ def table_notes(table: Table) -> list[str]:
     gaps = [trial for trial in table.trials if trial.gap]
     if gaps:
         notes.append(
-            f"{len(gaps)} runs cannot be read in full, for example {gaps[0].short}: {gaps[0].gap}"
+            f"{len(gaps)} run{'s' * (len(gaps) > 1)} cannot be read in full, for example "
+            f"{gaps[0].short}: {gaps[0].gap}; the same command with rerun=always makes "
+            f"{'them' if len(gaps) > 1 else 'it'} anew."
         )
     changed = [item for item in table.variants if any(t.uncommitted for t in item.trials)]
     if changed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqbench.errors import Refused
+from seqbench.errors import Refused, why_not
 from seqbench.reporting.drawing import Picture, looks
 from seqbench.reporting.exports import PICTURES, latex, markdown, write_csv, write_parquet
 from seqbench.reporting.overview import Overview, overviews
@@ -76,13 +76,15 @@ def report(folder: Path, wanted: Wanted | None = None, watch: ProgressWatch = un
             trial and the folder has a report, which stays as it is.
     """
     wanted = wanted or Wanted()
+    if not folder.absolute().parent.is_dir():
+        raise Refused(f"out={folder}: there is no folder {folder.parent}; make it first")
     selection = select(wanted, watch)
     if not selection.trials and (folder / PAGE).exists():
         raise Refused(f"there is no trial in {selection.store}: {folder / PAGE} stays as it is")
     try:
         files = write_report(folder, selection, wanted.chosen, watch)
     except OSError as error:
-        raise Refused(f"out={folder} cannot be written: {error.strerror or error}") from error
+        raise Refused(f"out={folder} cannot be written: {why_not(error)}") from error
     what = "but candidates of tunings " if selection.trials else ""
     nothing = "" if selection.tables else f"there is no trial {what}in {selection.store}"
     return Report(folder, files, selection.tables, nothing)

@@ -13,7 +13,7 @@ from seqbench.config.composition import compose_each
 from seqbench.config.overrides import override_text
 from seqbench.config.settings import TrackingSettings, called
 from seqbench.config.sources import whole_path
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused, did_you_mean, listed, shortened
 from seqbench.identity import flat, is_shared
 from seqbench.registry.plugins import plugin_files, registry
 from seqbench.registry.registration import KINDS
@@ -69,8 +69,8 @@ def read_practical(text: str) -> Practical:
         amount = math.nan
     if not (amount > 0 and math.isfinite(amount)):
         raise Refused(
-            f"practical={text}: a positive number in the metric's unit, such as 0.05, or a share "
-            "of the control's score, such as 1%"
+            f"practical={shortened(text)} must be a positive number in the metric's unit, such as "
+            "0.05, or a share of the control's score, such as 1%"
         )
     return Practical(amount / 100 if is_share else amount, is_share)
 
@@ -152,9 +152,12 @@ def _filtered(
         for name in names:
             found = {item for item in known if _names(key, name, item)}
             if not found and trials:
-                listing = ", ".join(sorted(filter(None, known))) or "none"
+                there = listed(sorted(filter(None, known)), 100)
                 hint = did_you_mean(name, known)
-                raise Refused(f"no trial of {key}={name} in {store}{hint}; there are: {listing}")
+                asked = "latest" if key == "sweep" and "latest" in wanted.filters[key] else name
+                raise Refused(
+                    f"no trial of {key}={shortened(asked)} in {store}{hint}; there are: {there}"
+                )
             chosen |= found
         trials = [trial for trial in trials if chosen.intersection(of(trial))]
     return trials
@@ -176,8 +179,9 @@ def _check_control(control: str, tables: Sequence[Table]) -> None:
     models = {item.model for table in tables for item in table.variants}
     if control not in labels | models:
         hint = did_you_mean(control, labels | models)
-        listing = ", ".join(sorted(models))
-        raise Refused(f"no trial of control={control}{hint}; there are: {listing}")
+        raise Refused(
+            f"no trial of control={shortened(control)}{hint}; there are: {listed(sorted(models))}"
+        )
 
 
 def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:

@@ -11,9 +11,8 @@ from typing import Literal, NamedTuple, get_args
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
 from seqbench.config.members import sweep_members
-from seqbench.config.overrides import shortened
 from seqbench.config.settings import Rerun, Settings, TrackingSettings
-from seqbench.errors import Refused
+from seqbench.errors import Refused, shortened
 from seqbench.identity import Identity, identity
 from seqbench.records import SCHEMA, MetricInfo
 from seqbench.registry.codehash import harness_hashes

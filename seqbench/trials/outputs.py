@@ -55,14 +55,28 @@ def make_outputs(
         except (Exception, SystemExit) as error:
             _complain(origin, f"failed: {one_line(error)}")
             continue
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
+            if path.is_symlink() and not _stays_inside(path, folder):
+                _complain(origin, f"left out {name}: a link to what is no file of this output")
+                continue
+            if not path.is_file():
+                continue
             if kept & {name, *name.parents}:
                 _complain(origin, f"left out {name}: the run has a file of that name")
                 continue
             kept.add(name)
             log.log_artifact(path, None if name.parent == Path() else str(name.parent))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stays_inside(link: Path, folder: Path) -> bool:
+    """Whether a link leads to a file that the output made: another one is not of the run."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # it leads nowhere, or in a circle
+        return False
+    return target.is_file() and target.is_relative_to(folder.resolve())
 
 
 def _complain(origin: str, fault: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,8 @@ from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.config.sources import whole_path
 from seqbench.errors import Refused
 from seqbench.records import SCHEMA, DataNames, some
+from seqbench.registry.plugins import registry
+from seqbench.registry.registration import KINDS
 from seqbench.tracking.tags import PARTS, SOURCE, mapping_in, schema_in
 from seqbench.trials import names
 from seqbench.trials.trial import Trial, blame, load
@@ -198,12 +201,38 @@ def reload(
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
     given = {key: _plain(value) for key, value in (parameters or {}).items()}
+    check_code(stored, name)
     try:
         trial = load(_settings(stored, overrides, given, accelerator))
     except Refused as refusal:
         raise refusal.within(name) from refusal
     changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
     return Reloaded(stored, name, trial, [*overrides, *changed], uri, accelerator)
+
+
+def check_code(stored: StoredRun, name: str) -> None:
+    """Refuse a run whose task or model this process does not have, and say where it was.
+
+    Args:
+        stored: the run.
+        name: what a person calls it.
+
+    Raises:
+        Refused: a plugin is missing.
+    """
+    for kind in KINDS:
+        section = stored.config.get(kind)
+        wanted = section.get("name") if isinstance(section, dict) else None
+        origin = stored.tags.get(f"seqbench.{kind}_origin", "")
+        if not isinstance(wanted, str) or not origin or wanted in registry().names(kind):
+            continue
+        if not origin.endswith(".py"):
+            advice = f"is not installed here; it came from {origin}"
+        elif Path(origin).is_file():
+            advice = f"is in a file; add {shlex.quote(f'+plugin={origin}')}"
+        else:
+            advice = f"was in {origin}, which is no longer there; add +plugin=FILE, where it is now"
+        raise Refused(f"{name}: its {kind} {wanted} {advice}")
 
 
 def with_source(stored: StoredRun) -> dict[str, Any]:

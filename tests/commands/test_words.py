@@ -217,7 +217,11 @@ def test_mistakes_are_one_line(args: list[str], message: str) -> None:
         (TABLE[:1], ["siz"], "seqbench x: 'siz' is not KEY=VALUE (did you mean 'size'?); do so"),
         ((), ["a=1"], "seqbench x takes no arguments, not 'a=1'"),
         ((), ["a"], "seqbench x takes no arguments, not 'a'"),
-        ((Word("NAME", "of it"),), ["a", "b"], "seqbench x: 'b' is a word too many"),
+        (
+            (Word("NAME", "of it"),),
+            ["a", "b"],
+            "seqbench x: 'b' is a word too many; see seqbench x --help",
+        ),
     ],
 )
 def test_bare_words(words: tuple[Word, ...], args: list[str], message: str) -> None:

@@ -156,7 +156,7 @@ MISTAKES = [
     ("recipe.lr=0", "recipe.lr must be a positive number, not 0"),
     ("recipe.lr=nan", "recipe.lr must be a positive number, not nan"),
     ("recipe.lr=???", "recipe.lr has no default: give recipe.lr=VALUE"),
-    ("recipe.lr=${foo}", "recipe.lr: Interpolation key 'foo' not found"),
+    ("recipe.lr=${foo}", "recipe.lr refers to the key 'foo', and there is no such key"),
     ("recipe.optimizer=adam", "recipe.optimizer must be one of adamw, sgd, not 'adam' (did you "),
     ("recipe.max_examples=None", "recipe.max_examples must be a whole number or null, not 'None'"),
     ("model.hidden_size=abc", "model.hidden_size must be a whole number, not 'abc'"),

@@ -57,9 +57,9 @@ def test_fits(annotation: str, value: object, expected: object) -> None:
             "adam",
             "must be one of adamw, sgd, not 'adam' (did you mean 'adamw'?)",
         ),
-        ("list[int]", 3, "must be a list of int, not 3"),
-        ("list[int]", ["a"], "must be a list of int, not ['a']"),
-        ("tuple[int, int]", [1], "must be a list of int, not [1]"),
+        ("list[int]", 3, "must be a list of whole numbers, not 3"),
+        ("list[int]", ["a"], "must be a list of whole numbers, not ['a']"),
+        ("tuple[int, int]", [1], "must be a list of 2 whole numbers, not [1]"),
         ("dict[str, int]", [1], "must be a mapping, not [1]"),
     ],
 )

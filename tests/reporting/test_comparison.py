@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from seqbench.reporting.comparison import Practical, compare
+from seqbench.reporting.models import Comparison
 from seqbench.reporting.notes import table_notes
 from seqbench.reporting.pictures import pareto
 from seqbench.reporting.table import Table
@@ -255,3 +256,15 @@ def test_groups_of_the_test_data(logged: Make) -> None:
 def test_pareto_front() -> None:
     """A point is on it if no other is as good in both and better in one; equals stay."""
     assert [0, 2, 3] == pareto([(1, 5), (2, 6), (3, 1), (3, 1), (4, 2)])
+
+
+def test_why_there_is_nothing_to_compare(logged: Callable[..., LoggedTrial]) -> None:
+    """A score that is no number, and a trial that failed, are said where nothing is compared."""
+    runs = [
+        logged("lstm", 0, math.nan),
+        logged("gru", 0, status="FAILED", reason="the loss became nan", metrics={}),
+    ]
+    (line,) = Comparison([], tables_of(runs)).not_compared
+    assert "0 of 1 trials" in line
+    assert "its score is nan" in line
+    assert "the loss became nan" in line

@@ -338,4 +338,5 @@ def test_records_of_which_much_is_missing(tmp_path: Path, logged: Make) -> None:
     other = logged("gru", config={"recipe": {"clip": None}}, history=[{"valid/nll": "x"}])
     write_report(tmp_path, selection([run, other]), "")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "runs cannot be read in full, for example" in html
+    assert "1 run cannot be read in full, for example" in html
+    assert "rerun=always makes it anew" in html

@@ -153,3 +153,29 @@ def test_the_example_of_the_page_is_an_output(
     _, files = start(folder, lengths=found.group(1))
     assert "" == capsys.readouterr().err
     assert 4 == len(files["lengths-rnn.txt"].read_text().splitlines())
+
+
+LINKS = """def seqbench_outputs(folder):
+    (folder / "real.txt").write_text("of the output")
+    (folder / "inside.txt").symlink_to("real.txt")
+    (folder / "outside.txt").symlink_to({outside!r})
+    (folder / "folder").symlink_to({outside!r} + "/..")
+    (folder / "nowhere.txt").symlink_to("gone.txt")
+    (folder / "circle.txt").symlink_to("circle.txt")
+"""
+
+
+@pytest.mark.slow
+def test_links_that_leave_the_folder_are_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no file of the output does not become one of the run."""
+    secret = folder / "secret.txt"
+    secret.write_text("not of the output")
+    _, kept = start(folder, linking=LINKS.format(outside=str(secret)))
+    assert kept["inside.txt"].read_text() == "of the output"
+    assert not kept["inside.txt"].is_symlink()
+    assert not {"outside.txt", "nowhere.txt", "circle.txt"} & set(kept)
+    said = capsys.readouterr().err
+    for name in ("outside.txt", "folder", "nowhere.txt", "circle.txt"):
+        assert f"left out {name}: a link to what is no file of this output" in said

@@ -88,7 +88,7 @@ def test_a_distribution_is_told_as_it_was_given() -> None:
         ([*WORDS, "recipe.lrr=interval(0.1,0.2)"], r"unknown key 'recipe\.lrr' \(did you mean"),
         (
             [*WORDS, "recipe.lr=interval(-1.0,1.0)"],
-            r"space of recipe\.lr goes too far: .* not -1\.0",
+            r"space of recipe\.lr goes too far: .* not -1$",
         ),
         ([*WORDS, "recipe.schedule=choice(cosine,cosin)"], r"goes too far: .* not 'cosin'"),
         ([*WORDS, "recipe.batch_size=choice(8,8)"], "the choices must be different ones"),
