@@ -26,6 +26,7 @@ MOST_FILES = 1600
 class _Fold(NamedTuple):
     parts: Parts
     names: DataNames
+    unchecked: str
 
 
 class Folder:
@@ -43,9 +44,9 @@ class Folder:
 
     A file that cannot be *read* is bad: it is refused with all that is wrong with it, or left out
     if bad files are skipped. So is one whose times cannot be read, for the order of its rows cannot
-    be checked. A file that can be read and not *scored* (without labels, without an anomaly in its
-    test part, with too little to train on) is left out, with the reason, as long as another can be
-    scored.
+    be checked; of one without times this is said. A file that can be read and not *scored* (without
+    labels, without an anomaly in its test part, with too little to train on) is left out, with the
+    reason, as long as another can be scored.
 
     Args:
         data: the folder, searched with what lies below, or one CSV file.
@@ -93,6 +94,11 @@ class Folder:
         if not self._found:
             raise self._nothing(reasons)
         self._data.left_out += [LeftOut(name, reason) for name, reason in reasons.items()]
+        self._data.left_out += [
+            LeftOut(f"order of rows in {found.names.fold}", found.unchecked)
+            for found in self._found.values()
+            if found.unchecked
+        ]
 
     def expect(self, kept: Mapping[int, DataNames]) -> None:
         """Read the columns of a file in the order in which a model knows those of its name.
@@ -153,9 +159,9 @@ class Folder:
 
     def _read(self, path: Path) -> _Fold | Unscored:
         try:
-            values, labels, columns = self._reader(path)
+            values, labels, columns, unchecked = self._reader(path)
             names = DataNames(self._data.name(path), columns)
-            return _Fold(self._split(path, values, labels), names)
+            return _Fold(self._split(path, values, labels), names, unchecked)
         except Unscored as reason:
             return reason
 

@@ -54,11 +54,19 @@ class Columns(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """A file's series: values ``[T, C]``, all finite; labels ``[T]``; the columns' names."""
+    """A file's series.
+
+    Args:
+        values: ``[T, C]``, all finite.
+        labels: ``[T]``.
+        columns: names of the columns of values.
+        unchecked: why the order of its rows is not checked; empty if it is.
+    """
 
     values: Samples
     labels: Labels
     columns: tuple[str, ...]
+    unchecked: str
 
 
 class Unscored(Exception):  # noqa: N818 - what a file is
@@ -117,7 +125,8 @@ class SeriesReader:
                 problems += bad.problems
         if problems:
             raise Bad(*problems)
-        return Labelled(values, labels, tuple(columns))
+        unchecked = "" if times else _unchecked(values, columns)
+        return Labelled(values, labels, tuple(columns), unchecked)
 
     def _time_columns(self, table: CsvTable, names: Sequence[str]) -> list[str]:
         """Return the columns of times, the one that tells the order of rows first."""
@@ -240,6 +249,17 @@ def _no_column(what: str, asked: str, table: CsvTable) -> str:
     names = table.columns
     hint = did_you_mean(asked, names)
     return f"task.{what} '{asked}' is not one of its columns{hint}: {listed(names)}"
+
+
+def _unchecked(values: Samples, columns: Sequence[str]) -> str:
+    """Say that rows are in no order that could be checked, and which column may tell it."""
+    said = "it is not checked, for there is no column of times"
+    rising = (np.diff(values, axis=0) > 0).all(axis=0) & (len(values) > 1)
+    likely = [name for name, rises in zip(columns, rising, strict=True) if rises]
+    if not likely:
+        return said
+    name = likely[0]
+    return f"{said}; is {_cut(name)} one, which rises from row to row? {word('task.time', name)}"
 
 
 def _filled(column: Samples) -> Samples:

@@ -201,3 +201,32 @@ def test_all_that_is_wrong_with_all_files_is_said_at_once(tmp_path: Path) -> Non
     assert task.folds() == (0,)
     assert [item.name for item in task.left_out()] == ["b.csv", "c.csv", "d.csv"]
     assert prepared(tmp_path, good, fold=0).left_out() == ()
+
+
+@pytest.mark.parametrize(
+    ("times", "name", "asked"),
+    [
+        (seconds(), "when", "task.time=when"),
+        (formatted("%Y%m%d%H%M"), "sampled_at", "task.time=sampled_at"),
+        ([str(row) for row in range(ROWS)], "row no.", "'task.time=\"row no.\"'"),
+        ([str(row % 7) for row in range(ROWS)], "weekday", ""),
+        (["3"] * ROWS, "constant", ""),
+    ],
+)
+def test_an_order_that_is_not_checked_is_said(
+    tmp_path: Path, times: list[str], name: str, asked: str
+) -> None:
+    """With the column that may tell it, which is a value until it is named."""
+    text = [f"{name},x,label", *lines(times, value=lambda row: f"{row % 3:.2f}")]
+    task = prepared(tmp_path, text)
+    (said,) = task.left_out()
+    assert said.name == "order of rows in a.csv"
+    assert said.reason.startswith("it is not checked, for there is no column of times")
+    assert asked in said.reason
+    assert len(said.reason) < 200
+    assert ("?" in said.reason) == bool(asked)
+    assert task.names(0).inputs == (name, "x")
+    if asked:
+        again = prepared(tmp_path, text, time=name)
+        assert again.left_out() == ()
+        assert again.names(0).inputs == ("x",)

@@ -102,7 +102,10 @@ def test_numbers_count_the_files_that_are_found(tmp_path: Path) -> None:
     task = task_of(tmp_path)
     assert task.folds() == (1,)
     assert task.names(1) == DataNames("sub/b.csv", ("y", "x", "z"))
-    assert dict(task.left_out()) == {"a.csv": "no anomaly after its first 60 rows, which train"}
+    assert dict(task.left_out()) == {
+        "a.csv": "no anomaly after its first 60 rows, which train",
+        "order of rows in sub/b.csv": "it is not checked, for there is no column of times",
+    }
     for fold in ("b", "sub/b", "b.csv", 1):
         assert task_of(tmp_path, fold).names(1) == task.names(1)
         assert task_of(tmp_path, fold).fingerprint() == task.fingerprint()
@@ -183,4 +186,7 @@ def test_of_nab_only_the_series_count(tmp_path: Path) -> None:
     (tmp_path / "labels" / "combined_windows.json").write_text("{}")
     task = task_of(tmp_path)
     assert [task.names(fold).fold for fold in task.folds()] == ["data/kind/a.csv"]
-    assert [item.name for item in task.left_out()] == ["CSV files outside data/"]
+    assert [item.name for item in task.left_out()] == [
+        "CSV files outside data/",
+        "order of rows in data/kind/a.csv",
+    ]
