@@ -60,7 +60,7 @@ def refuse_swept_twice(parsed: Sequence[Override]) -> None:
             words = [str(item.input_line) for item in items]
             texts = [word.partition("=")[2] for word in words]
             plain = all(item.is_choice_sweep() or not item.is_sweep_override() for item in items)
-            joined = f"{key}={','.join(texts)}"
+            joined = f"{key}={','.join(dict.fromkeys(','.join(texts).split(',')))}"
             advice = f", such as {joined}" if plain and "(" not in joined else ""
             raise Refused(
                 f"{key} is given twice, as {shortened(' and '.join(words))}: give it once"

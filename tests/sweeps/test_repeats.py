@@ -120,6 +120,7 @@ def test_experiments_are_rows_of_their_own(
         (["seed=0", "seed=2,3"], "such as seed=0,2,3"),
         (["seed=0,1", "++seed=5"], "seed is given twice, as seed=0,1 and ++seed=5"),
         (["model=lstm,gru", "model=rnn"], "such as model=lstm,gru,rnn"),
+        (["model=rnn", "model=rnn,gru"], "give it once, such as model=rnn,gru"),
         (["recipe.lr=1e-3,1e-2", "seed=1", "recipe.lr=0.1"], "recipe.lr is given twice"),
         (["seed=range(3)", "seed=choice(4,5)"], "seed=range(3) and seed=choice(4,5): give it once"),
         (["rerun=never,always"], "must be one word for the whole sweep, not never and always"),
