@@ -35,8 +35,8 @@ def _table(kind: Kind) -> str:
     names = [item.name for item in items]
     rows = [("name", "what it is", "origin", "here")]
     for item in items:
-        if alias := _alias_of(item, items):
-            rows.append((item.name, f"the same as {alias}", item.origin, ""))
+        if (subtask := registry().stands_for(kind, item.name)) != item.name:
+            rows.append((item.name, f"the same as {subtask}", item.origin, ""))
             continue
         here = item.unusable() or "usable"
         if names.count(item.name) > 1:
@@ -63,12 +63,6 @@ def _extras() -> str:
             here = item.unusable() or "in every trial"
             lines.append(f"  {kind} {item.name}  {_summary(item)}  {item.origin}  {here}")
     return "\n".join(["from plugins", *lines]) + "\n\n" if lines else ""
-
-
-def _alias_of(item: Registration, items: list[Registration]) -> str:
-    """Return the subtask that a task's bare name stands for; empty if it stands for itself."""
-    subtasks = (other.name for other in items if other.target == item.target)
-    return next((name for name in subtasks if name.startswith(f"{item.name}/")), "")
 
 
 def _summary(item: Registration) -> str:

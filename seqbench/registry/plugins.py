@@ -88,6 +88,12 @@ class Registry:
         """Return every registration of a kind; a name that two plugins offer stands twice."""
         return [item for name in self.names(kind) for item in self._found[kind, name]]
 
+    def stands_for(self, kind: Kind, name: str) -> str:
+        """Return the subtask that a task's bare name stands for; a name of its own as it is."""
+        targets = {item.target for item in self._found.get((kind, name), [])}
+        others = (item.name for item in self.all(kind) if item.target in targets)
+        return next((other for other in others if other.startswith(f"{name}/")), name)
+
     def get(self, kind: Kind, name: str) -> Registration:
         """Return what a name stands for.
 

@@ -138,11 +138,14 @@ def _logged(settings: TrackingSettings, watch: ProgressWatch) -> Iterable[Logged
 def _filtered(
     trials: list[ReportedTrial], wanted: Wanted, sweeps: Sequence[StoredSweep], store: str
 ) -> list[ReportedTrial]:
+    called = _titles(trials)
     for key, names in wanted.filters.items():
         if key == "sweep":
             names = _sweep_runs(names, sweeps, store)
+        elif key == "task":
+            names = [registry().stands_for("task", name) for name in names]
         of: Callable[[ReportedTrial], Sequence[str]] = {
-            "task": lambda trial: (trial.task, trial.title),
+            "task": lambda trial: (trial.task, *called[_data(trial)]),
             "model": lambda trial: (trial.model,),
             "sweep": lambda trial: (trial.parent,),
             "conditions": lambda trial: (trial.conditions,),
@@ -161,6 +164,18 @@ def _filtered(
             chosen |= found
         trials = [trial for trial in trials if chosen.intersection(of(trial))]
     return trials
+
+
+def _titles(trials: Iterable[ReportedTrial]) -> Mapping[tuple[str, str], set[str]]:
+    """Return all that data are called, by task and content: two paths may lead to the same."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for trial in trials:
+        found.setdefault(_data(trial), set()).add(trial.title)
+    return found
+
+
+def _data(trial: ReportedTrial) -> tuple[str, str]:
+    return trial.task, trial.origin.get("data") or trial.title
 
 
 def _names(key: str, name: str, item: str) -> bool:

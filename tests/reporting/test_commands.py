@@ -250,3 +250,23 @@ def test_repro_agrees_to_the_bit(folder: Path, capsys: pytest.CaptureFixture[str
     record.write_text(json.dumps(found), encoding="utf-8")
     assert 2 == main(["repro", run[:8]])  # before it trains
     assert "record.json is damaged: its valid/nll is 'low'" in capsys.readouterr().err
+
+
+def test_data_are_chosen_by_all_that_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what trained them, a task's bare name too, and by both of the paths to one content."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    rows = [f"{row},{row % 7},{int(80 <= row < 90)}" for row in range(120)]
+    for name, model in (("one", "rnn"), ("two", "gru")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").write_text("\n".join(["time,x,label", *rows]))
+        words = ["task=anomaly", f"task.source={name}", "task.lead=0.5", "experiment=smoke"]
+        assert 0 == main([*words, f"model={model}", "trainer.progress=false"])
+    capsys.readouterr()
+    for name in ("anomaly", "anomaly/watch", "anomaly: one", "anomaly: two"):
+        assert 0 == main(["compare", "rnn", "gru", f"task={name}"])
+        assert "On anomaly: two " in capsys.readouterr().out
+    assert 2 == main(["compare", "rnn", "gru", "task=anomaly: three"])
+    assert "there are: anomaly/watch, anomaly: one, anomaly: two" in capsys.readouterr().err
