@@ -109,6 +109,8 @@ def test_report(runs: pd.DataFrame) -> None:
         ),
         (lambda: seqbench.report(task="musik"), "no trial of task=musik in"),
         (lambda: seqbench.report(uri="ftp://x"), "unknown scheme 'ftp'"),
+        (lambda: seqbench.sweep(model="rnn", seed=[]), r"^seed=\[\] has no value at all, so there"),
+        (lambda: seqbench.sweep(recipe={"lr": ()}), r"^recipe.lr=\(\) has no value at all"),
         (lambda: seqbench.evaluate("zz"), "unknown run 'zz'"),
         (lambda: seqbench.load("zz"), "unknown run 'zz'"),
     ],
