@@ -16,13 +16,18 @@ from seqbench.tasks.data.columns import ColumnChoice, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
-from seqbench.tasks.data.reader import Reader
+from seqbench.tasks.data.reader import FEWEST_GROUPS, Reader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEANINGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 """What a label may be, in small letters."""
+_WHERE = "task.label says in which column of a table they are"
+_MORE = (
+    f"it is the last fifth of each of fewer than {FEWEST_GROUPS} sequences: give more of them, or"
+    " use task=anomaly, which reads CSV files and has task.lead"
+)
 CROP = 50
 """Steps of a training sequence."""
 SPAN = 20
@@ -54,7 +59,8 @@ class Anomaly(ForecastTask):
             case, patient_id or the like.
         time: a table's column of times, numbers or ISO dates; null: one named time, timestamp,
             date or the like.
-        label: a table's column of labels 0 and 1; null: one named label, class, target or y.
+        label: a table's column of labels 0 and 1; null: one named label, anomaly, outlier, class,
+            target or y.
         group: a table's column of what a split keeps together; null: one named group.
         drop: a table's columns that are not read: a name, or a list of them.
         split: ``given`` keeps a split that the data have; ``hashed`` deals all out anew.
@@ -100,7 +106,7 @@ class Anomaly(ForecastTask):
         if buffer < 0:
             raise ValueError(f"task.buffer must be at least 0 steps, not {buffer}")
         super().__init__(stretches.Steps(1, 1, 1, CROP), False, buffer, SPAN)
-        columns = ColumnChoice(id, time, label, group, names_in(drop))
+        columns = ColumnChoice(id, time, label, group, names_in(drop), anomalies=True)
         self._reader = Reader(source, None, columns, split, split_seed, skip_bad)
 
     @property
@@ -142,9 +148,9 @@ class Anomaly(ForecastTask):
                 raise self._reader.refuse(f"all steps of the {name} part are anomalous")
         labels = np.concatenate([item.labels for item in found.test])
         if labels.all() or not labels.any():
-            raise self._reader.refuse(
-                "the test part has no anomaly, or nothing else; try another task.split_seed"
-            )
+            few = self._reader.splits_in_time(self.collection)
+            advice = _MORE if few else "try task.split=hashed with another task.split_seed"
+            raise self._reader.refuse(f"the test part has no anomaly, or nothing else; {advice}")
         return found
 
     def picture(self, figure: Figure) -> str:
@@ -171,7 +177,8 @@ def _check(collection: Collection) -> Mapping[str, Sequence[str]]:
     bad: dict[str, Sequence[str]] = {}
     for item in collection.series:
         if len(item.labels) != len(item.values):
-            bad[item.name] = [f"it has no label for each of its {len(item.values)} steps"]
+            steps = f"{len(item.values)} steps"
+            bad[item.name] = [f"it has no label for each of its {steps}; {_WHERE}"]
         elif odd := sorted({t for t in item.labels if t and t.lower() not in MEANINGS}):
             bad[item.name] = [f"its labels must be 0 or 1, not {odd[0]!r}"]
     return bad

@@ -25,6 +25,10 @@ ID: tuple[str, ...] = (
 ID += ("patient_id", "stay_id", "recording", "recording_id", "trial_id", "unique_id")
 TIME = ("time", "timestamp", "datetime", "date_time", "date", "ts", "step", "t", "time_step", "ds")
 LABEL = ("label", "labels", "class", "target", "y", "outcome")
+ANOMALY = ("anomaly", "is_anomaly", "outlier")
+"""Labels too, where they say which steps are anomalous."""
+CHANGE = "changepoint"
+"""Tells of the same events as SKAB's labels: there it is never a value."""
 GROUP = ("group", "groups")
 INDEX = ("", "unnamed:_0", "__index_level_0__")
 """A table's own numbers of rows: nothing to learn from."""
@@ -41,6 +45,7 @@ class ColumnChoice(NamedTuple):
         group: what a split keeps together.
         drop: columns that are not read.
         forecast: whether the label column is a value too, and found only if it is given.
+        anomalies: whether labels say which steps are anomalous.
     """
 
     id: str | None = None
@@ -49,6 +54,7 @@ class ColumnChoice(NamedTuple):
     group: str | None = None
     drop: tuple[str, ...] = ()
     forecast: bool = False
+    anomalies: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,12 @@ def find_roles(header: Sequence[str], columns: ColumnChoice) -> Roles:
         if name in INDEX and place not in taken:
             taken[place] = "index"
             unused.append((f"column {header[place] or place + 1}", "it numbers the rows"))
+        elif columns.anomalies and name == CHANGE and header[place] != columns.label:
+            taken.setdefault(place, "label")
+            unused.append((f"column {header[place]}", "it is a label of something else"))
+    labels = (*LABEL, *ANOMALY) if columns.anomalies else LABEL
     roles: dict[str, int | None] = {}
-    for role, known in (("id", ID), ("time", TIME), ("label", LABEL), ("group", GROUP)):
+    for role, known in (("id", ID), ("time", TIME), ("label", labels), ("group", GROUP)):
         given = getattr(columns, role)
         found = [place for place, name in enumerate(lower) if name in known and place not in taken]
         roles[role] = None

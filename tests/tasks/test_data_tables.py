@@ -97,6 +97,19 @@ def test_what_is_wrong_with_a_csv_file_is_said(
     assert expected in told(lambda: read_csv(text.encode(), ColumnChoice(**columns), "file"))
 
 
+def test_labels_of_anomalies_are_found_by_their_names() -> None:
+    """What tells of the same events beside them is no value; elsewhere both are."""
+    text = b"time,a,Anomaly,changepoint\n0,5,0,0\n1,6,1,1\n"
+    found = read_csv(text, ColumnChoice(anomalies=True), "file")
+    assert ("a",) == found.columns
+    assert ["0", "1"] == list(found.series[0].labels)
+    assert ("column changepoint", "it is a label of something else") in found.unused
+    asked = read_csv(text, ColumnChoice(label="changepoint", anomalies=True), "file")
+    assert ("a",) == asked.columns
+    assert ("column Anomaly", "it is named like a label") in asked.unused
+    assert ("a", "Anomaly", "changepoint") == read_csv(text, ColumnChoice(), "file").columns
+
+
 def test_numbers_of_rows_are_no_values() -> None:
     """As pandas writes them beside a table."""
     found = read_csv(b",a,b\n0,1,2\n1,3,4\n", ColumnChoice(), "file")

@@ -347,6 +347,7 @@ def test_anomalies_train_nothing(tmp_path: Path) -> None:
     assert "its labels must be 0 or 1, not '2'" in refusal(named)
     none = Anomaly(source=series_file(tmp_path, a=np.sin(np.arange(500.0)), label=0 * labels))
     assert "the test part has no anomaly" in refusal(none)
+    assert "the last fifth of each of fewer than 10 sequences" in refusal(none)
 
 
 MISTAKES: list[tuple[Callable[..., Task], dict[str, Any], str]] = [
