@@ -254,9 +254,9 @@ def _no_column(what: str, asked: str, table: CsvTable) -> str:
 def _unchecked(values: Samples, columns: Sequence[str]) -> str:
     """Say that rows are in no order that could be checked, and which column may tell it."""
     said = "it is not checked, for there is no column of times"
-    rising = (np.diff(values, axis=0) > 0).all(axis=0) & (len(values) > 1)
-    likely = [name for name, rises in zip(columns, rising, strict=True) if rises]
-    if not likely:
+    steps = np.diff(values, axis=0)
+    likely = [name for number, name in enumerate(columns) if (steps[:, number] > 0).all()]
+    if not len(steps) or not likely:
         return said
     name = likely[0]
     return f"{said}; is {_cut(name)} one, which rises from row to row? {word('task.time', name)}"
