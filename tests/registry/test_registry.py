@@ -45,15 +45,10 @@ def test_built_ins_are_registered_by_file_name() -> None:
     assert item.load().__name__ == "AttentionLSTM"
 
 
-@pytest.mark.parametrize(
-    ("name", "subtask"),
-    [
-        ("anomaly", "anomaly/watch"), ("data", "data/classify"), ("health", "health/pbc"),
-        ("anomaly/watch", "anomaly/watch"), ("music", "music"), ("musik", "musik"),
-    ],
-)  # fmt: skip
-def test_a_bare_name_stands_for_a_subtask(name: str, subtask: str) -> None:
-    assert registry().stands_for("task", name) == subtask
+def test_a_bare_name_stands_for_a_subtask() -> None:
+    subtasks = {"anomaly": "anomaly/watch", "data": "data/classify", "health": "health/pbc"}
+    for name in (*subtasks, *subtasks.values(), "music", "musik"):
+        assert registry().stands_for("task", name) == subtasks.get(name, name)
 
 
 def test_unknown_name() -> None:
