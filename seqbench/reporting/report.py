@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqbench.config.command import command
 from seqbench.errors import Refused, why_not
 from seqbench.reporting.drawing import Picture, looks
 from seqbench.reporting.exports import PICTURES, latex, markdown, write_csv, write_parquet
@@ -73,20 +74,24 @@ def report(folder: Path, wanted: Wanted | None = None, watch: ProgressWatch = un
 
     Raises:
         Refused: a filter finds nothing, the store or the folder cannot be used, or there is no
-            trial and the folder has a report, which stays as it is.
+            trial: a report that the folder has stays as it is.
     """
     wanted = wanted or Wanted()
     if not folder.absolute().parent.is_dir():
         raise Refused(f"out={folder}: there is no folder {folder.parent}; make it first")
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"out={folder} cannot be written: a file is there, and no folder")
     selection = select(wanted, watch)
-    if not selection.trials and (folder / PAGE).exists():
-        raise Refused(f"there is no trial in {selection.store}: {folder / PAGE} stays as it is")
+    if not selection.trials:
+        kept = f"; {folder / PAGE} stays as it is" if (folder / PAGE).exists() else ""
+        example = command("experiment=smoke")
+        raise Refused(f"there is no trial in {selection.store}{kept}; run one first: {example}")
     try:
         files = write_report(folder, selection, wanted.chosen, watch)
     except OSError as error:
         raise Refused(f"out={folder} cannot be written: {why_not(error)}") from error
-    what = "but candidates of tunings " if selection.trials else ""
-    nothing = "" if selection.tables else f"there is no trial {what}in {selection.store}"
+    only = f"there is no trial but candidates of tunings in {selection.store}"
+    nothing = "" if selection.tables else only
     return Report(folder, files, selection.tables, nothing)
 
 

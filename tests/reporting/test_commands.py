@@ -123,12 +123,14 @@ def test_mistakes_are_one_line(
 def test_a_store_without_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An empty report is a report; nothing is made of the store."""
+    """Nothing is made, neither a report nor a store."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert 0 == main(["report"])
-    assert "there is no trial in seqbench-runs/mlflow.db" in capsys.readouterr().out
-    assert not (tmp_path / "seqbench-runs").exists()
+    assert 2 == main(["report"])
+    said = capsys.readouterr().err
+    assert "there is no trial in seqbench-runs/mlflow.db, experiment seqbench; run one" in said
+    assert said.endswith(": seqbench experiment=smoke\n")
+    assert [] == list(tmp_path.iterdir())
     assert 2 == main(["compare", "lstm", "gru"])
     assert "run some first: seqbench -m task=music model=lstm,gru" in capsys.readouterr().err
 
