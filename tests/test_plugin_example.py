@@ -134,7 +134,9 @@ def test_trial_with_both(run: Callable[..., Result]) -> None:
     assert "calibration/error 0." in result.stdout  # its metric
     assert "largest gradient norm: " in result.stderr  # its callback
     shown = run("task=latch", "model=mgu", "--cfg", "job", "--package", "task").stdout
-    assert "# @package task\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
+    assert (
+        "# @package task\ntitle: null\nname: latch\nlag: 40\nnoise: 0.2\nsequences: 800\n" in shown
+    )
 
 
 def test_its_output_is_kept_with_the_run(run_here: Callable[..., Result], tmp_path: Path) -> None:

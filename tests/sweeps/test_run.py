@@ -194,7 +194,7 @@ def test_texts_reach_the_configuration_as_they_are(text: str) -> None:
 )
 def test_overrides_of_python(overrides: dict[str, object], expected: list[str]) -> None:
     flat = interface._flat(overrides)
-    assert expected == [f"{key}={interface._choices(value)}" for key, value in flat]
+    assert expected == [interface._word(key, value, several=True) for key, value in flat]
 
 
 def test_python_refuses_what_the_command_line_does(
