@@ -33,17 +33,17 @@ class DataTask(Task):
     def __init__(
         self,
         *,
-        source: str | None,
-        problem: str | None,
-        id: str | None,  # noqa: A002 - what the column is called
-        time: str | None,
-        label: str | None,
-        group: str | None,
-        drop: tuple[str, ...] | str,
-        split: Split,
-        split_seed: int,
-        missing: bool | None,
-        skip_bad: bool,
+        source: str | None = None,
+        problem: str | None = None,
+        id: str | None = None,  # noqa: A002 - what the column is called
+        time: str | None = None,
+        label: str | None = None,
+        group: str | None = None,
+        drop: tuple[str, ...] | str = (),
+        split: Split = "given",
+        split_seed: int = 0,
+        missing: bool | None = None,
+        skip_bad: bool = False,
     ) -> None:
         columns = ColumnChoice(id, time, label, group, names_in(drop), self.forecasts)
         self.reader = Reader(source, problem, columns, split, split_seed, skip_bad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.classes import ordered
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.parts import Split
 from seqbench.tasks.data.reader import series_of
 from seqbench.tasks.data.scores import ClassMetrics
 
@@ -102,24 +101,11 @@ class Label(DataTask):
     def __init__(
         self,
         *,
-        source: str | None = None,
-        problem: str | None = None,
-        id: str | None = None,  # noqa: A002 - what the column is called
-        time: str | None = None,
-        label: str | None = None,
-        group: str | None = None,
-        drop: tuple[str, ...] | str = (),
-        split: Split = "given",
-        split_seed: int = 0,
-        missing: bool | None = None,
-        skip_bad: bool = False,
         window: int = 500,
         online: bool = False,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            source=source, problem=problem, id=id, time=time, label=label, group=group, drop=drop,
-            split=split, split_seed=split_seed, missing=missing, skip_bad=skip_bad,
-        )  # fmt: skip
+        super().__init__(**shared)
         if window < 1:
             raise ValueError(f"task.window must be at least 1 step, not {window}")
         self._window = window

@@ -25,7 +25,6 @@ from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import load_problem
 from seqbench.tasks.data.classes import sequence_label
 from seqbench.tasks.data.collection import Collection, number
-from seqbench.tasks.data.parts import Split
 from seqbench.tasks.data.scores import ErrorMetrics
 
 
@@ -107,26 +106,7 @@ class Regress(DataTask):
         "r2": "1 - MSE / variance of the targets; 0 is no better than their mean",
     }
 
-    def __init__(
-        self,
-        *,
-        source: str | None = None,
-        problem: str | None = None,
-        id: str | None = None,  # noqa: A002 - what the column is called
-        time: str | None = None,
-        label: str | None = None,
-        group: str | None = None,
-        drop: tuple[str, ...] | str = (),
-        split: Split = "given",
-        split_seed: int = 0,
-        missing: bool | None = None,
-        skip_bad: bool = False,
-    ) -> None:
-        super().__init__(
-            source=source, problem=problem, id=id, time=time, label=label, group=group, drop=drop,
-            split=split, split_seed=split_seed, missing=missing, skip_bad=skip_bad,
-        )  # fmt: skip
-        self._std = 1.0
+    _std = 1.0
 
     def built_in(self) -> Collection:
         """Return Covid3Month."""
