@@ -121,11 +121,12 @@ def _serve(server: subprocess.Popen[bytes], address: Address, port: int, output:
 
 def _say_where(base: str) -> None:
     """Say at which addresses the page shows the runs of each experiment, the newest first."""
-    pages = [
-        (str(item.get("name")), experiment_page(base, str(item["experiment_id"]), VIEW in tags))
-        for item in _experiments(base)
-        if (tags := {tag.get("key") for tag in item.get("tags", [])}) or item.get("name") != DEFAULT
-    ]
+    pages = []
+    for item in _experiments(base):
+        name, tags = str(item.get("name")), {tag.get("key") for tag in item.get("tags", [])}
+        if tags or name != DEFAULT:  # MLflow's own has neither runs nor tags
+            page = experiment_page(base, str(item["experiment_id"]), VIEW in tags)
+            pages.append((name, page))
     if len(pages) < 2:
         sys.stdout.write(f"Open {pages[0][1] if pages else base}\n")
         return

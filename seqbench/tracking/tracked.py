@@ -110,7 +110,7 @@ class TrackedRun(RunLog):
             now = int(time.time() * 1000)
             self._send(_metrics(result.metrics, record.best_epoch))
             tags = {_key(name): text[:TAG_LENGTH] for name, text in result.tags.items()}
-            with suppress(Exception):  # a record of which something is wrong has no description
+            with suppress(TypeError, ValueError, AttributeError):  # of a malformed record
                 tags[DESCRIPTION] = description(record)[:TAG_LENGTH]
             self._send({"op": "tags", "values": tags})
             self._send({"op": "text", "text": result.text + "\n", "name": RECORD})

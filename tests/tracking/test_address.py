@@ -97,7 +97,7 @@ class TestAddress:
             ("sqlite:///", "names no file"),
             ("sqlite:///:memory:", "names no file"),
             ("http:x", "names no host"),
-            ("file:///mlruns", "unknown scheme 'file'"),
+            ("file://host/runs", "unknown scheme 'file'"),
             ("ftp://me:secret@x", "tracking.uri=ftp://x:"),
             ("", "must not be empty"),
             ("~no-such-user/x", "there is no such user; write the whole path"),
