@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from seqbench.api import Splits, Task, Visibility
 from seqbench.errors import Refused
 from seqbench.records import DataNames
+from seqbench.registry.plugins import registry
 from seqbench.tasks.data.anomaly import Anomaly
 from seqbench.tasks.data.classify import Classify
 from seqbench.tasks.data.forecast import Forecast
@@ -59,7 +60,8 @@ def test_configuration_has_the_defaults_of_the_code(name: str) -> None:
     keys = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "task" / "data" / f"{name}.yaml"))
     assert keys.pop("name") == f"data/{name}"
     keys["drop"] = tuple(keys["drop"])
-    assert TASKS[name].__init__.__kwdefaults__ == keys
+    parameters = registry().get("task", f"data/{name}").source().parameters
+    assert {item.name: item.default for item in parameters} == keys
 
 
 def test_a_given_split_is_kept_and_validation_is_cut_from_its_training_part(tmp_path: Path) -> None:
