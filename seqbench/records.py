@@ -137,9 +137,19 @@ class TrialRecord:
         group: what ``bootstrap_scores`` draw, for example ``patient``; empty without any.
         bootstrap_scores: the primary metric on test over other draws of the test data's groups,
             which are the same for every model and seed; empty where the task offers none.
+        group_sizes: how much each of those groups counts in the primary metric, in rising order:
+            its predictions, or 1 where groups count alike. Never which group it is.
+        group_classes: groups with cases and groups without, where each group has one label and the
+            primary metric ranks cases above controls (an AUROC); empty elsewhere.
+        baseline_bootstrap: of each baseline, its scores over the same draws.
+        train_groups: groups of the training data, of several folds their mean; 0 without groups.
+        audit: what the audit of the trained model saw, see :mod:`seqbench.training.audit`:
+            ``passed``, ``failed: ...`` or ``not possible: ...``; empty where none was made.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
             since its fold's training began; ``fold`` where there are several.
         parameters: trainable numbers in model and head.
+        frozen: numbers in their parameters that are not trained.
+        buffers: numbers that the model keeps beside its parameters.
         epochs: epochs trained, of all folds together.
         best_epochs: the epoch selected in each fold, from 0.
         steps: optimiser steps taken, in all folds together.
@@ -181,8 +191,15 @@ class TrialRecord:
     differences: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     group: str = ""
     bootstrap_scores: list[float] = field(default_factory=list)
+    group_sizes: list[float] = field(default_factory=list)
+    group_classes: list[int] = field(default_factory=list)
+    baseline_bootstrap: dict[str, list[float]] = field(default_factory=dict)
+    train_groups: float = 0.0
+    audit: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     parameters: int = 0
+    frozen: int = 0
+    buffers: int = 0
     epochs: int = 0
     best_epochs: list[int] = field(default_factory=list)
     steps: int = 0
@@ -274,8 +291,12 @@ def _check(record: TrialRecord) -> None:
     for found in scores:
         for name, value in found.items():
             _check_number(name, value)
-    for value in [*record.bootstrap_scores, *record.best_epochs]:
-        _check_number("bootstrap_scores or best_epochs", value)
+    for name in ("bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
+        for value in getattr(record, name):
+            _check_number(name, value)
+    for drawn in record.baseline_bootstrap.values():
+        for value in drawn:
+            _check_number("baseline_bootstrap", value)
 
 
 def _check_number(name: str, value: object) -> None:
