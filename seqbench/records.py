@@ -221,14 +221,23 @@ class TrialRecord:
         """Read what :meth:`to_json` wrote; fields unknown to this version are left out.
 
         Raises:
-            ValueError: it is no JSON, or too deeply nested.
-            TypeError: a field is not of its type, or a number too large for one.
-            AttributeError: it is no mapping.
+            ValueError: it is no JSON, too deeply nested, or no record: a field is missing, not of
+                its type, or a number too large for one.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("it holds no mapping")
+            return cls._of(data)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def _of(cls, data: dict[str, Any]) -> TrialRecord:
         data.setdefault("schema", 1)
         for old, new in _FORMER_NAMES.items():
             if old in data:
@@ -274,8 +283,12 @@ def _check(record: TrialRecord) -> None:
     for found in scores:
         for name, value in found.items():
             _check_number(name, value)
-    for value in [*record.bootstrap_scores, *record.best_epochs]:
-        _check_number("bootstrap_scores or best_epochs", value)
+    for value in [*record.folds, *record.bootstrap_scores, *record.best_epochs]:
+        _check_number("folds, bootstrap_scores or best_epochs", value)
+    for ends in [record.intervals, *record.differences.values()]:
+        for name, values in ends.items():
+            for value in values:
+                _check_number(name, value)
 
 
 def _check_number(name: str, value: object) -> None:

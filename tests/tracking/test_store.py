@@ -63,7 +63,7 @@ class TestFinding:
         run = store.start(a_record(), {}, {})
         run.finish(a_record())
         (folder / "artifacts" / run.run_id / "artifacts" / name).write_text(text)
-        with pytest.raises(Refused, match=rf"run {run.run_id[:8]}: its file .*{name} is damaged"):
+        with pytest.raises(Refused, match=rf"run {run.run_id[:8]}: {name} is damaged: .*{name}\)"):
             store.find(run.run_id)
 
     def test_moved_store(
