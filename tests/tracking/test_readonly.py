@@ -101,7 +101,9 @@ def test_a_file_that_is_read_only(kept: Path) -> None:
     check(kept)
 
 
-def test_what_is_not_yet_in_the_file_is_read_too(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_yet_in_the_file_is_read_too(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that was killed leaves it beside; a copy is made anew when it has changed."""
     monkeypatch.setattr(readonly, "_copies", {})
     check(kept)
