@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from seqbench.cli import main
+from seqbench.config.composition import compose, settings
 from seqbench.config.overrides import override_text
 from seqbench.config.settings import TrackingSettings
+from seqbench.identity import identity
 from seqbench.records import MetricInfo, TrialRecord
+from seqbench.registry.codehash import harness_hashes
 from seqbench.tracking.store import open_store
-from seqbench.tracking.tags import CONFIGURATION, PARTS
+from seqbench.tracking.tags import identity_tags
 
 NAMES = [
     "two words", "runs#2", "50%25", "what?mode=ro", "it's", 'say "x"', "héllo 漢😀", "a&b=c;d",
@@ -32,8 +38,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"key{number}", "music", model, seed,
             context="past", primary=metric, monitor=metric, metrics=scores,
         )  # fmt: skip
-        config = {"task": {"name": "music"}, "model": {"name": model}, "seed": seed}
-        run = store.start(record, config, {CONFIGURATION: f"c{number}", PARTS: '{"task": "a"}'})
+        asked = settings(compose(["experiment=smoke", f"model={model}", f"seed={seed}"]))
+        found = identity(asked)
+        tags = identity_tags(found.configuration, found.parts, harness_hashes())
+        run = store.start(record, asked.to_dict(), tags)
         run.finish(record)
     return folder
 
@@ -47,9 +55,14 @@ def tables(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [told, capsys.readouterr().out, written]
 
 
-@pytest.mark.parametrize("place", ["working directory", "folder", "file"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [("working directory", NAMES[:8]), ("folder", NAMES[::2]), ("file", NAMES[1::2])],
+)
 def test_odd_names(
     place: str,
+    names: list[str],
     made: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -58,22 +71,19 @@ def test_odd_names(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     seen = []
-    for name in ["plain", *NAMES]:
+    for name in ["plain", *names]:
         here = tmp_path / name if place == "working directory" else tmp_path
         here.mkdir(exist_ok=True)
         monkeypatch.chdir(here)
         uri = {"working directory": "", "folder": f"./{name}", "file": f"sqlite:///{name}.db"}
         words = [f"tracking.uri={override_text(uri[place])}"] if uri[place] else []
         if place == "file":
-            aside = copy_store(made, tmp_path / "aside")
-            (aside / "mlflow.db").rename(tmp_path / f"{name}.db")
-            if not (tmp_path / "artifacts").exists():
-                (aside / "artifacts").rename(tmp_path / "artifacts")
-            for path in sorted(aside.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
-            aside.rmdir()
+            shutil.copytree(made / "artifacts", tmp_path / "artifacts", dirs_exist_ok=True)
+            old, new = sqlite3.connect(made / "mlflow.db"), sqlite3.connect(f"{name}.db")
+            with closing(old), closing(new):
+                old.backup(new)
         else:
             copy_store(made, tmp_path / name if place == "folder" else Path("seqbench-runs"))
         seen.append([text.replace(name, "plain") for text in tables(words, capsys)])
-    for name, found in zip(NAMES, seen[1:], strict=True):
+    for name, found in zip(names, seen[1:], strict=True):
         assert seen[0] == found, name
