@@ -125,7 +125,7 @@ def known_from(left: Sequence[Planned]) -> list[str]:
     models: dict[tuple[str, str], dict[str, None]] = {}
     for item in left:
         if item.forecast is not None:
-            models.setdefault((item.forecast.basis, item.task), {})[item.model] = None
+            models.setdefault((item.forecast.basis, item.title), {})[item.model] = None
     return [
         f"time of {task} {', '.join(names)}: {basis}" for (basis, task), names in models.items()
     ]

@@ -108,6 +108,7 @@ def result_table(
         "95% intervals": ", ".join(
             f"{name} {_interval(interval)}" for name, interval in record.intervals.items()
         ),
+        "fold": _fold(record),
         "by fold": _by_fold(record),
         "left out": "\n".join(left_out_lines(record.left_out)),
         "validation": _validation(record),
@@ -246,6 +247,12 @@ def _validation(record: TrialRecord) -> str:
 def _interval(interval: tuple[float, float]) -> str:
     largest = max(map(abs, interval))
     return " to ".join(_number(end, largest) for end in interval)
+
+
+def _fold(record: TrialRecord) -> str:
+    """Return the name of the fold of a trial that has one, where its title does not say it."""
+    name = record.fold_name(record.folds[0]) if len(record.folds) == 1 else ""
+    return "" if name in ("", "0") or name in record.title else name
 
 
 def _by_fold(record: TrialRecord) -> str:

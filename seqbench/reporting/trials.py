@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.config.settings import called
+from seqbench.config.titles import called, said_by
 from seqbench.identity import conditions_and_variant, flat, is_shared
 from seqbench.records import MetricInfo, left_out_lines
 from seqbench.tracking.address import SHORT
@@ -247,11 +247,18 @@ _ORIGINS = ("data", "task_version", "task_origin", "model_origin")
 
 def _called(task: str, config: Config) -> str:
     """Return what the data of a run are called that does not say it itself."""
-    section = config.get("task")
-    source = section.get("source") if isinstance(section, Mapping) else None
-    title = config.get("title")
-    return called(task, source if isinstance(source, str) else None,
-                  title if isinstance(title, str) else "")  # fmt: skip
+    section, title = config.get("task"), config.get("title")
+    parameters = section if isinstance(section, Mapping) else {}
+    return called(task, parameters, title if isinstance(title, str) else "")
+
+
+def task_parameters(trial: ReportedTrial) -> dict[str, object]:
+    """Return the parameters of a trial's task, from its flat configuration."""
+    return {
+        key.removeprefix("task."): value
+        for key, value in trial.config.items()
+        if key.startswith("task.")
+    }
 
 
 def _curve(history: Any, key: str, steps: int) -> Curve | None:
@@ -304,7 +311,7 @@ def changes_of(
 ) -> str:
     """Return what of a configuration was changed, as words of a command, but for a source.
 
-    A table's name says that. Without defaults, for a plugin is no longer there, that is what
+    A table's name says that, and which part of it. Without defaults, for a plugin is no longer there, that is what
     differs between trials.
     """
     pair = trial.task, trial.model
@@ -317,10 +324,12 @@ def changes_of(
             for key in keys
             if len({str(config.get(key)) for config in others}) == 1
         }
+    parts = said_by(trial.title, trial.task, task_parameters(trial))
+    in_title = {SOURCE_KEY, *(f"task.{key}" for key in parts)}
     return " ".join(
         f"{key}={word(value)}"
         for key, value in sorted(trial.config.items())
-        if key != SOURCE_KEY
+        if key not in in_title
         and is_shared(key) == shared
         and (key not in normal or normal[key] != value)
     )

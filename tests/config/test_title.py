@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from seqbench.config import command
 from seqbench.config.composition import compose, settings
 from seqbench.config.overrides import override_text
-from seqbench.config.settings import Settings, called
+from seqbench.config.settings import Settings
+from seqbench.config.titles import called
 from seqbench.errors import Refused
 from seqbench.identity import identity
 from seqbench.registry.plugins import add_plugin_file
@@ -64,8 +65,8 @@ def test_data_are_called_by_their_own_name(
 ) -> None:
     Path("skab").mkdir()
     Path("v1.2").mkdir()
-    assert called(task, source) == (name or f"music: {folder.name}")
-    assert called(task, source, "Mine") == "Mine"
+    assert called(task, {"source": source}) == (name or f"music: {folder.name}")
+    assert called(task, {"source": source}, "Mine") == "Mine"
 
 
 def test_a_title_is_no_part_of_the_identity() -> None:
