@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -219,7 +220,9 @@ def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     found = {}
     for pair, composed in each:
         with suppress(Refused):
-            found[pair] = flat(composition.settings(composed).to_dict())
+            # A run's configuration is read from JSON, where a tuple is a list.
+            said = json.dumps(composition.settings(composed).to_dict())
+            found[pair] = flat(json.loads(said))
     return found
 
 

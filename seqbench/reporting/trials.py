@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from seqbench.config.titles import called, said_by
 from seqbench.identity import conditions_and_variant, flat, is_shared
-from seqbench.records import MetricInfo, left_out_lines
+from seqbench.records import LeftOut, MetricInfo
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
 from seqbench.tracking.tags import PARTS, SOURCE, TITLE, mapping_in, schema_in
@@ -83,7 +83,7 @@ class ReportedTrial:
         title: what a person calls its data.
         source: where the user's own data lay, as a whole path; empty for built-in ones.
         folds: the primary metric on test by the name of the fold, where there are several.
-        left_out: what of the user's own data was not used, a line for each reason.
+        left_out: what of the user's own data was not used, and why.
     """
 
     run_id: str
@@ -118,7 +118,7 @@ class ReportedTrial:
     title: str
     source: str
     folds: Mapping[str, float]
-    left_out: Sequence[str]
+    left_out: Sequence[LeftOut]
 
     @property
     def short(self) -> str:
@@ -229,7 +229,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
             for fold in record.folds
             if f"fold-{fold}/{name}" in record.metrics
         },
-        left_out=left_out_lines(record.left_out),
+        left_out=known.setdefault(repr(record.left_out), record.left_out),
     )
 
 

@@ -135,7 +135,7 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
             TrialResult(
                 task=item.trial.task,
                 model=item.trial.model,
-                changes=_changes(item.trial, words, varied),
+                changes=" ".join(_changes(item.trial, words, varied)),
                 seed=str(seed),
                 status=status(item),
                 reason=item.outcome.reason if item.outcome else item.trial.reason,
@@ -148,14 +148,14 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
     return found
 
 
-def _changes(trial: Planned, words: Mapping[str, str], varied: Collection[str]) -> str:
+def _changes(trial: Planned, words: Mapping[str, str], varied: Collection[str]) -> list[str]:
     """Return what tells a trial from others of its sweep, but for what its data's name says."""
     asked = trial.settings
     said = said_by(asked.called, asked.task, asked.task_parameters) if asked else ()
     in_title = {f"task.{key}" for key in said}
-    return " ".join(
+    return [
         f"{key}={value}" for key, value in words.items() if key in varied and key not in in_title
-    )
+    ]
 
 
 def _keys(overrides: Sequence[str]) -> dict[str, str]:
@@ -307,8 +307,7 @@ def _names(trials: Sequence[Planned]) -> list[str]:
     varied = _varied(keys)
     names = []
     for trial, words in zip(trials, keys, strict=True):
-        others = [f"{key}={words[key]}" for key in words if key in varied]
-        names.append(" ".join([trial.title, trial.model, *others]))
+        names.append(" ".join([trial.title, trial.model, *_changes(trial, words, varied)]))
     return names
 
 

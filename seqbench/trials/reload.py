@@ -57,6 +57,15 @@ class Reloaded:
     uri: str | None
     accelerator: str = AUTO
 
+    @property
+    def _dropped(self) -> Sequence[str] | None:
+        """The columns of a source that its task is told to leave out; None if it takes no such."""
+        parameters = self.trial.settings.task_parameters
+        if self.trial.settings.source is None or "drop" not in parameters:
+            return None
+        found = parameters["drop"] or ()
+        return [found] if isinstance(found, str) else list(found)
+
     def data(self, note: Note) -> list[TrialData]:
         """Return the data of each fold, which have the names that the run's models know.
 
@@ -71,7 +80,7 @@ class Reloaded:
         with blame(trial.task_registration, "expect"):
             trial.task.expect(dict(record.names))
         trial.prepare()
-        names.compare(self.name, record, trial.names, self.matched)
+        names.compare(self.name, record, trial.names, self.matched, self._dropped)
         folds = trial.data()
         then = mapping_in(tags.get(PARTS, ""))
         changed = [what for part, what in _CHANGES.items() if part in trial.identity.changed(then)]

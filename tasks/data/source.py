@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.config.command import quoted
-from seqbench.config.overrides import override_text
 from seqbench.config.userdata import Bad, UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import LeftOut
+from seqbench.tasks._choices import word
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
 from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence, listed
@@ -140,11 +139,11 @@ def _one_problem(data: UserData, paths: Sequence[Path], wanted: str | None) -> l
         if data.path.is_file():
             _refuse_half(data.path)
         return problems[names[0]]
-    words = [quoted(f"task.problem={override_text(name)}") for name in names]
+    ways = [word("task.problem", name) for name in names]
     raise Refused(
         f"task.source '{data.path}' has {len(problems)} problems; one at a time is trained on, for"
-        f" example {words[0]}",
-        [f"  {word}" for word in words],
+        f" example {ways[0]}",
+        [f"  {way}" for way in ways],
     )
 
 
