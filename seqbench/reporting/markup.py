@@ -90,10 +90,10 @@ def terminal_table(layout: Layout) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, head in enumerate(layout.heads):
-        texts = [head.text, *(line.items[place].text for line in layout.lines)]
+        shown = [head.text, *(line.items[place].text for line in layout.lines)]
         table.add_column(
             Text(head.text),
-            min_width=longest_word(texts),
+            min_width=longest_word(shown),
             justify=head.align,
             overflow="fold" if head.align == "left" else "ellipsis",
             no_wrap=head.align == "right",
