@@ -22,7 +22,13 @@ from seqbench.registry.registration import KINDS
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.table import Table
-from seqbench.reporting.trials import SOURCE_KEY, Defaults, ReportedTrial, make_trials, task_parameters
+from seqbench.reporting.trials import (
+    SOURCE_KEY,
+    Defaults,
+    ReportedTrial,
+    make_trials,
+    task_parameters,
+)
 from seqbench.tracking.address import locate
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.trials import StoredSweep, stored_sweeps

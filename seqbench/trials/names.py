@@ -130,7 +130,9 @@ def compare(
     advice = "" if dropped is None else _without(record, found, matched, dropped)
     different = set(bad.values())
     if len(different) == 1 and len(bad) == len(matched):
-        raise Refused(f"{run} was trained on other names than these data have: {different.pop()}{advice}")
+        raise Refused(
+            f"{run} was trained on other names than these data have: {different.pop()}{advice}"
+        )
     lines = [f"  {found[fold].fold or fold}: {text}" for fold, text in bad.items()]
     raise Refused(
         f"{run} was trained on other names than {len(bad)} of {len(matched)} folds of these data"
