@@ -311,8 +311,8 @@ def changes_of(
 ) -> str:
     """Return what of a configuration was changed, as words of a command, but for a source.
 
-    A table's name says that, and which part of it. Without defaults, for a plugin is no longer there, that is what
-    differs between trials.
+    A table's name says that, and which part of it. Without defaults, for a plugin is no longer
+    there, that is what differs between trials.
     """
     pair = trial.task, trial.model
     normal = defaults.get(pair)
