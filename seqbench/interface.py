@@ -20,7 +20,6 @@ from seqbench.config.command import kept_words
 from seqbench.config.overrides import override_text, split_words
 from seqbench.errors import Refused, shortened, unknown
 from seqbench.records import TrialRecord
-from seqbench.registry.registration import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -331,7 +330,7 @@ def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[s
     for key, value in overrides.items():
         if isinstance(value, Mapping):
             below = dict(value)
-            if not prefix and key in KINDS and below.get("name") is not None:
+            if not prefix and key in ("task", "model") and below.get("name") is not None:
                 yield key, below.pop("name")
             yield from _flat(below, f"{prefix}{key}.")
         else:
