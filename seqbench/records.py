@@ -79,24 +79,45 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def left_out_lines(items: Sequence[LeftOut]) -> list[str]:
+def left_out_lines(items: Sequence[LeftOut], whole: bool = False) -> list[str]:
     """Return a line for each reason that something was left out, of many the most frequent.
 
-    It says how many there are, the first names and the reason: ``3: a, b, c: no label``.
+    It has the first names and the reason: ``a, b, c and 4 more: no label``. Where something is not
+    named, a last line says where all of it stands.
+
+    Args:
+        items: what was left out.
+        whole: whether every name is to be said, with a line for each.
     """
+    if whole:
+        return [_line([item.name], item.reason) for item in items]
     by_reason: dict[str, list[str]] = {}
     for item in items:
         by_reason.setdefault(" ".join(item.reason.split()), []).append(item.name)
     groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
-    lines = [
-        f"{len(names)}: {', '.join(some(names, _NAMED, '... and {} more'))}: {reason}"[:_SHOWN]
-        for reason, names in groups
-    ]
-    return some(lines, _REASONS, "... and {} more reasons")
+    lines = [_line(names, reason) for reason, names in groups]
+    found = some(lines, _REASONS, "{} more reasons")
+    if found != lines or any(len(names) > _NAMED for names in by_reason.values()):
+        found.append(f"all {len(items)}: {WHOLE_LIST}")
+    return found
+
+
+WHOLE_LIST = "on the page of `seqbench report`, and in the run's record.json"
+"""Where everything that was left out is listed."""
+
+
+def _line(names: Sequence[str], reason: str) -> str:
+    """Return names and a reason in one line; both may be as long as a path."""
+    shown = [name if len(name) <= _NAME else f"...{name[3 - _NAME :]}" for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    text = f"{', '.join(shown)}{more}: {' '.join(reason.split())}"
+    return text if len(text) <= _LINE else f"{text[: _LINE - 3]}..."
 
 
 _NAMED = 3
 _REASONS = 5
+_NAME = 60  # characters
+_LINE = 280
 
 
 def some(items: Sequence[str], most: int, more: str) -> list[str]:

@@ -202,7 +202,8 @@ def _titled(planned: Sequence[Planned], sources: Mapping[str, str]) -> list[Plan
     places = []
     for item in planned:
         source = item.settings.source if item.settings else None
-        content = sources.get(source or "", source or "")
+        key = f"{item.settings.task} {source}" if item.settings else ""
+        content = sources.get(key, source or "")
         places.append(first.setdefault(content, source or ""))
     titles = [item.settings.called if item.settings else item.task for item in planned]
     apart = told_apart(titles, places)
