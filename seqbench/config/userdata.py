@@ -40,8 +40,15 @@ class Bad(Exception):  # noqa: N818 - what a file is
     """
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+        self.problems = tuple(map(_printable, problems))
+        super().__init__("; ".join(self.problems))
+
+
+def _printable(text: str) -> str:
+    """Return a text on one line: what a file, or a library's words about it, hold may be none."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
 
 
 def files_below(folder: Path) -> Iterator[Path]:
