@@ -49,6 +49,7 @@ _OTHER_FORMS = (
     (b"<html", "it is a web page, and no CSV: download the file itself"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?(?:\n|$)', re.IGNORECASE)
+_CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f]")
 _DATUM = re.compile(r"[+-]?[\d:/.,+\s-]*\d[\d:/.,+\sTZ-]*")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.' \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
@@ -256,10 +257,23 @@ def _text_of(data: bytes) -> str:
             f"line {line}: byte {len(mark) + error.start + 1:,} of the file is not"
             f" {encoding.upper()} text; save it as UTF-8"
         ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise Bad(f"line {line}: there is a zero byte, so it is no UTF-8 text; save it as UTF-8")
+    check_text(text)
     return text
+
+
+def check_text(text: str) -> None:
+    """Refuse a text with a control character: the file is damaged, or is none.
+
+    Raises:
+        Bad: there is one.
+    """
+    found = _CONTROL.search(text)
+    if found is None:
+        return
+    line = text.count("\n", 0, found.start()) + 1
+    if found[0] == "\0":
+        raise Bad(f"line {line}: there is a zero byte, so it is no UTF-8 text; save it as UTF-8")
+    raise Bad(f"line {line}: there is the control character {ord(found[0])}; the file is damaged")
 
 
 def _order(mark: bytes) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,11 +69,13 @@ class UserData:
     Args:
         path: as it was given.
         skip_bad: whether to go on without what cannot be used.
+        reads: the task's ``source_files``; refusals name the tasks that read other files.
     """
 
-    def __init__(self, path: Path, skip_bad: bool = False) -> None:
+    def __init__(self, path: Path, skip_bad: bool = False, reads: Sequence[str] = ()) -> None:
         self.path = path
         self.skip_bad = skip_bad
+        self.reads = reads
         self.left_out: list[LeftOut] = []
         self._copies: dict[str, list[str]] = {}
 
@@ -92,14 +95,17 @@ class UserData:
         """
         folder = self.path if below is None else below
         if folder.is_file():
+            if folder.suffix.lower() not in suffixes and (others := self.elsewhere()):
+                kinds = ", ".join(suffixes)
+                raise Refused(f"task.source '{folder}' is none of the {what} ({kinds})", others)
             return [folder]
         check_exists(folder)
         found: list[Path] = []
-        others: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         try:
             for path, is_hidden in _walk(folder):
                 if path.suffix.lower() not in suffixes:
-                    others[path.suffix.lower() or "no suffix"] += not is_hidden
+                    counts[path.suffix.lower() or "no suffix"] += not is_hidden
                 elif is_hidden:
                     self._leave_out(path, "it is hidden, or a copy that a program made")
                 elif not path.is_file():
@@ -112,12 +118,27 @@ class UserData:
         except OSError as error:
             raise Refused(f"cannot read '{error.filename or folder}': {error.strerror}") from error
         if not found:
-            kinds = ", ".join(f"{count} {name}" for name, count in others.most_common(3) if count)
+            kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common(3) if count)
             instead = f"; it holds {kinds}" if kinds else ""
             raise Refused(
-                f"task.source '{folder}' holds no {what} ({', '.join(suffixes)}){instead}"
+                f"task.source '{folder}' holds no {what} ({', '.join(suffixes)}){instead}",
+                self.elsewhere(),
             )
         return found
+
+    def elsewhere(self, options: Mapping[str, str] | None = None) -> list[str]:
+        """Return lines that name the tasks which read what this one does not, with their commands.
+
+        Args:
+            options: parameters of such a task, for example ``{"id": "stay"}``.
+        """
+        from seqbench.config.readers import other_tasks  # which needs the registry
+
+        with suppress(OSError):
+            files = [self.path] if self.path.is_file() else files_below(self.path)
+            found = list(itertools.islice(files, MOST_FILES))
+            return other_tasks(self.path, found, self.reads, options or {})
+        return []
 
     def name(self, path: Path) -> str:
         """Return a file's path inside the folder, with forward slashes."""

@@ -128,7 +128,7 @@ class Folder:
         root = self._data.path
         below = root / "data"
         nab = (root / "labels" / FILE).is_file() and below.is_dir()
-        files = self._data.find((".csv",), "CSV files", below if nab else None)
+        files = self._data.find((".csv", ".tsv"), "CSV files", below if nab else None)
         if nab and any(path.suffix.lower() == ".csv" for path in _outside(root, below)):
             where = f"beside labels/{FILE}, series are in data/"
             self._data.left_out.append(LeftOut("CSV files outside data/", where))

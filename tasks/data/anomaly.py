@@ -17,6 +17,7 @@ from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
 from seqbench.tasks.data.reader import FEWEST_GROUPS, Reader
+from seqbench.tasks.data.source import SUFFIXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +71,7 @@ class Anomaly(ForecastTask):
     """
 
     version = "1"
+    source_files = SUFFIXES
     citation = (
         "J. Paparrizos et al., Volume under the surface, PVLDB 15, 2022 (measure). The data are"
         " your own, or generated."

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad
-from seqbench.tasks._tables import number_advice
+from seqbench.tasks._tables import check_text, number_advice
 
 Floats = NDArray[np.float64]
 
@@ -174,9 +174,11 @@ def read_text(data: bytes) -> str:
     if b"\0" in data:
         raise Bad("it is no text: it has zero bytes")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("latin-1")
+    check_text(text)
+    return text
 
 
 def shown(text: str) -> str:

@@ -14,7 +14,7 @@ from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.examples import Stretch, chronological, pieces
 from seqbench.tasks.data.parts import SequenceParts, Split, deal, without_copies
-from seqbench.tasks.data.source import read_source
+from seqbench.tasks.data.source import SUFFIXES, read_source
 
 SHOWN = 3
 """Sequences that are named where none can be used."""
@@ -98,19 +98,19 @@ class Reader:
 
     def _read(self, check: Check) -> Collection:
         assert self._source is not None
-        data = UserData(self._source, self._skip_bad)
+        data = UserData(self._source, self._skip_bad, SUFFIXES)
         found = read_source(data, self.columns, self._problem)
         kept = self._kept.inputs if self._kept else ()
         if kept != found.columns and sorted(kept) == sorted(found.columns):
             found = found.ordered_as(kept)
         bad = check(found)
         if len(bad) == len(found.series):
-            raise self._all_bad(bad, found.are_named)
+            raise self._all_bad(data, bad, found.are_named)
         data.drop(bad, len(found.series), "sequences")
         self.left_out = tuple(data.left_out)
         return found.only(item for item in found.series if item.name not in bad)
 
-    def _all_bad(self, bad: Mapping[str, Sequence[str]], is_table: bool) -> Refused:
+    def _all_bad(self, data: UserData, bad: Mapping[str, Sequence[str]], is_table: bool) -> Refused:
         """Return the refusal of all sequences: the wrong column or task, not bad sequences."""
         chosen = itertools.islice(bad.items(), SHOWN)
         lines = [f"  {name}: {problem}" for name, problems in chosen for problem in problems]
@@ -120,6 +120,7 @@ class Reader:
             lines.append(
                 "  the file is one sequence: task.id says which column tells several apart"
             )
+        lines += data.elsewhere()
         problem = f"none of its {len(bad)} sequences can be used"
         return Refused(f"task.source '{self._source}': {problem}", lines)
 

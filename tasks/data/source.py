@@ -29,7 +29,7 @@ KINDS = {
     ".csv": (".csv", ".tsv"),
 }
 """Forms by their suffixes; where a folder has several, the first of these is read."""
-SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+SUFFIXES = (".ts", ".arff", ".npz", ".npy", ".parquet", ".pq", ".csv", ".tsv")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _PARTS |= {"valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _PART = re.compile(rf"(?:(.*?)[-_. ])?({'|'.join(_PARTS)})", re.IGNORECASE)
@@ -51,7 +51,8 @@ def read_source(data: UserData, columns: ColumnChoice, problem: str | None) -> C
     chosen = next((kind for kind in KINDS if kind in kinds.values()), None)
     if chosen is None:
         raise Refused(
-            f"task.source '{data.path}' is of no form that is read: {', '.join(SUFFIXES)}"
+            f"task.source '{data.path}' is of no form that is read: {', '.join(SUFFIXES)}",
+            data.elsewhere(),
         )
     data.left_out += [
         LeftOut(data.name(path), f"the folder's {chosen} files are read")

@@ -59,7 +59,8 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
             known = ", ".join(READERS)
             midi = "; give the folder of a MIDI file" if path.suffix.lower() in MIDI else ""
             raise Refused(
-                f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}"
+                f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}",
+                data.elsewhere(),
             )
         pieces = _rolls_of_a_file(data)
     else:

@@ -87,7 +87,11 @@ def second_ts(data: bytes) -> list[Row]:
 
 
 def second_arff(data: bytes) -> list[Row]:
-    table, about = scipy_arff.loadarff(io.StringIO(data.decode("utf-8-sig")))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    table, about = scipy_arff.loadarff(io.StringIO(text))
     *steps, label = about.names()
     is_label = about.types()[-1] == "nominal"
     steps = steps if is_label else [*steps, label]
@@ -119,17 +123,19 @@ def second_csv(data: bytes) -> list[Row] | None:
     rows = [row for row in rows if row not in ([], [""])]
     if rows[0] != ["id", "time", "a", "b", "label"]:
         return None  # a name was changed
-    found: dict[str, list[list[str]]] = {}
-    for row in rows[1:]:
-        if separator == ";":
-            row = [field.replace(",", ".") for field in row]
+    found: dict[str, list[tuple[str, ...]]] = {}
+    columns = [list(column) for column in zip(*rows[1:], strict=True)]
+    for place in range(1, 5):
+        if separator == ";" and not any("." in field for field in columns[place]):
+            columns[place] = [_with_point(field) for field in columns[place]]
+    for row in zip(*columns, strict=True):
         found.setdefault(row[0], []).append(row)
     return [
         (
-            [[_number(field) for field in row[2:4]] for row in sorted(part, key=_time)],
-            "" if (label := part[0][4]) in ("?", "nan") else label,
+            [[_number(field) for field in row[2:4]] for row in part],
+            "" if (label := part[0][4]).lower() in ("?", "nan") else label,
         )
-        for part in found.values()
+        for part in (sorted(rows, key=_time) for rows in found.values())
     ]
 
 
@@ -140,7 +146,11 @@ def second_parquet(data: bytes) -> list[Row] | None:
     return second_csv(table.to_csv(index=False).encode())
 
 
-def _time(row: list[str]) -> float:
+def _with_point(field: str) -> str:
+    return re.sub(r"^([-+]?\d*),(\d+(e[-+]?\d+)?)$", r"\1.\2", field, flags=re.IGNORECASE)
+
+
+def _time(row: tuple[str, ...]) -> float:
     return float(row[1])
 
 

@@ -76,7 +76,12 @@ def test_columns_are_what_the_user_says(
     ("old", "new", "columns", "expected"),
     [
         ("3;4;y", "3;y", {}, "line 3: 4 fields; the header has 5"),
-        ("3;4", "3,5;4", {}, "column a, line 3: '3,5' is not a number; write numbers with a decimal"),
+        (
+            "3;4",
+            "3,5;4",
+            {},
+            "column a, line 3: '3,5' is not a number; write numbers with a",
+        ),
         ("3;4", "abc;4", {}, "'task.drop=[a]' leaves the column out"),
         ("1;0;", ";0;", {}, "line 3: column id is empty"),
         ("1;0;", "1;noon;", {}, "line 3: the time 'noon' is neither a number nor an ISO date"),
