@@ -6,7 +6,6 @@ Each task says it in ``Task.source_files``, those of plugins too; no task is imp
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,11 @@ class _Reads(NamedTuple):
 
 
 def other_tasks(
-    source: Path, files: Sequence[Path], own: Sequence[str], options: Mapping[str, str]
+    source: Path,
+    files: Sequence[Path],
+    own: Sequence[str],
+    options: Mapping[str, str],
+    shared: bool = False,
 ) -> list[str]:
     """Return lines that name the tasks which read files, with the words of a command.
 
@@ -34,6 +37,7 @@ def other_tasks(
         files: of the source.
         own: the ends of the names of files that the task reads to which they were given.
         options: parameters that such a task must have, and their values.
+        shared: whether tasks count that read files of ``own`` too, in another form.
 
     Returns:
         A line for each set of tasks that read files which this one does not. Files that are told by
@@ -44,12 +48,13 @@ def other_tasks(
     families: set[str] = set()
     for reads in _declared():
         family = reads.task.partition("/")[0]
-        if family in families or not {"source", *options} <= reads.parameters:
+        is_own = [*reads.ends] == [*own]
+        if is_own or family in families or not {"source", *options} <= reads.parameters:
             continue
         beside = (Path(os.path.normpath(source.absolute().parent / name)) for name in reads.beside)
         there = names | {path.as_posix().lower() for path in beside if path.is_file()}
         for end in reads.ends:
-            if end not in own and any(map(_form(end), there)):
+            if (shared or end not in own) and any(map(_form(end), there)):
                 found.setdefault(end, []).append(reads.task)
                 families.add(family)
     lines: dict[tuple[str, ...], str] = {}
@@ -86,11 +91,12 @@ def _declared() -> list[_Reads]:
 
 
 def _command(task: str, source: Path, options: Mapping[str, str]) -> str:
-    from seqbench.config.overrides import override_text  # which needs Hydra
+    from seqbench.config.command import quoted  # which needs Hydra
+    from seqbench.config.overrides import override_text
 
     values = {"source": str(source), **options}
-    words = [shlex.quote(f"task.{name}={override_text(text)}") for name, text in values.items()]
-    return " ".join([f"task={task}", *words])
+    words = [f"task.{name}={override_text(text)}" for name, text in values.items()]
+    return " ".join([f"task={task}", *map(quoted, words)])
 
 
 _NAMES = ("source_files", "beside_source")

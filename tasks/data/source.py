@@ -81,7 +81,12 @@ def read_source(data: UserData, columns: ColumnChoice, problem: str | None) -> C
         reader = read_parquet if chosen == ".parquet" else read_csv
         return reader(content, columns, name, part)
 
-    found = data.read(paths, read)
+    try:
+        found = data.read(paths, read)
+    except Refused as refusal:
+        if chosen != ".npz":
+            raise
+        raise Refused(str(refusal), [*refusal.details, *data.elsewhere(shared=True)]) from None
     trains = [path for path in found if parts.get(path) == "train"]
     for part in sorted(set(parts.values())):
         if not any(parts.get(path) == part for path in found):  # else another would stand for it

@@ -75,7 +75,12 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
 
 
 def _rolls_of_a_file(data: UserData) -> Pieces:
-    (sequences,) = data.read([data.path], read_rolls).values()
+    try:
+        (sequences,) = data.read([data.path], read_rolls).values()
+    except Refused as refusal:
+        if data.path.suffix.lower() != ".npz":
+            raise
+        raise Refused(str(refusal), [*refusal.details, *data.elsewhere(shared=True)]) from None
     pieces: Pieces = {split: [] for split in SPLITS}
     bad: dict[str, tuple[str, ...]] = {}
     total = 0

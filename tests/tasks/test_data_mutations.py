@@ -91,7 +91,8 @@ def second_arff(data: bytes) -> list[Row]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    table, about = scipy_arff.loadarff(io.StringIO(text))
+    lines = "\n".join(line.strip() for line in text.split("\n"))  # as Weka reads them
+    table, about = scipy_arff.loadarff(io.StringIO(lines))
     *steps, label = about.names()
     is_label = about.types()[-1] == "nominal"
     steps = steps if is_label else [*steps, label]
