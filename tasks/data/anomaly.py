@@ -149,6 +149,8 @@ class Anomaly(ForecastTask):
             if all(item.labels.all() for item in part):
                 raise self._reader.refuse(f"all steps of the {name} part are anomalous")
         labels = np.concatenate([item.labels for item in found.test])
+        normal = (sum(int((~item.labels).sum()) for item in part) for part in found[:2])
+        self._reader.check_steps([*normal, len(labels)])
         if labels.all() or not labels.any():
             few = self._reader.splits_in_time(self.collection)
             advice = _MORE if few else "try task.split=hashed with another task.split_seed"

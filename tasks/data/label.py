@@ -159,8 +159,7 @@ class Label(DataTask):
                         )
                     )
             found.append(examples)
-        if not all(found):
-            raise self.reader.refuse("a part of the split has no step with a label")
+        self.reader.check_steps([steps_to_predict(part) for part in found])
         return Splits(*found)
 
     def output_spec(self, train: Sequence[Example]) -> OutputSpec:

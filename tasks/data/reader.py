@@ -21,6 +21,11 @@ SHOWN = 3
 FEWEST_GROUPS = 10
 """Fewer sequences with steps to predict are split in time, not by sequence."""
 
+FEWEST_STEPS = 10
+"""Steps to predict that each part needs."""
+FEW_SEQUENCES = 5
+"""Of a part: of fewer it is said that they tell little."""
+
 Check = Callable[[Collection], Mapping[str, Sequence[str]]]
 """Returns what is wrong with each sequence that cannot be used, by its name."""
 
@@ -132,8 +137,29 @@ class Reader:
         """
         found = deal(collection.series, strata, self._split, self._split_seed)
         parts, copies = without_copies(found)
-        self.left_out = (*self.left_out, *copies)
+        few = [
+            LeftOut(f"{name} part", f"it has {len(part)} sequences: its scores will vary much")
+            for name, part in zip(parts._fields, parts, strict=True)
+            if len(part) < FEW_SEQUENCES and self._source is not None
+        ]
+        self.left_out = (*self.left_out, *copies, *few)
         return parts
+
+    def check_steps(self, counts: Sequence[int]) -> None:
+        """Refuse a split with too little to train on or to score.
+
+        Args:
+            counts: of the steps that are predicted in training, validation and test.
+
+        Raises:
+            Refused: they are too few.
+        """
+        if min(counts) < FEWEST_STEPS:
+            train, valid, test = counts
+            raise self.refuse(
+                f"{train} steps train, {valid} validate and {test} test; {FEWEST_STEPS} of each are"
+                " the least: give more sequences, or longer ones"
+            )
 
     def splits_in_time(self, collection: Collection) -> bool:
         """Return whether there are so few sequences that each is split in time."""

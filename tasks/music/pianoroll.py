@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -185,9 +186,8 @@ def _frames(note: Note, ticks_per_quarter: int, grid: Grid) -> tuple[int, int]:
 
 def _shingles(roll: Roll) -> set[Shingle]:
     cells = np.argwhere(roll).tolist()  # of frames with a note
-    played = (
-        [key for _, key in frame] for _, frame in itertools.groupby(cells, lambda cell: cell[0])
-    )
+    frames = itertools.groupby(cells, key=operator.itemgetter(0))
+    played = ([key for _, key in frame] for _, frame in frames)
     chords = [chord for chord, _ in itertools.groupby(played)]
     found = set()
     # a piece with fewer chords is one shingle
