@@ -90,8 +90,8 @@ class UserData:
         """Return the files with one of the suffixes, in the order of their names.
 
         The path itself if it is a file; else the files of the folder and of all that lie below. Of
-        files with the same bytes one counts: no link, none that is called a copy, the one with the
-        shortest name, the first; hidden ones do not count.
+        files with the same bytes one counts: no link, none that is called a copy, else the first.
+        Hidden ones do not count.
 
         Args:
             suffixes: in small letters, for example ``.csv``; the case of a file's does not matter.
@@ -245,11 +245,11 @@ class UserData:
         chosen = set(kept.values())
         return [path for path in paths if path in chosen]
 
-    def _likeness_to_a_copy(self, path: Path) -> tuple[bool, bool, int]:
+    def _likeness_to_a_copy(self, path: Path) -> tuple[bool, bool]:
         """Return what orders files with the same bytes; of equal ones the first counts."""
         *folders, _ = Path(self.name(path)).parts
         is_called_so = any(map(_COPY.search, (*folders, path.stem)))
-        return path.is_symlink(), is_called_so, len(path.name)
+        return path.is_symlink(), is_called_so
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:

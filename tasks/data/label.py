@@ -26,6 +26,7 @@ from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.classes import ordered
 from seqbench.tasks.data.collection import Collection
+from seqbench.tasks.data.examples import steps_to_predict
 from seqbench.tasks.data.reader import series_of
 from seqbench.tasks.data.scores import ClassMetrics
 

@@ -23,7 +23,7 @@ FEWEST_GROUPS = 10
 
 FEWEST_STEPS = 10
 """Steps to predict that each part needs."""
-FEW_SEQUENCES = 5
+FEW_SEQUENCES = 3
 """Of a part: of fewer it is said that they tell little."""
 
 Check = Callable[[Collection], Mapping[str, Sequence[str]]]
