@@ -96,8 +96,9 @@ def read_csv(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> C
         advice = number_advice(field)
         problems.add(f"column {header[place]}, line {line}: {shown(field)} is not a number{advice}")
     if may_have_commas:
-        for place in {roles.time, roles.label} - {None}:
-            texts[place] = _with_points(texts[place])
+        for role in (roles.time, roles.label):
+            if role is not None:
+                texts[role] = _with_points(texts[role])
     for place, (first, count) in wrong.items():
         more = f", and {count - 1} more like it" if count > 1 else ""
         advice = f"; {option('drop', [header[place]])} leaves the column out"

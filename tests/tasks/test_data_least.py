@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def table(path: Path, rows: int, sequences: int = 1) -> str:
     ],
 )
 def test_too_few_steps_of_one_series_are_refused(
-    kind: type[Task], options: dict[str, Any], rows: int, numbers: tuple[int, ...], tmp_path: Path
+    kind: Callable[..., Task],
+    options: dict[str, Any],
+    rows: int,
+    numbers: tuple[int, ...],
+    tmp_path: Path,
 ) -> None:
     source = table(tmp_path / "a.csv", rows)
     with pytest.raises(Refused) as refusal:
@@ -59,20 +64,20 @@ def test_too_few_steps_of_one_series_are_refused(
 
 
 @pytest.mark.parametrize("kind", [Forecast, Label, Anomaly])
-def test_enough_steps_are_read(kind: type[Task], tmp_path: Path) -> None:
+def test_enough_steps_are_read(kind: Callable[..., Task], tmp_path: Path) -> None:
     kind(source=table(tmp_path / "a.csv", 120)).prepare()
     kind(source=table(tmp_path / "b.csv", 12, sequences=15)).prepare()
 
 
 @pytest.mark.parametrize("kind", [Forecast, Label])
-def test_short_sequences_count_together(kind: type[Task], tmp_path: Path) -> None:
+def test_short_sequences_count_together(kind: Callable[..., Task], tmp_path: Path) -> None:
     kind(source=table(tmp_path / "many.csv", 4, sequences=40)).prepare()
     with pytest.raises(Refused, match=r"10 of each are the least"):
         kind(source=table(tmp_path / "few.csv", 2, sequences=12)).prepare()
 
 
 @pytest.mark.parametrize("kind", [Classify, Regress])
-def test_of_few_sequences_in_a_part_it_is_said(kind: type[Task], tmp_path: Path) -> None:
+def test_of_few_sequences_in_a_part_it_is_said(kind: Callable[..., Task], tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     for count, few in ((7, {"valid part", "test part"}), (30, set())):
         path = tmp_path / f"{count}.npz"
