@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,7 @@ _OTHER_FORMS = (
     (b"<html", "it is a web page, and no CSV: download the file itself"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?(?:\n|$)', re.IGNORECASE)
+_CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f]")
 _DATUM = re.compile(r"[+-]?[\d:/.,+\s-]*\d[\d:/.,+\sTZ-]*")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,.' \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")
@@ -95,12 +96,64 @@ def at(lines: Sequence[int], problem: str) -> str:
     return f"line {lines[0]}: {problem}{also}"
 
 
+class CsvRows:
+    """The rows of a CSV file, one after another, each with the line on which it begins.
+
+    It is UTF-8, or begins with the byte order mark of UTF-16 or UTF-32. Commas, semicolons, tabs or
+    bars are between columns, whichever makes most columns of the header, unless a first line
+    ``sep=;`` says it. Fields have no spaces around them. Blank lines do not count.
+
+    Args:
+        data: its bytes.
+        quoting: whether problems may quote the header.
+
+    Raises:
+        Bad: it is no such file, or too large; while rows are read, too.
+    """
+
+    def __init__(self, data: bytes, quoting: bool = True) -> None:
+        text, line = _text_of(data), 1
+        if found := _SEPARATOR_LINE.match(text):  # a line for Excel alone
+            text, line = text[found.end() :], 2
+        self.separator = found[1] if found and found[1] in SEPARATORS else _separator(text)
+        """What is between columns."""
+        self._rows = self._read(text, line)
+        begun, row = next(self._rows, (0, []))
+        if not row:
+            raise Bad("it is empty")
+        self.header = _header(row, begun, quoting)
+        """The names of columns."""
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows below the header, which may have other numbers of fields than it has."""
+        return self._rows
+
+    def _read(self, text: str, line: int) -> Iterator[tuple[int, list[str]]]:
+        stream = io.StringIO(text, newline="")
+        reader = csv.reader(stream, delimiter=self.separator, strict=True)
+        ended, fields_read = line - 1, 0
+        try:
+            for number, fields in enumerate(reader):
+                begun, ended = ended + 1, line - 1 + reader.line_num
+                row = [field.strip() for field in fields]
+                if row in ([], [""]):
+                    continue
+                fields_read += len(row)
+                if number > MOST_ROWS or fields_read > MOST_FIELDS:
+                    raise Bad(
+                        f"it has more than {MOST_ROWS:,} rows or {MOST_FIELDS:,} fields, which are"
+                        " the most: cut it into several files"
+                    )
+                yield begun, row
+        except csv.Error as error:
+            raise Bad(f"line {ended + 1}: it is no CSV from here on: {error}") from None
+
+
 def read_table(path: Path, quoting: bool = True) -> CsvTable:
     """Return a CSV file: a header, and rows of text.
 
-    It is UTF-8, or begins with the byte order mark of UTF-16 or UTF-32. Commas, semicolons, tabs or
-    bars are between columns, whichever makes most columns of the header. Blank lines do not count,
-    nor a column that has neither name nor value, such as a separator at the end of each line makes.
+    It is read as :class:`CsvRows` reads it. A column that has neither name nor value, such as a
+    separator at the end of each line makes, does not count.
 
     Args:
         path: of the file.
@@ -110,37 +163,18 @@ def read_table(path: Path, quoting: bool = True) -> CsvTable:
         Bad: it is no such file, or too large.
         OSError: it cannot be read.
     """
-    text = _read_text(path)
-    line = 1
-    if found := _SEPARATOR_LINE.match(text):  # a line for Excel alone
-        text, line = text[found.end() :], 2
-    separator = found[1] if found and found[1] in SEPARATORS else _separator(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header: list[str] = []
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise Bad(f"it has {size:,} bytes, more than {MOST_BYTES:,}: cut it into several files")
+    read = CsvRows(path.read_bytes(), quoting)
+    header = read.header
     rows, lines, ragged = [], [], []
-    ended = line - 1
-    try:
-        for fields in reader:
-            begun, ended = ended + 1, line - 1 + reader.line_num
-            row = [field.strip() for field in fields]
-            if row in ([], [""]):
-                continue
-            if not header:
-                header = _header(row, begun, quoting)
-            elif len(row) != len(header):
-                ragged.append((begun, row))
-            else:
-                rows.append(row)
-                lines.append(begun)
-            if len(rows) > MOST_ROWS or len(rows) * len(header) > MOST_FIELDS:
-                raise Bad(
-                    f"it has more than {MOST_ROWS:,} rows or {MOST_FIELDS:,} fields, which are the"
-                    " most: cut it into several files"
-                )
-    except csv.Error as error:
-        raise Bad(f"line {ended + 1}: it is no CSV from here on: {error}") from None
-    if not header:
-        raise Bad("it is empty")
+    for line, row in read:
+        if len(row) != len(header):
+            ragged.append((line, row))
+        else:
+            rows.append(row)
+            lines.append(line)
     if not rows and not ragged:
         raise Bad("it has no rows below its header")
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
@@ -150,7 +184,7 @@ def read_table(path: Path, quoting: bool = True) -> CsvTable:
     if twice:
         names = f": {', '.join(name or 'one without a name' for name in twice[:5])}"
         raise Bad(f"its header names a column twice{names if quoting else ''}")
-    return CsvTable(dict(zip(header, columns, strict=True)), lines, separator, ragged)
+    return CsvTable(dict(zip(header, columns, strict=True)), lines, read.separator, ragged)
 
 
 def numbers(
@@ -171,13 +205,18 @@ def numbers(
     for row, field in enumerate(fields):
         if field.lower() in MISSING:
             continue
-        if decimal_comma and _DECIMAL_COMMA.fullmatch(field):
-            field = field.replace(",", ".")
+        if decimal_comma:
+            field = with_point(field)
         try:
             values[row] = float(field)
         except ValueError:
             wrong.append(row)
     return values, wrong
+
+
+def with_point(field: str) -> str:
+    """Return a number that is written with a decimal comma with a point; others as they are."""
+    return field.replace(",", ".") if _DECIMAL_COMMA.fullmatch(field) else field
 
 
 def has_decimal_commas(table: CsvTable, columns: Sequence[str]) -> bool:
@@ -205,11 +244,7 @@ def number_advice(field: str) -> str:
     return "; write numbers without units" if _MEASURED.fullmatch(field) else ""
 
 
-def _read_text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise Bad(f"it has {size:,} bytes, more than {MOST_BYTES:,}: cut it into several files")
-    data = path.read_bytes()
+def _text_of(data: bytes) -> str:
     for mark, problem in _OTHER_FORMS:
         if data.lstrip()[: len(mark)].lower() == mark.lower():
             raise Bad(problem)
@@ -222,10 +257,23 @@ def _read_text(path: Path) -> str:
             f"line {line}: byte {len(mark) + error.start + 1:,} of the file is not"
             f" {encoding.upper()} text; save it as UTF-8"
         ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise Bad(f"line {line}: there is a zero byte, so it is no UTF-8 text; save it as UTF-8")
+    check_text(text)
     return text
+
+
+def check_text(text: str) -> None:
+    """Refuse a text with a control character: the file is damaged, or is none.
+
+    Raises:
+        Bad: there is one.
+    """
+    found = _CONTROL.search(text)
+    if found is None:
+        return
+    line = text.count("\n", 0, found.start()) + 1
+    if found[0] == "\0":
+        raise Bad(f"line {line}: there is a zero byte, so it is no UTF-8 text; save it as UTF-8")
+    raise Bad(f"line {line}: there is the control character {ord(found[0])}; the file is damaged")
 
 
 def _order(mark: bytes) -> str:

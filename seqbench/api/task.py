@@ -191,6 +191,10 @@ class Task(ABC):
     """How the test scores of folds are combined: ``predictions`` scores all out-of-fold predictions
     together, ``folds`` averages the scores of folds."""
 
+    source_files: ClassVar[Sequence[str]] = ()
+    """The ends of the names of files that a user's own data, the parameter ``source``, are read
+    from, in small letters: ``.mid``, or names that tell more than a suffix, ``events.csv``. Whoever
+    gives such files to a task that does not read them is told of this one. Literal."""
     beside_source: ClassVar[Sequence[str]] = ()
     """Files outside the user's own data, the parameter ``source``, that are read where they exist:
     relative to the folder that the source lies in, for example ``"../labels.json"``. Literal."""

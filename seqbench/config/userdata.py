@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +29,12 @@ MOST_FILES = 200_000
 """Files of a folder: more are taken for the wrong folder."""
 MOST_DETAILS = 200
 """Lines of a refusal."""
+_COPY = re.compile(
+    r"^cop(?:y|ie|ia)\b.* (?:of|de|di) |^kopie\b.* von "
+    r"|[ _-]\(?(?:\w+ )?(?:copy|kopie|copie|copia)\)?[ _-]?\(?\d*\)?$|\(\d+\)$",
+    re.IGNORECASE,
+)
+"""What programs call a copy: ``a (copy)``, ``a - Copy (2)``, ``Copy of a``, ``a_copy``, ``a(1)``"""
 _SYSTEM = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 
 T = TypeVar("T")
@@ -40,8 +48,15 @@ class Bad(Exception):  # noqa: N818 - what a file is
     """
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+        self.problems = tuple(map(_printable, problems))
+        super().__init__("; ".join(self.problems))
+
+
+def _printable(text: str) -> str:
+    """Return a text on one line: what a file, or a library's words about it, hold may be none."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -61,11 +76,13 @@ class UserData:
     Args:
         path: as it was given.
         skip_bad: whether to go on without what cannot be used.
+        reads: the task's ``source_files``; refusals name the tasks that read other files.
     """
 
-    def __init__(self, path: Path, skip_bad: bool = False) -> None:
+    def __init__(self, path: Path, skip_bad: bool = False, reads: Sequence[str] = ()) -> None:
         self.path = path
         self.skip_bad = skip_bad
+        self.reads = reads
         self.left_out: list[LeftOut] = []
         self._copies: dict[str, list[str]] = {}
 
@@ -73,7 +90,8 @@ class UserData:
         """Return the files with one of the suffixes, in the order of their names.
 
         The path itself if it is a file; else the files of the folder and of all that lie below. Of
-        links to one file, and of files with the same bytes, the first counts; hidden ones do not.
+        files with the same bytes one counts: no link, none that is called a copy, else the first.
+        Hidden ones do not count.
 
         Args:
             suffixes: in small letters, for example ``.csv``; the case of a file's does not matter.
@@ -85,14 +103,17 @@ class UserData:
         """
         folder = self.path if below is None else below
         if folder.is_file():
+            if folder.suffix.lower() not in suffixes and (others := self.elsewhere()):
+                kinds = ", ".join(suffixes)
+                raise Refused(f"task.source '{folder}' is none of the {what} ({kinds})", others)
             return [folder]
         check_exists(folder)
         found: list[Path] = []
-        others: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         try:
             for path, is_hidden in _walk(folder):
                 if path.suffix.lower() not in suffixes:
-                    others[path.suffix.lower() or "no suffix"] += not is_hidden
+                    counts[path.suffix.lower() or "no suffix"] += not is_hidden
                 elif is_hidden:
                     self._leave_out(path, "it is hidden, or a copy that a program made")
                 elif not path.is_file():
@@ -105,12 +126,30 @@ class UserData:
         except OSError as error:
             raise Refused(f"cannot read '{error.filename or folder}': {error.strerror}") from error
         if not found:
-            kinds = ", ".join(f"{count} {name}" for name, count in others.most_common(3) if count)
+            kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common(3) if count)
             instead = f"; it holds {kinds}" if kinds else ""
             raise Refused(
-                f"task.source '{folder}' holds no {what} ({', '.join(suffixes)}){instead}"
+                f"task.source '{folder}' holds no {what} ({', '.join(suffixes)}){instead}",
+                self.elsewhere(),
             )
         return found
+
+    def elsewhere(
+        self, options: Mapping[str, str] | None = None, shared: bool = False
+    ) -> list[str]:
+        """Return lines that name the tasks which read what this one does not, with their commands.
+
+        Args:
+            options: parameters of such a task, for example ``{"id": "stay"}``.
+            shared: whether tasks count that read files of the same suffix in another form.
+        """
+        from seqbench.config.readers import other_tasks  # which needs the registry
+
+        with suppress(OSError):
+            files = [self.path] if self.path.is_file() else files_below(self.path)
+            found = list(itertools.islice(files, MOST_FILES))
+            return other_tasks(self.path, found, self.reads, options or {}, shared)
+        return []
 
     def name(self, path: Path) -> str:
         """Return a file's path inside the folder, with forward slashes."""
@@ -158,11 +197,18 @@ class UserData:
         if self.skip_bad and len(bad) < total:
             self.left_out += [LeftOut(name, "; ".join(found)) for name, found in bad.items()]
             return
+        instead = self.elsewhere() if self.reads else []
         if self.path.is_file() and list(bad) == [self.path.name]:
             first, *others = bad[self.path.name]
-            raise Refused(f"task.source '{self.path}': {first}", [f"  {line}" for line in others])
-        advice = "" if len(bad) == total else "; task.skip_bad=true goes on without them"
-        raise self.refusal(f"{len(bad)} of {total} {what} cannot be used{advice}", bad)
+            raise Refused(
+                f"task.source '{self.path}': {first}",
+                [*(f"  {line}" for line in others), *instead],
+            )
+        if len(bad) < total:
+            advice = "; task.skip_bad=true goes on without them"
+            raise self.refusal(f"{len(bad)} of {total} {what} cannot be used{advice}", bad)
+        refusal = self.refusal(f"{len(bad)} of {total} {what} cannot be used", bad)
+        raise Refused(str(refusal), [*refusal.details, *instead])
 
     def refusal(self, reason: str, bad: Mapping[str, Sequence[str]]) -> Refused:
         """Return a refusal with the problems of each thing below it.
@@ -180,19 +226,30 @@ class UserData:
         self.left_out.append(LeftOut(self.name(path), reason))
 
     def _without_copies(self, paths: list[Path]) -> list[Path]:
-        """Return the files without those that have the bytes of an earlier one."""
+        """Return one of the files with the same bytes, which is not called a copy if one is not."""
         sizes = Counter(path.stat().st_size for path in paths)
-        kept: dict[str, Path] = {}
+        same: dict[str, list[Path]] = {}
         for path in paths:
             key = str(path)
             if sizes[path.stat().st_size] > 1:
                 with path.open("rb") as file:
                     key = hashlib.file_digest(file, "sha256").hexdigest()
-            first = kept.setdefault(key, path)
-            if first is not path:
-                self._copies.setdefault(self.name(first), []).append(self.name(path))
-                self._leave_out(path, f"it has the same bytes as {self.name(first)}")
-        return list(kept.values())
+            same.setdefault(key, []).append(path)
+        kept = {key: min(files, key=self._likeness_to_a_copy) for key, files in same.items()}
+        for key, files in same.items():
+            first = self.name(kept[key])
+            for path in files:
+                if path is not kept[key]:
+                    self._copies.setdefault(first, []).append(self.name(path))
+                    self._leave_out(path, f"it has the same bytes as {first}")
+        chosen = set(kept.values())
+        return [path for path in paths if path in chosen]
+
+    def _likeness_to_a_copy(self, path: Path) -> tuple[bool, bool]:
+        """Return what orders files with the same bytes; of equal ones the first counts."""
+        *folders, _ = Path(self.name(path)).parts
+        is_called_so = any(map(_COPY.search, (*folders, path.stem)))
+        return path.is_symlink(), is_called_so
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:

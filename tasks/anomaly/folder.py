@@ -18,7 +18,7 @@ from seqbench.tasks.anomaly.windows import FILE, Windows
 VALID_SHARE = 0.25
 """Of the leading rows, the last ones."""
 FEWEST_STEPS = 10
-"""Steps without a label that training and validation need."""
+"""Steps without a label that training and validation need; steps that test needs."""
 MOST_FILES = 1600
 """Files of a source: a series' number stands among the targets, exact in float32."""
 
@@ -128,7 +128,7 @@ class Folder:
         root = self._data.path
         below = root / "data"
         nab = (root / "labels" / FILE).is_file() and below.is_dir()
-        files = self._data.find((".csv",), "CSV files", below if nab else None)
+        files = self._data.find((".csv", ".tsv"), "CSV files", below if nab else None)
         if nab and any(path.suffix.lower() == ".csv" for path in _outside(root, below)):
             where = f"beside labels/{FILE}, series are in data/"
             self._data.left_out.append(LeftOut("CSV files outside data/", where))
@@ -192,6 +192,11 @@ class Folder:
                     f"the part that {part} ({len(series.labels):,} of {rows:,} rows) has fewer than"
                     f" {FEWEST_STEPS} steps without a label; {advice}"
                 )
+        steps = len(test.labels) // self._window
+        if steps < FEWEST_STEPS:
+            raise Unscored(
+                f"the rest, which is for test, has {steps} steps; {FEWEST_STEPS} are the least"
+            )
         scored = test.labels[: len(test.labels) // self._window * self._window]
         if scored.all() or not scored.any():
             kind = "nothing but anomalies" if scored.any() else "no anomaly"

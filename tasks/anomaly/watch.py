@@ -112,6 +112,7 @@ class Watch(ForecastTask):
     """
 
     version = "1"
+    source_files = (".csv", ".tsv", "combined_windows.json")
     beside_source = (
         "labels/combined_windows.json",
         "combined_windows.json",
@@ -193,7 +194,7 @@ class Watch(ForecastTask):
         self._fold = fold
         self._folder = None
         if source is not None:
-            data = UserData(Path(source).expanduser(), skip_bad)
+            data = UserData(Path(source).expanduser(), skip_bad, self.source_files)
             self._folder = Folder(data, Columns(label, time, drop or ()), lead, size)
         self._recordings: Recordings = {}
 

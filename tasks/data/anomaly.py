@@ -17,6 +17,7 @@ from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
 from seqbench.tasks.data.reader import FEWEST_GROUPS, Reader
+from seqbench.tasks.data.source import SUFFIXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +71,7 @@ class Anomaly(ForecastTask):
     """
 
     version = "1"
+    source_files = SUFFIXES
     citation = (
         "J. Paparrizos et al., Volume under the surface, PVLDB 15, 2022 (measure). The data are"
         " your own, or generated."
@@ -147,6 +149,8 @@ class Anomaly(ForecastTask):
             if all(item.labels.all() for item in part):
                 raise self._reader.refuse(f"all steps of the {name} part are anomalous")
         labels = np.concatenate([item.labels for item in found.test])
+        normal = (sum(int((~item.labels).sum()) for item in part) for part in found[:2])
+        self._reader.check_steps([*normal, len(labels)])
         if labels.all() or not labels.any():
             few = self._reader.splits_in_time(self.collection)
             advice = _MORE if few else "try task.split=hashed with another task.split_seed"

@@ -52,7 +52,7 @@ def read_npz(data: bytes) -> Collection:
         Bad: it cannot be read, or its arrays are not as the module says.
     """
     arrays = {}
-    if not data.startswith(b"PK"):  # zipfile would look for a beginning further on
+    if not data.startswith(b"PK\x03\x04"):  # zipfile would look for a beginning further on
         raise Bad("it is no .npz file, or damaged: it does not begin as one")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:

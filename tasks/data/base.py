@@ -15,6 +15,7 @@ from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, input_spec
 from seqbench.tasks.data.parts import SequenceParts, Split
 from seqbench.tasks.data.reader import Reader
+from seqbench.tasks.data.source import SUFFIXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ class DataTask(Task):
 
     group = "group"
     title_parameters = ("problem",)
+    source_files = SUFFIXES
     forecasts: ClassVar[bool] = False
     """Whether values are what is predicted, and labels are not."""
 

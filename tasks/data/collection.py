@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad
+from seqbench.tasks._tables import check_text, number_advice
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +28,6 @@ MOST_PROBLEMS = 20
 MISSING = ("", "?", "nan", "na", "n/a", "null", "none", "-nan")
 """What stands for a missing number, in any case of letters."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +129,7 @@ def number(text: str) -> float:
         return value
     if text.lower() in MISSING:
         return math.nan
-    hint = "; write a decimal point" if _DECIMAL_COMMA.fullmatch(text) else ""
-    raise ValueError(f"{shown(text)} is not a number{hint}")
+    raise ValueError(f"{shown(text)} is not a number{number_advice(text)}")
 
 
 def moment(text: str) -> float:
@@ -175,9 +174,11 @@ def read_text(data: bytes) -> str:
     if b"\0" in data:
         raise Bad("it is no text: it has zero bytes")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("latin-1")
+    check_text(text)
+    return text
 
 
 def shown(text: str) -> str:

@@ -115,6 +115,12 @@ def input_spec(train: Sequence[Example]) -> InputSpec:
     )
 
 
+def steps_to_predict(examples: Iterable[Example]) -> int:
+    """Return how many steps of examples have a target that counts."""
+    masks = (example.target_mask for example in examples)
+    return sum(int(mask.sum()) for mask in masks if mask is not None)
+
+
 def _present(example: Example) -> torch.Tensor:
     assert example.observed is not None  # all examples of a split have it, or none
     return example.observed

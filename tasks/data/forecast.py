@@ -24,7 +24,7 @@ from seqbench.tasks.data import windows
 from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.collection import Collection
-from seqbench.tasks.data.examples import Filling, Stretch, input_spec
+from seqbench.tasks.data.examples import Filling, Stretch, input_spec, steps_to_predict
 from seqbench.tasks.data.reader import series_of
 from seqbench.tasks.data.scores import ForecastMetrics
 
@@ -163,10 +163,7 @@ class Forecast(DataTask):
                 " task.drop leaves it out, task.label forecasts one column"
             )
         found = [[e for piece in part if (e := self._example(piece, filling))] for part in parts]
-        if not all(found):
-            raise self.reader.refuse(
-                "a part of the split has no step whose next values are all known"
-            )
+        self.reader.check_steps([steps_to_predict(part) for part in found])
         std = input_spec(found[0]).std
         assert std is not None
         self._scale = std[self._places].repeat(self._horizon)

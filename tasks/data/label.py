@@ -26,6 +26,7 @@ from seqbench.tasks.data.base import DataTask
 from seqbench.tasks.data.builtin import generated
 from seqbench.tasks.data.classes import ordered
 from seqbench.tasks.data.collection import Collection
+from seqbench.tasks.data.examples import steps_to_predict
 from seqbench.tasks.data.reader import series_of
 from seqbench.tasks.data.scores import ClassMetrics
 
@@ -159,8 +160,7 @@ class Label(DataTask):
                         )
                     )
             found.append(examples)
-        if not all(found):
-            raise self.reader.refuse("a part of the split has no step with a label")
+        self.reader.check_steps([steps_to_predict(part) for part in found])
         return Splits(*found)
 
     def output_spec(self, train: Sequence[Example]) -> OutputSpec:

@@ -6,9 +6,8 @@ are values. Rows may stand in any order where there are times.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
+import math
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqbench.config.userdata import Bad
+from seqbench.tasks._tables import MISSING as MISSING_FIELDS
+from seqbench.tasks._tables import CsvRows, number_advice, with_point
 from seqbench.tasks.data.collection import (
     MISSING,
     MOST_BYTES,
@@ -26,12 +27,10 @@ from seqbench.tasks.data.collection import (
     check_array,
     moment,
     number,
-    read_text,
     shown,
 )
 from seqbench.tasks.data.columns import ColumnChoice, Roles, find_roles, option
 
-DELIMITERS = ",;\t|"
 MOST_NUMBERS = 2**27
 
 
@@ -47,7 +46,9 @@ class _Rows(NamedTuple):
 
 
 def read_csv(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> Collection:
-    """Return the sequences of a CSV file with a header; commas, semicolons, tabs or bars.
+    """Return the sequences of a CSV file, as :class:`~seqbench.tasks._tables.CsvRows` reads it.
+
+    Where it is not commas that are between columns, numbers may have decimal commas.
 
     Args:
         data: its bytes.
@@ -58,38 +59,46 @@ def read_csv(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> C
     Raises:
         Bad: something is wrong with it; all that is, with its lines.
     """
-    text = read_text(data)
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    read = CsvRows(data)
+    header = read.header
     problems = Problems()
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [" ".join(field.split()) for field in next(reader, [])]
-        roles = find_roles(header, columns)
-        numbers, lines = array("d"), array("q")
-        texts: dict[int, list[str]] = {place: [] for place in roles.texts if place is not None}
-        wrong: dict[int, tuple[str, int]] = {}  # of a column: its first problem, and how many
-        known: dict[str, str] = {}  # each text once: a label stands in every row
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                problems.add(
-                    f"line {reader.line_num}: {len(row)} fields; the header has {len(header)}"
-                )
-                continue
-            lines.append(reader.line_num)
-            for place, found in texts.items():
-                field = row[place].strip()
-                found.append(known.setdefault(field, field))
-            for place in roles.values:
-                try:
-                    numbers.append(number(row[place]))
-                except ValueError as error:
-                    numbers.append(np.nan)
-                    first, count = wrong.get(place, (f"line {reader.line_num}: {error}", 0))
-                    wrong[place] = first, count + 1
-    except csv.Error as error:
-        raise Bad(f"line {reader.line_num}: it is no CSV: {error}") from error
+    roles = find_roles(header, columns)
+    numbers, lines = array("d"), array("q")
+    texts: dict[int, list[str]] = {place: [] for place in roles.texts if place is not None}
+    wrong: dict[int, tuple[str, int]] = {}  # of a column: its first problem, and how many
+    known: dict[str, str] = {}  # each text once: a label stands in every row
+    may_have_commas, has_points = read.separator != ",", False
+    comma: tuple[int, int, str] | None = None  # the first number with one: place, line, field
+
+    for line, row in read:
+        if len(row) != len(header):
+            problems.add(f"line {line}: {len(row)} fields; the header has {len(header)}")
+            continue
+        lines.append(line)
+        for place, found in texts.items():
+            found.append(known.setdefault(row[place], row[place]))
+        for place in roles.values:
+            field = row[place]
+            if may_have_commas:
+                has_points = has_points or "." in field
+                pointed = with_point(field)
+                if pointed != field:
+                    comma = comma or (place, line, field)
+                    field = pointed
+            try:
+                numbers.append(math.nan if field.lower() in MISSING_FIELDS else number(field))
+            except ValueError as error:
+                numbers.append(math.nan)
+                first, count = wrong.get(place, (f"line {line}: {error}", 0))
+                wrong[place] = first, count + 1
+    if comma is not None and has_points:  # its comma may be one of thousands
+        place, line, field = comma
+        advice = number_advice(field)
+        problems.add(f"column {header[place]}, line {line}: {shown(field)} is not a number{advice}")
+    if may_have_commas:
+        for role in (roles.time, roles.label):
+            if role is not None:
+                texts[role] = _with_points(texts[role])
     for place, (first, count) in wrong.items():
         more = f", and {count - 1} more like it" if count > 1 else ""
         advice = f"; {option('drop', [header[place]])} leaves the column out"
@@ -101,6 +110,13 @@ def read_csv(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> C
     found_texts = [None if place is None else texts[place] for place in roles.texts]
     rows = _Rows(values, found_texts[0], found_texts[1], found_texts[2], found_texts[3], lines)
     return _collect(rows, header, roles, name, part)
+
+
+def _with_points(texts: list[str]) -> list[str]:
+    """Return times or labels with decimal points where they have commas, and none has a point."""
+    if any("." in text for text in texts):
+        return texts
+    return [with_point(text) for text in texts]
 
 
 def read_parquet(data: bytes, columns: ColumnChoice, name: str, part: str = "") -> Collection:

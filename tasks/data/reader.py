@@ -14,12 +14,17 @@ from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.examples import Stretch, chronological, pieces
 from seqbench.tasks.data.parts import SequenceParts, Split, deal, without_copies
-from seqbench.tasks.data.source import read_source
+from seqbench.tasks.data.source import SUFFIXES, read_source
 
 SHOWN = 3
 """Sequences that are named where none can be used."""
 FEWEST_GROUPS = 10
 """Fewer sequences with steps to predict are split in time, not by sequence."""
+
+FEWEST_STEPS = 10
+"""Steps to predict that each part needs."""
+FEW_SEQUENCES = 3
+"""Of a part: of fewer it is said that they tell little."""
 
 Check = Callable[[Collection], Mapping[str, Sequence[str]]]
 """Returns what is wrong with each sequence that cannot be used, by its name."""
@@ -98,19 +103,19 @@ class Reader:
 
     def _read(self, check: Check) -> Collection:
         assert self._source is not None
-        data = UserData(self._source, self._skip_bad)
+        data = UserData(self._source, self._skip_bad, SUFFIXES)
         found = read_source(data, self.columns, self._problem)
         kept = self._kept.inputs if self._kept else ()
         if kept != found.columns and sorted(kept) == sorted(found.columns):
             found = found.ordered_as(kept)
         bad = check(found)
         if len(bad) == len(found.series):
-            raise self._all_bad(bad, found.are_named)
+            raise self._all_bad(data, bad, found.are_named)
         data.drop(bad, len(found.series), "sequences")
         self.left_out = tuple(data.left_out)
         return found.only(item for item in found.series if item.name not in bad)
 
-    def _all_bad(self, bad: Mapping[str, Sequence[str]], is_table: bool) -> Refused:
+    def _all_bad(self, data: UserData, bad: Mapping[str, Sequence[str]], is_table: bool) -> Refused:
         """Return the refusal of all sequences: the wrong column or task, not bad sequences."""
         chosen = itertools.islice(bad.items(), SHOWN)
         lines = [f"  {name}: {problem}" for name, problems in chosen for problem in problems]
@@ -120,6 +125,7 @@ class Reader:
             lines.append(
                 "  the file is one sequence: task.id says which column tells several apart"
             )
+        lines += data.elsewhere()
         problem = f"none of its {len(bad)} sequences can be used"
         return Refused(f"task.source '{self._source}': {problem}", lines)
 
@@ -131,8 +137,29 @@ class Reader:
         """
         found = deal(collection.series, strata, self._split, self._split_seed)
         parts, copies = without_copies(found)
-        self.left_out = (*self.left_out, *copies)
+        few = [
+            LeftOut(f"{name} part", f"it has {len(part)} sequences: its scores will vary much")
+            for name, part in zip(parts._fields, parts, strict=True)
+            if len(part) < FEW_SEQUENCES and self._source is not None
+        ]
+        self.left_out = (*self.left_out, *copies, *few)
         return parts
+
+    def check_steps(self, counts: Sequence[int]) -> None:
+        """Refuse a split with too little to train on or to score.
+
+        Args:
+            counts: of the steps that are predicted in training, validation and test.
+
+        Raises:
+            Refused: they are too few.
+        """
+        if min(counts) < FEWEST_STEPS:
+            train, valid, test = counts
+            raise self.refuse(
+                f"{train} steps train, {valid} validate and {test} test; {FEWEST_STEPS} of each are"
+                " the least: give more sequences, or longer ones"
+            )
 
     def splits_in_time(self, collection: Collection) -> bool:
         """Return whether there are so few sequences that each is split in time."""

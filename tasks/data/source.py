@@ -31,7 +31,7 @@ KINDS = {
     ".csv": (".csv", ".tsv"),
 }
 """Forms by their suffixes; where a folder has several, the first of these is read."""
-SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+SUFFIXES = (".ts", ".arff", ".npz", ".npy", ".parquet", ".pq", ".csv", ".tsv")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _PARTS |= {"valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _PART = re.compile(rf"(?:(.*?)[-_. ])?({'|'.join(_PARTS)})", re.IGNORECASE)
@@ -53,7 +53,8 @@ def read_source(data: UserData, columns: ColumnChoice, problem: str | None) -> C
     chosen = next((kind for kind in KINDS if kind in kinds.values()), None)
     if chosen is None:
         raise Refused(
-            f"task.source '{data.path}' is of no form that is read: {', '.join(SUFFIXES)}"
+            f"task.source '{data.path}' is of no form that is read: {', '.join(SUFFIXES)}",
+            data.elsewhere(),
         )
     data.left_out += [
         LeftOut(data.name(path), f"the folder's {chosen} files are read")
@@ -82,7 +83,12 @@ def read_source(data: UserData, columns: ColumnChoice, problem: str | None) -> C
         reader = read_parquet if chosen == ".parquet" else read_csv
         return reader(content, columns, name, part)
 
-    found = data.read(paths, read)
+    try:
+        found = data.read(paths, read)
+    except Refused as refusal:
+        if chosen != ".npz":
+            raise
+        raise Refused(str(refusal), [*refusal.details, *data.elsewhere(shared=True)]) from None
     trains = [path for path in found if parts.get(path) == "train"]
     for part in sorted(set(parts.values())):
         if not any(parts.get(path) == part for path in found):  # else another would stand for it

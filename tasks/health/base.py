@@ -55,6 +55,7 @@ class HealthTask(Task):
     monitor = Metric("nll", "min", "nats")
     primary = Metric("auroc", "max")
     group = "patient"
+    source_files = ("events.csv", "outcomes.csv")
     metric_help: ClassVar[Mapping[str, str]] = HELP
     baseline_help: ClassVar[Mapping[str, str]] = {
         "prevalence": "the share of positives in training, for everybody",
@@ -91,7 +92,9 @@ class HealthTask(Task):
             raise ValueError(f"task.fold must be 0 to {FOLDS - 1}, or all, not '{fold}'")
         if split_seed < 0:
             raise ValueError(f"task.split_seed must be at least 0, not {split_seed}")
-        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
+        self._data = None
+        if source is not None:
+            self._data = UserData(Path(source).expanduser(), skip_bad, self.source_files)
         self._known = DataNames()
         self._folds = tuple(range(FOLDS)) if fold == "all" else (int(fold),)
         self._split_seed = split_seed

@@ -22,6 +22,7 @@ from seqbench.tasks._tables import (
     numbers,
     read_table,
 )
+from seqbench.tasks.health.elsewhere import elsewhere
 from seqbench.tasks.health.records import FOLDS, Floats, Integers, Records, opaque_groups, to_grid
 
 EVENTS, OUTCOMES, PATIENTS = "events.csv", "outcomes.csv", "patients.csv"
@@ -209,7 +210,8 @@ def _read_files(data: UserData, online: bool) -> dict[str, _File]:
     if not data.path.is_dir():
         raise Refused(
             f"task.source '{data.path}' is not a folder; it is one of {EVENTS}, {OUTCOMES} and"
-            f" {PATIENTS}"
+            f" {PATIENTS}",
+            elsewhere(data),
         )
     wanted = {
         EVENTS: ("patient", "time", "variable", "value"),
@@ -240,7 +242,9 @@ def _read_files(data: UserData, online: bool) -> dict[str, _File]:
         for name, file in files.items():
             _check_alone(name, file, online)
             bad[name] = file.problems
-        raise data.refusal(reason, bad)
+        others = [] if {EVENTS, OUTCOMES} & set(there) else elsewhere(data)
+        refusal = data.refusal(reason, bad)
+        raise Refused(str(refusal), [*refusal.details, *others])
     return files
 
 

@@ -102,6 +102,7 @@ class Music(GenerativeTask):
         " music21: a toolkit for computer-aided musicology and symbolic music data, ISMIR 2010"
         " (corpus)"
     )
+    source_files = (".mid", ".midi", ".kar", ".mat", ".pkl", ".pickle", ".npz")
     licence = (
         "music21's corpus, distributed with permission; some scores are for non-commercial use"
         " only. Fetched and cached on your machine; do not republish the notes."
@@ -146,7 +147,9 @@ class Music(GenerativeTask):
             raise ValueError(f"task.split_seed must be at least 0, not {split_seed}")
         if not 0 <= transpose < KEYS:
             raise ValueError(f"task.transpose must be in 0..{KEYS - 1} semitones, not {transpose}")
-        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
+        self._data = None
+        if source is not None:
+            self._data = UserData(Path(source).expanduser(), skip_bad, self.source_files)
         self._grid: Grid = grid
         self._split_seed = split_seed
         self._transpose = transpose

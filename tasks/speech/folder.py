@@ -59,7 +59,10 @@ def load_folder(data: UserData, sample_rate: int, split: Split) -> list[Recordin
         Refused: the folder cannot be used, or files in it; or librosa is missing.
     """
     if data.path.is_file():
-        raise Refused(f"task.source '{data.path}' is not a folder; give the one that it lies in")
+        raise Refused(
+            f"task.source '{data.path}' is not a folder; give the one that it lies in",
+            data.elsewhere(),
+        )
     named = _named(data, split)
     bad = named.bad
     files = sorted(named.files, key=lambda file: hashlib.sha256(file.name.encode()).hexdigest())

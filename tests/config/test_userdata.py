@@ -80,6 +80,46 @@ def test_copies_count_once(tmp_path: Path) -> None:
     assert dict(data.left_out) == {"copy of a.csv": "it has the same bytes as a.csv"}
 
 
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "a (copy).csv",
+        "a (another copy).csv",
+        "a (3rd copy).csv",
+        "a - Copy.csv",
+        "a - Copy (2).csv",
+        "a(1).csv",
+        "a (12).csv",
+        "Copy of a.csv",
+        "Copy (2) of a.csv",
+        "_copy/a.csv",
+        "a_copy.csv",
+        "a copy 2.csv",
+        "a - Kopie.csv",
+        "Kopie von a.csv",
+        "2020 backup/b - Copy.csv",
+        "0 (copy)/a.csv",
+    ],
+)
+def test_the_original_is_kept_and_not_its_copy(tmp_path: Path, copy: str) -> None:
+    """Whatever comes first in the order of names."""
+    for name in (copy, "sub/a.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+    write(tmp_path, "x.csv")
+    data = UserData(tmp_path)
+    assert names_in(data) == ["x.csv", "sub/a.csv"]
+    assert dict(data.left_out) == {copy: "it has the same bytes as sub/a.csv"}
+
+
+def test_of_copies_alone_the_first_counts_and_of_links_the_file(tmp_path: Path) -> None:
+    for name in ("a (1).csv", "a (copy).csv", "b (10).csv"):
+        (tmp_path / name).write_text("a")
+    assert names_in(UserData(tmp_path)) == ["a (1).csv"]
+    os.symlink(tmp_path / "a (copy).csv", tmp_path / "a.csv")
+    assert names_in(UserData(tmp_path)) == ["a (1).csv"]
+
+
 def test_a_wrong_path_names_what_is_nearest(tmp_path: Path) -> None:
     write(tmp_path, "recordings/a.csv")
     with pytest.raises(Refused, match=r"does not exist \(did you mean '.*/recordings'\?\)"):

@@ -36,7 +36,9 @@ def data(tmp_path: Path) -> Path:
         draw.random(len(owner)) < 0.3, np.nan, draw.normal(size=len(owner))
     )
     visits["outcome"] = np.where(owner % 2, "ill", "well")
-    visits.to_csv(tmp_path / "patients.csv", index=False, sep=";")
+    visits.to_csv(tmp_path / "patients.csv", index=False, sep=";", decimal=",")
+    pytest.importorskip("pyarrow", reason="Parquet files need pyarrow")
+    visits.to_parquet(tmp_path / "patients.parquet", index=False)
     (tmp_path / "cut").mkdir()
     test = (tmp_path / "classes" / "P_TEST.ts").read_text()
     (tmp_path / "cut" / "P_TEST.ts").write_text(test)
@@ -46,6 +48,7 @@ def data(tmp_path: Path) -> Path:
     odd = (steps % 130 > 124).astype(int)
     table = pd.DataFrame({"time": steps, "value": wave + 2 * odd, "label": odd})
     table.to_csv(tmp_path / "series.csv", index=False)
+    table.to_parquet(tmp_path / "steps.pq")
     values = draw.normal(size=(40, 6, 2))
     np.savez(tmp_path / "mine.npz", X=values, y=(values[:, :, 0].mean(axis=1) > 0).astype(int))
     return tmp_path
@@ -56,6 +59,8 @@ COMMANDS = {
     "task=data/regress task.source={}/numbers": "nearest_neighbour",
     "task=data task.source={}/patients.csv": "logistic_regression",
     "task=data task.source={}/mine.npz": "majority",
+    "task=data task.source={}/patients.parquet": "logistic_regression",
+    "task=data/label task.source={}/steps.pq task.time=time": "majority",
     "task=data/forecast task.source={}/series.csv task.horizon=3": "seasonal",
     "task=data/label task.source={}/series.csv": "majority",
     "task=data/anomaly task.source={}/series.csv": "window_mahalanobis",

@@ -76,7 +76,12 @@ def test_columns_are_what_the_user_says(
     ("old", "new", "columns", "expected"),
     [
         ("3;4;y", "3;y", {}, "line 3: 4 fields; the header has 5"),
-        ("3;4", "3,5;4", {}, "column a, line 3: '3,5' is not a number; write a decimal point"),
+        (
+            "3;4",
+            "3,5;4",
+            {},
+            "column a, line 3: '3,5' is not a number; write numbers with a",
+        ),
         ("3;4", "abc;4", {}, "'task.drop=[a]' leaves the column out"),
         ("1;0;", ";0;", {}, "line 3: column id is empty"),
         ("1;0;", "1;noon;", {}, "line 3: the time 'noon' is neither a number nor an ISO date"),
@@ -168,3 +173,32 @@ def test_a_second_label_is_no_value() -> None:
     found = read_csv(text, ColumnChoice(label="target"), "file")
     assert ("a",) == found.columns
     assert ("column label", "it is named like a label") in found.unused
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "label"),
+    [
+        ("id;time;a;label\nx;0;1,5;u\nx;1;-,25;u\n", [1.5, -0.25], "u"),
+        ("id\ttime\ta\tlabel\nx\t0\t1,5e3\tu\nx\t1\t2\tu\n", [1500, 2], "u"),
+        ("id|time|a|label\nx|0,5|1,5|u\nx|0,25|3|u\n", [3, 1.5], "u"),
+        ("sep=;\nid;time;a;label\nx;0;1,5;0,5\nx;1;n/a;0,5\n", [1.5, np.nan], "0.5"),
+        ('id,time,a,label\nx,0,1.5,"0,5"\nx,1,-,"0,5"\n', [1.5, np.nan], "0,5"),
+        ("id;time;a;label\nx;0;1.5;u\nx;1;2;u\n", [1.5, 2], "u"),
+    ],
+)
+def test_decimal_commas_are_read_where_no_comma_is_between_columns(
+    text: str, values: list[float], label: str
+) -> None:
+    (found,) = read_csv(text.encode(), ColumnChoice(), "f").series
+    np.testing.assert_array_equal(np.array(values)[:, None], found.values)
+    assert {label} == set(found.labels)
+    (wide,) = read_csv(b"\xff\xfe" + text.encode("utf-16-le"), ColumnChoice(), "f").series
+    np.testing.assert_array_equal(found.values, wide.values)
+
+
+@pytest.mark.parametrize("field", ["1.234,5", "1.234", "2.5"])
+def test_commas_beside_points_are_refused_with_a_hint(field: str) -> None:
+    text = f"id;time;a\nx;0;1,5\nx;1;{field}\n"
+    said = told(lambda: read_csv(text.encode(), ColumnChoice(), "f"))
+    assert "write numbers with" in said
+    assert "decimal point" in said

@@ -256,6 +256,36 @@ def test_silence_and_tiny_pieces_have_groups() -> None:
     assert near_duplicate_groups([chord, chord, silence, silence]) == [0, 0, 1, 2]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_are_those_of_all_pairs(seed: int) -> None:
+    """Melodies with a run that many hold, excerpts and copies: compared pair by pair."""
+    draw = np.random.default_rng(seed)
+    tunes: list[list[int]] = []
+    for _ in range(30):
+        tune = draw.integers(0, 9, draw.integers(1, 25)).cumsum().tolist()
+        if draw.random() < 0.5:
+            tune = [*range(4, 12), *tune]
+        if tunes and draw.random() < 0.4:
+            start, stop = sorted(draw.integers(0, 25, 2).tolist())
+            tune = [*tunes[draw.integers(len(tunes))][start : stop + 1], *tune[:3]]
+        tunes.append(tune)
+    rolls = [np.eye(KEYS, dtype=np.uint8)[[key % KEYS for key in tune]] for tune in tunes]
+
+    def runs(tune: list[int]) -> set[tuple[int, ...]]:
+        keys = [key % KEYS for place, key in enumerate(tune) if [key] != tune[place - 1 : place]]
+        starts = range(max(len(keys) - 2, min(len(keys), 1)))
+        return {tuple(key - keys[at] for key in keys[at : at + 3]) for at in starts}
+
+    groups = list(range(len(tunes)))
+    for second, first in ((j, i) for j in range(len(tunes)) for i in range(j)):
+        one, two = runs(tunes[first]), runs(tunes[second])
+        if one & two and len(one & two) >= 0.3 * min(len(one), len(two)):
+            low, high = sorted((groups[first], groups[second]))
+            groups = [low if group == high else group for group in groups]
+    numbers = {group: number for number, group in enumerate(sorted(set(groups)))}
+    assert [numbers[group] for group in groups] == near_duplicate_groups(rolls)
+
+
 def test_the_split_follows_its_seed() -> None:
     """The same on every machine, another with another seed, and never an empty part."""
     names = [f"piece {number}" for number in range(6)]
