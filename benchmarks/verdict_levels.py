@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from seqbench.verdicts.components import Components, from_bootstrap, from_groups, on_new_data
-from seqbench.verdicts.family import holm, is_best
+from seqbench.verdicts.components import ALPHA, Components, from_bootstrap, from_groups, on_new_data
+from seqbench.verdicts.family import Claim, holm, is_best, judge
 from seqbench.verdicts.looks import Looks
 from seqbench.verdicts.planning import Variances, detectable
 from seqbench.verdicts.scores import Groups, Runs
@@ -26,7 +26,6 @@ from seqbench.verdicts.splits import gains_over_splits, over_splits
 Array = NDArray[np.float64]
 Random = np.random.Generator
 
-ALPHA = 0.05
 CORRELATION = 0.8  # of a group between models
 REST = 0.5  # sd of a run in a group, in sds of a group's difference between models
 _NUMBERS = 3_000_000  # that are drawn at once
@@ -85,7 +84,7 @@ def standard_error(n: int, groups: int, ratio: float) -> float:
 
 
 def parts(draws: int, numbers: int) -> Iterator[int]:
-    """Yield how many data sets of so many numbers to draw at once, until there are enough."""
+    """Yield how many data sets to draw at once, of so many numbers each."""
     size = max(1, _NUMBERS // numbers)
     while draws > 0:
         yield min(size, draws)
@@ -201,8 +200,8 @@ def misses_over_splits(
 ) -> float:
     """E3's interval misses 0, the mean over data sets of two models that are equally good there.
 
-    Two ridge regressions, each on half of the features, which are exchangeable: equal over data
-    sets, unlike on each. A seed adds noise to the weights; the score is minus the squared error.
+    Two ridge regressions, each on half of the features, which are exchangeable. A seed adds noise
+    to the weights; the score is minus the squared error.
 
     Args:
         rng: draws them.
@@ -375,11 +374,17 @@ def false_family_at_looks(
     return found / draws
 
 
-def unplanned_levels(_rng: Random, draws: int, numbers: tuple[int, ...]) -> float:
-    """The share of numbers of seeds, up to ``draws``, at which an unplanned look has a level."""
-    looks = Looks.planned(numbers)
-    others = [number for number in range(1, draws) if number not in numbers]
-    return sum(looks.level_at(number) is not None for number in others) / len(others)
+def claims_at_unplanned_looks(rng: Random, draws: int, numbers: tuple[int, ...]) -> float:
+    """Anything is claimed of models ten standard deviations apart, where no look was planned."""
+    looks, found = Looks.planned(numbers), 0
+    for _ in range(draws):
+        n = int(rng.choice([5, 7, 9, 12]))
+        scores = rng.standard_normal((2, n)) + np.array([[10.0], [0.0]])
+        drawn = scores[..., None] + rng.standard_normal((2, n, 200))
+        models = {name: Runs(scores[m], drawn[m]) for m, name in enumerate("ab")}
+        said = judge(models, Groups(20), margin=1.0, alpha=looks.level_at(n))
+        found += said.best is not None or said.findings["a", "b"].claim != Claim.NO_VERDICT
+    return found / draws
 
 
 def planned_power(rng: Random, draws: int, groups: int, n: int, ratio: float) -> float:

@@ -148,8 +148,8 @@ def settings() -> Iterator[Setting]:
         arguments = (FOUR, ratio, tied)
         yield Setting(7, what, levels.false_family_at_looks, arguments, 12_000, 0, 0.05)
     for numbers in (FOUR, TWO, (10,)):
-        what = "unplanned looks with a level"
-        yield Setting(7, what, levels.unplanned_levels, (numbers,), 100, 0, 0)
+        what = "unplanned looks, any claim"
+        yield Setting(7, what, levels.claims_at_unplanned_looks, (numbers,), 100, 0, 0)
     for groups in (5, 10, 20, 75, 300):
         for n, ratio in ((5, 1), (10, 0.3), (10, 1), (10, 3), (20, 1)):
             draws, arguments = 10_000 if groups < 300 else 4_000, (groups, n, ratio)

@@ -205,7 +205,7 @@ def _judged(
 ) -> Estimate:
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.fmax(variance**2 / squares, least)
-    error = np.sqrt(np.maximum(variance, parts.rounding**2))
+    error = np.maximum(np.sqrt(variance), parts.rounding)
     reach = stdtrit(df, 1 - alpha / 2) * error
     p = 2 * stdtr(df, -np.abs(parts.gain) / error)
     return Estimate(parts.gain, parts.gain - reach, parts.gain + reach, p, error, df)

@@ -98,7 +98,7 @@ def judge(
     groups: Groups | None = None,
     trivial: Runs | None = None,
     margin: float | None = None,
-    alpha: float = ALPHA,
+    alpha: float | None = ALPHA,
 ) -> Family:
     """Judge every pair of a task's models.
 
@@ -107,7 +107,8 @@ def judge(
         groups: of the test data.
         trivial: the task's trivial predictor, whose score a failed run counts in means.
         margin: the smallest difference worth having, in the metric's unit; None if nobody says.
-        alpha: of the whole family; at a planned look its nominal level.
+        alpha: of the whole family; at a planned look its nominal level, and None where no look was
+            planned: no verdict.
     """
     names = list(models)
     pairs = {
@@ -115,6 +116,7 @@ def judge(
         for place, one in enumerate(names)
         for other in names[place + 1 :]
     }
+    alpha = ALPHA if alpha is None else alpha
     return Family(judge_pairs(pairs, margin, alpha), best(pairs, margin, alpha))
 
 
