@@ -28,7 +28,6 @@ Random = np.random.Generator
 
 CORRELATION = 0.8  # of a group between models
 REST = 0.5  # sd of a run in a group, in sds of a group's difference between models
-_NUMBERS = 3_000_000  # that are drawn at once
 
 SHAPES: dict[str, tuple[float, tuple[float, float]]] = {
     "normal": (0.0, (1.0, 1.0)),
@@ -85,7 +84,7 @@ def standard_error(n: int, groups: int, ratio: float) -> float:
 
 def parts(draws: int, numbers: int) -> Iterator[int]:
     """Yield how many data sets to draw at once, of so many numbers each."""
-    size = max(1, _NUMBERS // numbers)
+    size = max(1, 3_000_000 // numbers)
     while draws > 0:
         yield min(size, draws)
         draws -= size
@@ -124,7 +123,7 @@ def misses_unequal(rng: Random, draws: int, groups: int, sigma: float, ratio: fl
 def misses_auroc(
     rng: Random, draws: int, steps: int, groups: int, n: int, seed_sd: float, better: float
 ) -> float:
-    """E2's interval of a difference of AUROCs misses the true one, which is the mean over draws.
+    """E2's interval of a difference of AUROCs misses the true one: the mean over draws.
 
     Args:
         rng: draws them.
@@ -231,7 +230,7 @@ def misses_over_splits(
                 errors = (target[tested][..., None] - inputs[model][tested] @ seeds) ** 2
                 runs[model].append(Runs(-errors.mean((0, 1))))
         gains = gains_over_splits(*runs)
-        found += over_splits(gains, size / (groups - size)).p <= ALPHA
+        found += int(over_splits(gains, size / (groups - size)).p <= ALPHA)
     return found / draws
 
 
@@ -389,9 +388,10 @@ def claims_at_unplanned_looks(rng: Random, draws: int, numbers: tuple[int, ...])
 
 def planned_power(rng: Random, draws: int, groups: int, n: int, ratio: float) -> float:
     """The difference is found that should be found in 80%."""
-    unit = spread("normal") ** 2
-    variances = Variances(unit, *[unit * ratio**2 / groups] * 2, rest=unit * REST**2)
-    gain, found = float(detectable(n, groups, variances)), 0
+    unit, found = spread("normal") ** 2, 0
+    seeds = unit * ratio**2 / groups
+    variances = Variances(unit, seeds, seeds, unit * REST**2)
+    gain = float(detectable(n, groups, variances))
     for number in parts(draws, 2 * n * groups):
         y = scores(rng, number, n, groups, ratio, "normal")
         e = on_new_data(from_groups(y[:, 0] + gain, y[:, 1]))

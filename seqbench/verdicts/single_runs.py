@@ -205,7 +205,7 @@ def _variance_of_mean(counts: NDArray[np.float32], n: int) -> Array:
 
 def _above(x: Array, y: Array) -> Array:
     """Return 1 where a score of x is above one of y, 1/2 where they are equal ``[n, m]``."""
-    return (x[:, None] > y) + 0.5 * (x[:, None] == y)
+    return np.asarray((x[:, None] > y) + 0.5 * (x[:, None] == y))
 
 
 def _least_variance(n: int, m: int) -> float:

@@ -101,11 +101,11 @@ def test_draws_without_a_score_are_left_out() -> None:
     a, b = (Runs(rng.standard_normal(5), rng.standard_normal((5, 200))) for _ in "ab")
     whole = from_bootstrap(a, b, Groups(8))
     for runs, place in ((a, 3), (b, 199)):
-        drawn = np.insert(runs.bootstrap, 7, 99.0, axis=1)
+        drawn = np.insert(np.asarray(runs.bootstrap), 7, 99.0, axis=1)
         other = b if runs is a else a
         drawn[place % 5, 7] = np.nan
         with_nan = Runs(runs.scores, drawn)
-        padded = Runs(other.scores, np.insert(other.bootstrap, 7, -99.0, axis=1))
+        padded = Runs(other.scores, np.insert(np.asarray(other.bootstrap), 7, -99.0, axis=1))
         pair = (with_nan, padded) if runs is a else (padded, with_nan)
         found = from_bootstrap(*pair, Groups(8))
         assert np.isclose(whole.groups, found.groups)
