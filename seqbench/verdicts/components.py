@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from seqbench.verdicts.scores import Array, Groups, Runs, Value, group_df, spread
+from seqbench.verdicts.scores import Array, Groups, Runs, Value, group_df, shrinkage, spread
 
 ALPHA = 0.05
 _ROUNDING = 1e-12
@@ -109,26 +109,27 @@ def from_groups(a: Array, b: Array, sizes: Array | None = None) -> Components:
     """
     g = a.shape[-1]
     w = np.full(g, 1.0) if sizes is None else np.asarray(sizes, dtype=np.float64)
+    unshrunk = shrinkage(w)
     w = w / w.sum(-1, keepdims=True)
     weights = w[..., None, :]
     runs = [(y * weights).sum(-1) for y in (a, b)]
     gain = runs[0].mean(-1) - runs[1].mean(-1)
-    influence = g * w * (a.mean(-2) - b.mean(-2) - gain[..., None])
+    between = w * (a.mean(-2) - b.mean(-2) - gain[..., None])
     both = np.zeros_like(gain)
     for y, run in zip((a, b), runs, strict=True):
         n = y.shape[-2]
         rest = y - y.mean(-2, keepdims=True) - (run - run.mean(-1, keepdims=True))[..., None]
-        both += ((g * weights * rest) ** 2).sum((-1, -2)) / (g * (g - 1) * (n - 1) * n)
-    df: Value = g - 1.0 if sizes is None else group_df(sizes)
-    of_groups = (influence**2).sum(-1) / (g * (g - 1))
-    return _assembled(Runs(runs[0]), Runs(runs[1]), of_groups, df, both)
+        both += unshrunk * ((weights * rest) ** 2).sum((-1, -2)) / ((n - 1) * n)
+    of_groups = unshrunk * (between**2).sum(-1)
+    return _assembled(Runs(runs[0]), Runs(runs[1]), of_groups, group_df(w), both)
 
 
 def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     """Return the components from bootstrap scores, of any metric.
 
-    The variance over draws of G groups is that of influences divided by G, not G - 1, so
-    ``G / (G - 1)`` puts it right. Draws without a score for any run of the two are left out.
+    The variance over draws of groups is too small, of equal ones by ``(G - 1) / G``; what
+    :func:`~seqbench.verdicts.scores.shrinkage` returns puts it right. Draws without a score for any
+    run of the two are left out.
 
     Raises:
         ValueError: a model has no bootstrap scores, or not as many draws as the other.
@@ -140,14 +141,13 @@ def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     known = scored_draws(a, b)
     drawn = [runs.bootstrap[..., known] for runs in (a, b) if runs.bootstrap is not None]
     means = [scores.mean(-2) for scores in drawn]
-    unshrunk = groups.number / (groups.number - 1)
     both = np.zeros(a.scores.shape[:-1])
     for runs, scores, mean in zip((a, b), drawn, means, strict=True):
         n = runs.scores.shape[-1]
         if not runs.fixed and n > 1:
             rest = (scores - mean[..., None, :]).var(-1, ddof=1).sum(-1)
-            both = both + unshrunk * rest / ((n - 1) * n)
-    of_groups = unshrunk * (means[0] - means[1]).var(-1, ddof=1)
+            both = both + groups.unshrunk * rest / ((n - 1) * n)
+    of_groups = groups.unshrunk * (means[0] - means[1]).var(-1, ddof=1)
     return _assembled(a, b, of_groups, groups.df, both)
 
 

@@ -153,7 +153,7 @@ def permuted_p(x: ArrayLike, y: ArrayLike) -> float:
     return extreme / len(statistics) if exact else (extreme + 1) / (len(statistics) + 1)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _permuted(n: int, m: int, ties: tuple[int, ...]) -> tuple[Array, bool]:
     """Return all statistics ``|P - 1/2| / error``, rising, and whether these are all there are.
 
@@ -181,7 +181,7 @@ def _permuted(n: int, m: int, ties: tuple[int, ...]) -> tuple[Array, bool]:
     return np.sort(np.concatenate(found)), exact
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _shared_out(n: int, m: int, most: int) -> tuple[NDArray[np.float32], bool]:
     """Return which of n + m runs are the first model's ``[B, n + m]``, and whether it is all ways.
 

@@ -26,7 +26,7 @@ def benchmark() -> Iterator[ModuleType]:
         import verdicts
 
         yield verdicts
-        for name in ("verdicts", "verdict_levels"):
+        for name in ("verdicts", "verdict_levels", "verdict_tasks"):
             sys.modules.pop(name, None)
 
 

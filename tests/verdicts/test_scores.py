@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqbench.verdicts.scores import Groups, Runs, group_df
+from seqbench.verdicts.scores import Groups, Runs, group_df, shrinkage
 
 
 def test_a_score_that_is_not_finite_is_a_failed_run() -> None:
@@ -56,6 +56,21 @@ def test_degrees_of_freedom_match_the_moments_of_the_variance() -> None:
     estimates = (w**2 * (d - (d @ w)[:, None]) ** 2).sum(1)
     df = 2 * estimates.mean() ** 2 / estimates.var()
     assert np.isclose(df, group_df(w), rtol=0.02)
+
+
+@pytest.mark.parametrize("sizes", [[1.0] * 5, [8.0, 1.0, 1.0, 1.0, 1.0], [3.0, 2.0, 2.0, 1.0]])
+def test_the_plug_in_variance_is_put_right(sizes: list[float]) -> None:
+    """Its mean, times the factor, is the variance of a weighted mean of independent groups."""
+    w = np.array(sizes) / np.sum(sizes)
+    d = np.random.default_rng(2).standard_normal((200_000, len(w)))
+    plug_in = (w**2 * (d - (d @ w)[:, None]) ** 2).sum(1)
+    assert np.isclose((w**2).sum(), shrinkage(sizes) * plug_in.mean(), rtol=0.01)
+    assert np.isclose(shrinkage(sizes), Groups.of(sizes).unshrunk)
+
+
+def test_equal_groups_shrink_by_their_number() -> None:
+    assert np.isclose(10 / 9, shrinkage(np.full(10, 3.0)))
+    assert np.isclose(10 / 9, Groups(10).unshrunk)
 
 
 def test_degrees_of_freedom_of_groups() -> None:
