@@ -8,6 +8,7 @@ from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.output import FinishedTrial, FoldData, TrainedPredictor
+from seqbench.api.resampling import GroupCounts
 from seqbench.api.task import (
     InputSpec,
     MeanLoss,
@@ -35,6 +36,7 @@ __all__ = [
     "FinishedTrial",
     "FoldData",
     "GenerativeTask",
+    "GroupCounts",
     "InputSpec",
     "LeftOut",
     "MeanLoss",

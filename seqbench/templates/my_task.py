@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -25,6 +26,7 @@ from seqbench.api import (
     Task,
     Visibility,
 )
+from seqbench.api.resampling import weighted_means
 from seqbench.errors import Refused
 
 PARTS = {"train": 0.7, "valid": 0.15, "test": 0.15}
@@ -137,17 +139,27 @@ class MyTask(Task):
 class _Scores(MetricSet):
     def __init__(self, task: MyTask) -> None:
         self._nll = MeanLoss(task, "nll")
-        self._right = 0
-        self._count = 0
+        self._right: list[float] = []  # of each sequence, 1 or 0
 
     def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
         self._nll.update(predictions, targets, sequences)
-        self._right += int((predictions.argmax(1) == targets).sum())
-        self._count += len(targets)
+        self._right += (predictions.argmax(1) == targets).double().tolist()
 
     def compute(self) -> dict[str, float]:
-        accuracy = self._right / self._count if self._count else float("nan")
+        accuracy = sum(self._right) / len(self._right) if self._right else float("nan")
         return {**self._nll.compute(), "accuracy": accuracy}
+
+    def bootstrap_scores(self) -> dict[str, list[float]]:
+        """Return both over resamples of the sequences, from which tables have intervals."""
+        if not self._right:
+            return {}
+        right = np.array(self._right)
+        accuracies = weighted_means(right, np.ones(len(right)))
+        return {**self._nll.bootstrap_scores(), "accuracy": accuracies}
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return that sequences, which are what is resampled, count alike: one label each."""
+        return GroupCounts.of([1.0] * len(self._right))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -118,6 +118,11 @@ class TrialData:
                 seen[group] = name
 
 
+def groups_in(examples: Sequence[Example]) -> int:
+    """Return how many groups (patients, pieces) examples are of; those without one do not count."""
+    return len({example.group for example in examples} - {""})
+
+
 class BucketSampler(Sampler[list[int]]):
     """Batches of sequences of like length, in random order.
 

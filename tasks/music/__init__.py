@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     LeftOut,
     MeanLoss,
@@ -316,6 +317,10 @@ class _FrameMetrics(MetricSet):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
         return self._nll.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many frames each piece has."""
+        return self._nll.group_counts(metric)
 
 
 def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -262,6 +263,10 @@ class _VoiceMetrics(MetricSet):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
         return self._nll.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many frames each piece has."""
+        return self._nll.group_counts(metric)
 
 
 def _by_voice(predictions: Tensor) -> Sequence[Tensor]:

@@ -271,6 +271,8 @@ def test_bootstrap_draws_groups(tmp_path: Path) -> None:
         targets = torch.stack([example.targets for example in test])
         metrics.update(torch.randn(len(test), 2), targets, torch.arange(len(test)))
         found.append(metrics.bootstrap_scores())
+        sizes = metrics.group_counts("accuracy").sizes
+        assert ([1.0] * 20 if len(set(groups)) > 5 else [20.0]) == list(sizes)
     assert 1000 == len(found[0]["accuracy"])
     assert {} == found[1], "one group is for test"
 
