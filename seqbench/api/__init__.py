@@ -22,7 +22,7 @@ from seqbench.api.task import (
     Visibility,
 )
 from seqbench.errors import Refused
-from seqbench.records import DataNames, LeftOut
+from seqbench.records import DataNames, Deal, LeftOut
 
 if TYPE_CHECKING:
     from seqbench.nn import RecurrentModel
@@ -31,6 +31,7 @@ __all__ = [
     "Batch",
     "Context",
     "DataNames",
+    "Deal",
     "Encoding",
     "Example",
     "FinishedTrial",

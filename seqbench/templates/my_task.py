@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqbench.api import (
+    Deal,
     Example,
     GroupCounts,
     InputSpec,
@@ -29,8 +30,6 @@ from seqbench.api import (
 from seqbench.api.resampling import weighted_means
 from seqbench.errors import Refused
 
-PARTS = {"train": 0.7, "valid": 0.15, "test": 0.15}
-
 
 class MyTask(Task):
     """Tell which class a sequence is of, from a CSV file with a row for each time step.
@@ -40,7 +39,8 @@ class MyTask(Task):
 
     Args:
         source: the CSV file; null draws an example, slow and fast waves in noise.
-        split_seed: another number puts other sequences into training, validation and test.
+        split_seed: which split: 0 to 4 test a fifth of the sequences each, and together all; 5 to 9
+            are the fifths of another deal.
     """
 
     version = "1"  # change it when the same parameters give other data, targets or metrics
@@ -84,10 +84,12 @@ class MyTask(Task):
 
     def splits(self, fold: int = 0) -> Splits:
         """Return the sequences, each in one part."""
-        order = np.random.default_rng(self._split_seed).permutation(len(self._examples))
-        bounds = np.cumsum([round(share * len(order)) for share in PARTS.values()])[:-1]
-        train, valid, test = np.split(order, bounds)
-        return Splits(*([self._examples[at] for at in part] for part in (train, valid, test)))
+        deal = Deal.of(self._split_seed)
+        order = np.random.default_rng(deal.number).permutation(len(self._examples))
+        fifths = np.array_split(order, 5)
+        test, valid, *train = fifths[deal.fold :] + fifths[: deal.fold]
+        parts = (np.concatenate(train), valid, test)
+        return Splits(*([self._examples[at] for at in part] for part in parts))
 
     def fingerprint(self) -> str:
         """Return a hash of every value and label."""

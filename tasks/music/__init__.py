@@ -84,7 +84,8 @@ class Music(GenerativeTask):
             They are listed.
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note. For chorales and MIDI
             files.
-        split_seed: another number gives another split of the chorales or of a folder of MIDI files.
+        split_seed: which split of the chorales, or of a folder of MIDI files: 0 to 4 test a fifth
+            of the groups each, and together all; 5 to 9 are the fifths of another deal.
         transpose: training pieces move by a random number of semitones in ``[-transpose,
             transpose]`` each time they are drawn, as far as no note falls off the keyboard. 0
             leaves them alone.

@@ -95,7 +95,8 @@ class Harmonize(Task):
 
     Args:
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note.
-        split_seed: another number gives another split.
+        split_seed: which split: 0 to 4 test a fifth of the groups each, and together all; 5 to 9
+            are the fifths of another deal.
     """
 
     version = "1"
