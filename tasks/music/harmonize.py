@@ -124,6 +124,13 @@ class Harmonize(Task):
         "tenor_accuracy": "frames whose most probable tenor is Bach's",
         "bass_accuracy": "frames whose most probable bass is Bach's",
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "unigram": "how often a voice sings each note",
+        "soprano_table": "the soprano's pitch at the frame",
+        "logistic_regression": (
+            "that of the frame and of 1, 2, 4 or 8 before and after it, as validation chooses"
+        ),
+    }
     baseline_scores: ClassVar[Mapping[str, float]] = {
         "unigram": 7.881,
         "soprano_table": 6.139,
