@@ -8,6 +8,7 @@ from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.output import FinishedTrial, FoldData, TrainedPredictor
+from seqbench.api.resampling import GroupCounts
 from seqbench.api.task import (
     InputSpec,
     MeanLoss,
@@ -15,13 +16,14 @@ from seqbench.api.task import (
     MetricSet,
     OutputSpec,
     Predictions,
+    Sight,
     Splits,
     Task,
     TaskMetrics,
     Visibility,
 )
 from seqbench.errors import Refused
-from seqbench.records import DataNames, LeftOut
+from seqbench.records import DataNames, Deal, LeftOut
 
 if TYPE_CHECKING:
     from seqbench.nn import RecurrentModel
@@ -30,11 +32,13 @@ __all__ = [
     "Batch",
     "Context",
     "DataNames",
+    "Deal",
     "Encoding",
     "Example",
     "FinishedTrial",
     "FoldData",
     "GenerativeTask",
+    "GroupCounts",
     "InputSpec",
     "LeftOut",
     "MeanLoss",
@@ -46,6 +50,7 @@ __all__ = [
     "RecurrentModel",
     "Refused",
     "SequenceInput",
+    "Sight",
     "Splits",
     "Task",
     "TaskMetrics",

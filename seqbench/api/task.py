@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbench.api.batch import Example
-from seqbench.api.resampling import weighted_means
+from seqbench.api.resampling import GroupCounts, weighted_means
 from seqbench.records import DataNames, LeftOut
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ Predictions = Sequence[Tensor]
 labels sequences, ``[T, K]`` if it labels steps."""
 
 Pooling = Literal["predictions", "folds"]
+
+Sight = Literal["past", "past+future", "all"]
+"""What a trained predictor sees of the steps, its record's context. On ``next`` tasks ``past`` are
+the steps before the predicted one, on ``online`` tasks that one too; ``past+future`` are all steps
+but the predicted one, ``all`` are all."""
 
 
 class Visibility(StrEnum):
@@ -137,6 +142,18 @@ class MetricSet(ABC):
             Scores by metric; empty if the task offers none.
         """
         return {}
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how much each of the groups counts that :meth:`bootstrap_scores` draws.
+
+        Args:
+            metric: one of those that :meth:`bootstrap_scores` returns.
+
+        Returns:
+            None where the metric set does not say: the harness then takes all groups to be equal,
+            and says so.
+        """
+        return None
 
 
 class TaskMetrics(MetricSet):
@@ -288,6 +305,19 @@ class Task(ABC):
         from K if the metric set understands it, for example the score of a detector.
         """
 
+    def baselines_for(self, splits: Splits, sight: Sight) -> dict[str, Predictions]:
+        """Return the baselines that stand beside a model with some sight; the harness calls this.
+
+        They should see as much as the model, no more and no less. By default they are
+        :meth:`baselines`, whatever the sight. On a ``next`` task a model may also read the steps
+        after the predicted one; baselines that do so too have names of their own.
+
+        Args:
+            splits: see :meth:`baselines`.
+            sight: of the model.
+        """
+        return self.baselines(splits)
+
     def picture(self, figure: Figure) -> str:
         """Draw an example of the data; called after :meth:`prepare`.
 
@@ -342,3 +372,9 @@ class MeanLoss(MetricSet):
             return {}
         totals, counts = np.array(list(self._by_sequence.values())).T
         return {self._name: weighted_means(totals / counts, counts)}
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many predictions each sequence has."""
+        if metric != self._name:
+            return None
+        return GroupCounts.of(count for _, count in self._by_sequence.values())

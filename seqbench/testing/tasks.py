@@ -13,14 +13,17 @@ from torch import Tensor
 
 from seqbench.api import Example, InputSpec, Task, collate
 from seqbench.testing.checklist import Check, require
+from seqbench.testing.grouping import check_groups
 from seqbench.testing.storage import check_damage, check_fingerprint, check_idempotence
 from seqbench.testing.subjects import TaskSubject, check_configuration, check_parameter_docs
+from seqbench.training.predictor import sights
 from seqbench.training.scoring import score_baselines
 
 _PARTS = ("train", "valid", "test")
 _SCORED = 64  # sequences of the test split on which metrics are checked
 _BATCHES = (1, 7)  # rows of a batch
 _ROUNDING = 1e-12
+_SAME = 1e-6
 _LONGEST = 200_000  # numbers of a sequence up to which it is looked for in other splits
 
 
@@ -191,6 +194,10 @@ def _metrics(subject: TaskSubject) -> None:
             )
 
 
+def _groups(subject: TaskSubject) -> str | None:
+    return check_groups(subject, _rows(subject))
+
+
 def _bounds(sequences: Tensor, size: int) -> Iterator[tuple[int, int]]:
     """Yield where batches of so many sequences begin and end."""
     first = torch.searchsorted(sequences, torch.arange(0, int(sequences.max()) + 1, size))
@@ -219,16 +226,26 @@ def _augmentation(subject: TaskSubject) -> None:
 
 def _baselines(subject: TaskSubject) -> None:
     task, splits = subject.task, list(subject.splits())[-1]
-    offered = task.baselines(splits)
-    require(offered, "there is no baseline", "a trivial predictor at least, such as the mean")
-    found = score_baselines(task, [offered], [splits.test])
-    for name, scores in found.items():
-        primary = scores.compute().get(task.primary.name, math.nan)
+    found: dict[str, float] = {}
+    for sight in sights(task.visibility):
+        offered = task.baselines_for(splits, sight)
         require(
-            math.isfinite(primary),
-            f"baseline {name} has no finite {task.primary.name}: {primary}",
-            "a score to compare models with",
+            offered,
+            f"there is no baseline beside a model that sees {sight}",
+            "a trivial predictor at least, such as the mean",
         )
+        for name, scores in score_baselines(task, [offered], [splits.test]).items():
+            primary = scores.compute().get(task.primary.name, math.nan)
+            require(
+                math.isfinite(primary),
+                f"baseline {name} has no finite {task.primary.name}: {primary}",
+                "a score to compare models with",
+            )
+            require(
+                math.isclose(found.setdefault(name, primary), primary, rel_tol=_SAME),
+                f"baseline {name} has another score beside a model that sees {sight}",
+                "another name for a baseline that sees more",
+            )
 
 
 def _configuration(subject: TaskSubject) -> str | None:
@@ -270,6 +287,7 @@ TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("specifications", "sizes and statistics fit the data", _specifications),
     Check("loss", "the loss is one finite number per prediction", _loss),
     Check("metrics", "scores are the same at any batch size", _metrics),
+    Check("groups", "the sizes of the groups are those that the scores are made of", _groups),
     Check("augmentation", "augmenting draws from its generator alone", _augmentation),
     Check("baselines", "simple predictors are there and have a score", _baselines),
     Check("damaged data", "files that are cut short are refused or made again", check_damage),

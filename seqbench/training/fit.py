@@ -224,6 +224,8 @@ def train(training: Training, rank: Rank) -> History:
         optimisation(training.predictor, task.monitor, recipe, len(loader)),
         DropoutSeed(training.seed, rank.number),
         limit.check,
+        training.data.targets_per_batch,
+        recipe.clip,
         rank.size,
     )
     callbacks: list[Callback] = [
@@ -244,7 +246,6 @@ def train(training: Training, rank: Rank) -> History:
             accelerator=trainer.accelerator,
             precision=trainer.precision,
             max_epochs=recipe.max_epochs,
-            gradient_clip_val=recipe.clip or None,
             callbacks=callbacks,
             deterministic=trainer.accelerator == "cpu",
             logger=False,
