@@ -75,13 +75,13 @@ def test_any_number_of_threads_gives_the_same_bits(
 ) -> None:
     cell, values = randomised(cell_class, (9, 37), torch.float32), torch.randn(7, 40, 9)
     calls = []
-    call_all = machine.Library.call_all
+    call = machine.Library.call
 
     def count(library: machine.Library, name: str, blocks: Any) -> None:
         calls.append(len(blocks))
-        call_all(library, name, blocks)
+        call(library, name, blocks)
 
-    monkeypatch.setattr(machine.Library, "call_all", count)
+    monkeypatch.setattr(machine.Library, "call", count)
     if openmp:
         assert machine._openmp() is not None, "torch's OpenMP was not found"
     else:
