@@ -111,7 +111,9 @@ def result_table(
         "by fold": _by_fold(record),
         "left out": "\n".join(left_out_lines(record.left_out)),
         "validation": _validation(record),
-        "parameters": f"{record.parameters:,}",
+        "parameters": f"{record.parameters:,}"
+        + f" and {record.frozen:,} that are not trained" * (record.frozen > 0)
+        + f" and {record.buffers:,} in buffers" * (record.buffers > 0),
         "training": _training(record),
         "backend": record.backend,
         **_whereabouts(record, evaluation),

@@ -20,6 +20,7 @@ from seqbench.identity import conditions_and_variant, flat, is_shared
 from seqbench.records import MetricInfo, left_out_lines
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
+from seqbench.tracking.measured import Measured
 from seqbench.tracking.tags import PARTS, SOURCE, TITLE, mapping_in, schema_in
 
 Config = Mapping[str, Any]
@@ -84,6 +85,7 @@ class ReportedTrial:
         source: where the user's own data lay, as a whole path; empty for built-in ones.
         folds: the primary metric on test by the name of the fold, where there are several.
         left_out: what of the user's own data was not used, a line for each reason.
+        measured: the time of a step, timed together with other models; None without.
     """
 
     run_id: str
@@ -119,6 +121,7 @@ class ReportedTrial:
     source: str
     folds: Mapping[str, float]
     left_out: Sequence[str]
+    measured: Measured | None = None
 
     @property
     def short(self) -> str:
@@ -182,7 +185,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     if item.status == "FINISHED" and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
-    for cost in ("parameters", "epochs", "steps", "steps_per_second", "seconds"):
+    for cost in ("parameters", "frozen", "buffers", "epochs", "steps", "steps_per_second", "seconds"):
         costs[cost] = float(getattr(record, cost))
 
     def once(value: Mapping[str, Any]) -> Any:
@@ -230,6 +233,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
             if f"fold-{fold}/{name}" in record.metrics
         },
         left_out=left_out_lines(record.left_out),
+        measured=Measured.of(tags),
     )
 
 
