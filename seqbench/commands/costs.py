@@ -26,7 +26,8 @@ def command(args: list[str]) -> int:
     from seqbench.reporting.selection import Wanted, select
     from seqbench.trials.measuring import measure_table
 
-    filters = {key: given.list(key) for key in ("task", "conditions") if key in given.values}
+    keys = [key for key in ("task", "conditions") if key in given.values]
+    filters: dict[str, list[str]] = {key: given.list(key) for key in keys}
     found = select(Wanted(filters, tracking=given.overrides), watched)
     tracking = composition.settings(composition.compose(given.overrides)).tracking
     tables = [table for table in found.tables if table.able and not table.is_old]

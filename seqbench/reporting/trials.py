@@ -185,7 +185,15 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     if item.status == "FINISHED" and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
-    for cost in ("parameters", "frozen", "buffers", "epochs", "steps", "steps_per_second", "seconds"):
+    for cost in (
+        "parameters",
+        "frozen",
+        "buffers",
+        "epochs",
+        "steps",
+        "steps_per_second",
+        "seconds",
+    ):
         costs[cost] = float(getattr(record, cost))
 
     def once(value: Mapping[str, Any]) -> Any:

@@ -118,7 +118,7 @@ def _latencies(predictor: Predictor, examples: Sequence[Example], device: str) -
         sequence = step = _median_seconds(lambda: predictor(inputs), device)
     found = contender(predictor, inputs)
     if found.streams:
-        (turns,) = interleaved([found.run], device, _TURNS)
+        (turns,) = interleaved([found.copies], device, _TURNS)
         step = statistics.median(turns)
     predictor.train(before)
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,19 +18,26 @@ from seqbench.api import Example, SequenceInput, collate
 from seqbench.training.predictor import Predictor
 from seqbench.training.streaming import Stream, streams
 
-BLOCKS, FEWEST = 25, 9
+BLOCKS, FEWEST = 24, 8
 """Turns of each model, and of slow ones."""
 
-_TURN = 0.016  # seconds of a turn
+_TURN = 0.032  # seconds of a turn
 _BURST = 0.001  # seconds that are timed at once
+_COPIES = 8  # of a stream, each with its packed weights elsewhere in memory
+_BYTES = 2**26  # that the weights of all of them may take
 _SLOW = 0.15  # seconds of a turn, one burst at least, from which on a model counts as slow
+
+
+Run = Callable[[int], object]
+"""Runs so many steps; where a model does not stream, whole sequences."""
 
 
 class Contender(NamedTuple):
     """A model that is ready to be timed."""
 
-    run: Callable[[int], object]
-    """Runs so many steps; where the model does not stream, whole sequences."""
+    copies: Sequence[Run]
+    """Of one model, its packed weights elsewhere in memory: that makes differences of a tenth, so
+    each block takes the next one."""
     streams: bool
     """Whether it goes on from its state."""
 
@@ -54,31 +62,32 @@ def contender(predictor: Predictor, inputs: SequenceInput) -> Contender:
                 for _ in range(times):
                     predictor(inputs)
 
-        return Contender(encode, streams=False)
-    stream = Stream(predictor)
+        return Contender([encode], streams=False)
+    size = sum(item.numel() * item.element_size() for item in predictor.model.parameters())
+    copies = [Stream(predictor) for _ in range(max(1, min(_COPIES, _BYTES // size)))]
     with torch.inference_mode():
         steps = [step.contiguous() for step in predictor.scaled(inputs).values.unbind(dim=1)]
 
-    def read(times: int) -> None:
+    def read(stream: Stream, times: int) -> None:
         with torch.inference_mode():
+            state = start = stream.initial_states(1)
             for number in range(times):
                 at = number % len(steps)
-                state = stream.initial_states(1) if at == 0 else state
-                state = stream.advance(steps[at], state)
+                state = stream.advance(steps[at], start if at == 0 else state)
 
-    return Contender(read, streams=True)
+    return Contender([partial(read, stream) for stream in copies], streams=True)
 
 
 def interleaved(
-    runs: Sequence[Callable[[int], object]], device: str, blocks: int = BLOCKS
+    models: Sequence[Sequence[Run]], device: str, blocks: int = BLOCKS
 ) -> list[list[float]]:
-    """Time what is run, in turns, so that whatever slows the machine slows all of them.
+    """Time models in turns, so that whatever slows the machine slows all of them.
 
     A turn is many bursts of about a millisecond, and what counts is the fastest: a burst that the
     system interrupts says nothing of the model. Who begins changes from block to block.
 
     Args:
-        runs: each runs so many steps.
+        models: the copies of each, see :class:`Contender`.
         device: ``cpu`` or ``cuda``.
         blocks: turns of each; where a turn takes long, ``FEWEST`` of them at most.
 
@@ -87,18 +96,18 @@ def interleaved(
     """
     counts = []
     slowest = 0.0
-    for run in runs:
-        _seconds(run, 1, device)  # compiles, where there is something to compile
-        once = min(_seconds(run, 1, device) for _ in range(3))
+    for copies in models:
+        _seconds(copies[0], 1, device)  # compiles, where there is something to compile
+        once = min(_seconds(copies[0], 1, device) for _ in range(3))
         counts.append(max(1, round(_BURST / max(once, 1e-9))))
         slowest = max(slowest, once)
     if slowest > _SLOW:
         blocks = min(blocks, FEWEST)
-    found: list[list[float]] = [[] for _ in runs]
+    found: list[list[float]] = [[] for _ in models]
     for block in range(blocks):
-        for turn in range(len(runs)):
-            number = (block + turn) % len(runs)
-            run, count = runs[number], counts[number]
+        for turn in range(len(models)):
+            number = (block + turn) % len(models)
+            run, count = models[number][block % len(models[number])], counts[number]
             until = time.perf_counter() + _TURN
             best = _seconds(run, count, device)
             while time.perf_counter() < until:
@@ -107,7 +116,7 @@ def interleaved(
     return found
 
 
-def _seconds(run: Callable[[int], object], times: int, device: str) -> float:
+def _seconds(run: Run, times: int, device: str) -> float:
     began = time.perf_counter()
     run(times)
     if device == "cuda":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import Refused
@@ -15,9 +14,7 @@ from seqbench.trials.undisturbed import undisturbed
 
 
 @undisturbed()
-def measure_table(
-    table: Table, settings: TrackingSettings, note: Note
-) -> dict[str, Latency]:
+def measure_table(table: Table, settings: TrackingSettings, note: Note) -> dict[str, Latency]:
     """Time a step of every variant of a table in this process, in turns, and keep it.
 
     The models have the weights of their first seed that finished. It takes about half a second a
@@ -57,7 +54,7 @@ def measure_table(
             data.unseal()
             inputs = median_inputs(data.splits.test).to(device)
         ready[item.label], runs[item.label] = contender(predictor, inputs), run
-    turns = interleaved([item.run for item in ready.values()], device)
+    turns = interleaved([item.copies for item in ready.values()], device)
     session = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {table.conditions[:8]}"
     threads = torch.get_num_threads()
     machine = f"{environment()['platform']}, {device}, {threads} thread{'s' * (threads != 1)}"
@@ -67,20 +64,3 @@ def measure_table(
     }
     keep_measured({runs[label]: measured for label, measured in found.items()}, settings)
     return {label: Latency(item.seconds, item.streams) for label, item in found.items()}
-
-
-def comparable(tables: Sequence[Table], runs: Sequence[str] = ()) -> list[Table]:
-    """Return the tables whose models are worth timing together: two at least, on all data.
-
-    Args:
-        tables: of a store.
-        runs: of which a table must have one; empty takes every table that is not old.
-    """
-    wanted = set(runs)
-    return [
-        table
-        for table in tables
-        if len(table.able) > 1
-        and not (table.is_lost or table.is_smoke)
-        and (wanted & {trial.run_id for trial in table.trials} if runs else not table.is_old)
-    ]

@@ -142,7 +142,9 @@ def test_weights_are_those_of_when_it_was_made(randomised: Randomised) -> None:
         for weight in cell.parameters():
             weight += 1.0
     assert torch.equal(before, step(values, state)[0])
-    assert torch.equal(before, step(values.repeat(3, 1), tuple(p.repeat(3, 1) for p in state))[0][:1])
+    assert torch.equal(
+        before, step(values.repeat(3, 1), tuple(p.repeat(3, 1) for p in state))[0][:1]
+    )
     assert not torch.equal(before, stepper(cell)(values, state)[0])
 
 
