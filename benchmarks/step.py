@@ -1,7 +1,7 @@
 """One more step at batch 1, as a deployed model takes it, beside torch's own cells.
 
 ``python benchmarks/step.py`` times :func:`seqbench.nn.stepper` of each cell in turns with
-``nn.LSTMCell`` and ``nn.GRUCell``, one thread, without gradients, and prints medians over blocks and
+``nn.LSTMCell`` and ``nn.GRUCell``, one thread, without gradients. It prints medians over blocks and
 their ratios; it says whether they are at most 2.
 """
 
