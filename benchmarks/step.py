@@ -28,7 +28,7 @@ MOST = 2.0
 """The largest ratio to torch's cell that is asked of a cell with no more weights, so not of fgr:
 its gates feed back too, which makes three times the recurrent weights of an LSTM."""
 COPIES = 8
-"""Of each cell, elsewhere in memory, see :class:`seqbench.training.latency.Contender`."""
+"""Of each cell, elsewhere in memory, see :class:`seqbench.training.latency.ReadyModel`."""
 
 CELLS: dict[str, tuple[type[Cell], str]] = {
     "rnn": (RNNCell, "nn.LSTMCell"),

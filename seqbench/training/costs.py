@@ -19,7 +19,7 @@ from seqbench.api import (
 )
 from seqbench.nn import Cell, step_cost
 from seqbench.training.data import TrialData
-from seqbench.training.latency import contender, interleaved, median_inputs
+from seqbench.training.latency import interleaved, make_ready, median_inputs
 from seqbench.training.limits import peak_memory
 from seqbench.training.predictor import Predictor
 from seqbench.training.size import STEPS, Uncounted, countable, size
@@ -116,7 +116,7 @@ def _latencies(predictor: Predictor, examples: Sequence[Example], device: str) -
     predictor.eval()
     with torch.inference_mode():
         sequence = step = _median_seconds(lambda: predictor(inputs), device)
-    found = contender(predictor, inputs)
+    found = make_ready(predictor, inputs)
     if found.streams:
         (turns,) = interleaved([found.copies], device, _TURNS)
         step = statistics.median(turns)

@@ -32,7 +32,7 @@ Run = Callable[[int], object]
 """Runs so many steps; where a model does not stream, whole sequences."""
 
 
-class Contender(NamedTuple):
+class ReadyModel(NamedTuple):
     """A model that is ready to be timed."""
 
     copies: Sequence[Run]
@@ -48,7 +48,7 @@ def median_inputs(examples: Sequence[Example]) -> SequenceInput:
     return collate([by_length[len(by_length) // 2]], step_targets=False).inputs
 
 
-def contender(predictor: Predictor, inputs: SequenceInput) -> Contender:
+def make_ready(predictor: Predictor, inputs: SequenceInput) -> ReadyModel:
     """Return what runs a trained predictor on a sequence.
 
     Args:
@@ -62,7 +62,7 @@ def contender(predictor: Predictor, inputs: SequenceInput) -> Contender:
                 for _ in range(times):
                     predictor(inputs)
 
-        return Contender([encode], streams=False)
+        return ReadyModel([encode], streams=False)
     size = sum(item.numel() * item.element_size() for item in predictor.model.parameters())
     copies = [Stream(predictor) for _ in range(max(1, min(_COPIES, _BYTES // size)))]
     with torch.inference_mode():
@@ -75,7 +75,7 @@ def contender(predictor: Predictor, inputs: SequenceInput) -> Contender:
                 at = number % len(steps)
                 state = stream.advance(steps[at], start if at == 0 else state)
 
-    return Contender([partial(read, stream) for stream in copies], streams=True)
+    return ReadyModel([partial(read, stream) for stream in copies], streams=True)
 
 
 def interleaved(
@@ -87,7 +87,7 @@ def interleaved(
     system interrupts says nothing of the model. Who begins changes from block to block.
 
     Args:
-        models: the copies of each, see :class:`Contender`.
+        models: the copies of each, see :class:`ReadyModel`.
         device: ``cpu`` or ``cuda``.
         blocks: turns of each; where a turn takes long, ``FEWEST`` of them at most.
 

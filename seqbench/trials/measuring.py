@@ -34,9 +34,9 @@ def measure_table(table: Table, settings: TrackingSettings, note: Note) -> dict[
     import torch
 
     from seqbench.tracking.environment import environment
-    from seqbench.training.latency import Contender, contender, interleaved, median_inputs
+    from seqbench.training.latency import ReadyModel, interleaved, make_ready, median_inputs
 
-    ready: dict[str, Contender] = {}
+    ready: dict[str, ReadyModel] = {}
     runs: dict[str, str] = {}
     inputs = None
     device = "cpu"
@@ -53,7 +53,7 @@ def measure_table(table: Table, settings: TrackingSettings, note: Note) -> dict[
         if inputs is None:  # equal conditions: the same data
             data.unseal()
             inputs = median_inputs(data.splits.test).to(device)
-        ready[item.label], runs[item.label] = contender(predictor, inputs), run
+        ready[item.label], runs[item.label] = make_ready(predictor, inputs), run
     turns = interleaved([item.copies for item in ready.values()], device)
     session = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {table.conditions[:8]}"
     threads = torch.get_num_threads()

@@ -13,7 +13,7 @@ from seqbench.plugins.gru import GRU
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import make_predictor
 from seqbench.training import latency
-from seqbench.training.latency import BLOCKS, FEWEST, Run, contender, interleaved, median_inputs
+from seqbench.training.latency import BLOCKS, FEWEST, Run, interleaved, make_ready, median_inputs
 from seqbench.training.predictor import Predictor
 from seqbench.training.streaming import Stream
 
@@ -55,7 +55,7 @@ def test_a_stream_runs_its_cells_alone(model: type[Model], monkeypatch: pytest.M
 
     monkeypatch.setattr(Stream, "advance", watched)
     monkeypatch.setattr(predictor, "forward", lambda *_: pytest.fail("it ran as a whole"))
-    found = contender(predictor, inputs)
+    found = make_ready(predictor, inputs)
     assert found.streams
     found.copies[0](6)
     torch.testing.assert_close(torch.cat([expected, expected[:2]]), torch.stack(seen))
@@ -71,12 +71,12 @@ def test_copies_of_a_stream_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         return advance(stream, values, states)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Stream, "advance", watched)
-    found = contender(predictor_of(LSTM), median_inputs(examples(4)))
+    found = make_ready(predictor_of(LSTM), median_inputs(examples(4)))
     for run in found.copies:
         run(2)
     assert 8 == len(found.copies) == len(set(used))
     monkeypatch.setattr(latency, "_BYTES", 10)
-    assert 1 == len(contender(predictor_of(LSTM), median_inputs(examples(4))).copies)
+    assert 1 == len(make_ready(predictor_of(LSTM), median_inputs(examples(4))).copies)
 
 
 @pytest.mark.parametrize("model", [BiLSTM, AttentionLSTM])
@@ -84,7 +84,7 @@ def test_what_does_not_stream_encodes_the_sequence(model: type[Model]) -> None:
     predictor = predictor_of(model)
     calls = []
     predictor.register_forward_hook(lambda _, inputs, __: calls.append(inputs[0].values.shape))
-    found = contender(predictor, median_inputs(examples(4)))
+    found = make_ready(predictor, median_inputs(examples(4)))
     assert not found.streams
     (encode,) = found.copies
     encode(3)
