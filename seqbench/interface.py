@@ -115,6 +115,7 @@ def sweep(
     """
     import pandas as pd
 
+    from seqbench.sweeps.costs import time_models
     from seqbench.sweeps.run import results as results_of
     from seqbench.sweeps.run import run_sweep
     from seqbench.sweeps.sweeper import make_launcher
@@ -131,6 +132,7 @@ def sweep(
     rows = []
     with chosen as workers_of_it:
         ran = run_sweep(words, workers_of_it)
+    time_models(ran, chosen)
     for item in results_of(ran):
         metric = item.metric
         rows.append(

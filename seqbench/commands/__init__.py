@@ -281,6 +281,15 @@ SUBCOMMANDS = {
             _TRACKING,
         ),
     ),
+    "costs": Subcommand(
+        "costs",
+        "task=music",
+        "what a step of each model costs, timed together",
+        "Time one more step of every model that has finished, those of the same conditions in "
+        "turns, and keep it for the report.",
+        (_FILTERS[0], _FILTERS[2], _TRACKING),
+        otherwise="all models of a task are timed together",
+    ),
     "repro": Subcommand(
         "repro",
         "ID",

@@ -43,7 +43,8 @@ def command(args: list[str]) -> int:
     left = [item for item in found.trials if item.state != "impossible" and item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
     repeats = [found.repeats] if found.repeats else []
-    for line in [*repeats, *other_code(found.trials), *reasons(found.trials)]:
+    said = [*repeats, *widths(found.trials), *other_code(found.trials), *reasons(found.trials)]
+    for line in said:
         console.print(line, crop=False, soft_wrap=True)
     if left:
         for line in [*known_from(left), time_left(left)]:
@@ -99,6 +100,15 @@ def plan_table(found: Plan) -> Table:
             f"about {duration(statistics.median(seconds))}" if seconds else "",
         )
     return table
+
+
+def widths(trials: Sequence[Planned]) -> list[str]:
+    """Return a line for each task that says which widths ``match=`` has solved for its models."""
+    solved: dict[str, dict[str, None]] = {}
+    for item in trials:
+        if item.width is not None:
+            solved.setdefault(item.title, {})[f"{item.model} {item.width}"] = None
+    return [f"match= gives {task}: hidden_size of {', '.join(of)}" for task, of in solved.items()]
 
 
 def reasons(trials: Sequence[Planned]) -> list[str]:

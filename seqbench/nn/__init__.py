@@ -2,7 +2,7 @@
 
 from seqbench.nn.attention import AdditiveAttention
 from seqbench.nn.backends import BACKENDS, BackendName
-from seqbench.nn.backends.base import Backend
+from seqbench.nn.backends.base import Backend, Step
 from seqbench.nn.cell import Cell, Named, State
 from seqbench.nn.cells import GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
 from seqbench.nn.counts import StepCost, step_cost
@@ -16,6 +16,7 @@ from seqbench.nn.unroll import (
     fallback,
     inspect,
     release_memory,
+    stepper,
     unroll,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "RNNCell",
     "RecurrentModel",
     "State",
+    "Step",
     "StepCost",
     "Unrolled",
     "backends_for",
@@ -43,6 +45,7 @@ __all__ = [
     "release_memory",
     "reverse_sequences",
     "step_cost",
+    "stepper",
     "unroll",
     "zero_padding",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqbench.errors import did_you_mean
 from seqbench.nn.backends import BACKENDS, BackendName
-from seqbench.nn.backends.base import Backend
+from seqbench.nn.backends.base import Backend, Step
 from seqbench.nn.backends.reference import trace
 from seqbench.nn.cell import Cell, State
 
@@ -52,6 +52,26 @@ def unroll(
     if chosen is None or reason is not None:
         return Unrolled(*BACKENDS["reference"](cell, values, real, start, reason))
     return Unrolled(*chosen(cell, values, real, start))
+
+
+def stepper(cell: Cell, backend: BackendName = "auto") -> Step:
+    """Return what advances a cell by single steps, as a deployed model does; without gradients.
+
+    Compiled code where the device's default back end has it and can run the cell, with the weights
+    as they are now: what is written to the cell later need not be seen. Otherwise, and with
+    ``backend="reference"``, :meth:`Cell.step`. The numbers are those of :func:`unroll`.
+
+    Args:
+        cell: the recurrent cell; one on the CPU is compiled, for about a second if it is new.
+        backend: as for :func:`unroll`.
+    """
+    values = cell.weight_ih.new_empty(1, 1, cell.input_size)
+    chosen = None if backend == "reference" else _chosen(values, "auto")
+    if chosen is not None and chosen.reason(cell, values) is None:
+        found = chosen.stepper(cell)
+        if found is not None:
+            return found
+    return torch.inference_mode()(cell.step)
 
 
 def inspect(

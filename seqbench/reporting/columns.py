@@ -222,23 +222,36 @@ PAIRS: list[Column[PairRow]] = [
 
 
 def _cost(name: str, heading: str, meaning: str, unit: str = "") -> Column[VariantRow]:
-    """Return a column of a cost that records have; JSON and CSV hold all of them by themselves."""
+    """Return a column of a cost that records have; JSON and CSV hold all of them by themselves.
+
+    It is not shown where no model has any of it: most have no frozen numbers.
+    """
     return Column(
         name, heading, meaning, lambda row: row.variant.cost(name),
         lambda value, _: quantity(value, unit), forms=_READ,
+        shown=lambda rows: any(row.variant.cost(name) != 0 for row in rows),
     )  # fmt: skip
 
 
 COSTS: list[Column[VariantRow]] = [
     Column("label", "model", _LABEL, lambda row: row.variant.label, align="left", forms=_READ),
     _cost("parameters", "parameters", "trainable numbers in model and head"),
+    _cost("frozen", "frozen", "numbers in their parameters that are not trained"),
+    _cost("buffers", "buffers", "numbers that the model keeps beside its parameters"),
     _cost("flops_per_step", "operations per step",
           "forward, of one sequence; recurrent cells counted exactly"),
     _cost("state_bytes", "state", "what must be kept of a sequence to read on, after 64 steps",
           "B"),
     _cost("steps_per_second", "steps/s", "optimiser steps per second of training"),
     _cost("seconds", "training", "wall time of training", "s"),
-    _cost("step_seconds", "step", "latency of one more step, batch 1", "s"),
+    Column(
+        "step_seconds", "step", "latency of one more step, batch 1: median and 95% interval of "
+        "models timed together (seqbench costs); without an interval, as trials timed themselves",
+        lambda row: row.step_seconds,
+        lambda value, row: str(row.latency or quantity(value, "s")), forms=_READ,
+    ),
+    Column("step_interval", "95% interval", "of step_seconds, where models were timed together",
+           lambda row: row.latency and row.latency.interval, forms=Form.JSON),
     _cost("sequence_seconds", "sequence",
           "latency of the test sequence of median length, batch 1", "s"),
     _cost("peak_bytes", "peak memory", "of the process, since the trial began", "B"),

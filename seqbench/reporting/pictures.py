@@ -21,6 +21,8 @@ from seqbench.reporting.drawing import (
     looks,
     put_legend,
 )
+from seqbench.reporting.front import TIMED, places
+from seqbench.reporting.latency import latencies
 from seqbench.reporting.numbers import quantity, score
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import Table, Variant
@@ -35,6 +37,11 @@ MOST_DRAWN = 30
 """Variants of a table that a picture shows."""
 
 _POINTS = 60  # of a learning curve at most
+_PLACES = {
+    "front": "Nothing beats in both score and {}",
+    "beaten": "Beaten in both score and {}",
+    "open": "Whether anything beats them in both score and {} cannot be told",
+}
 _COSTS = {
     "parameters": ("parameters", ""),
     "flops_per_step": ("operations per step", ""),
@@ -132,30 +139,38 @@ def curves_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
 
 
 def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
-    """Draw quality against cost, with the Pareto front: what nothing beats in both."""
+    """Draw quality against cost, with the Pareto front as far as it can be told.
+
+    What is on it is filled, what is beaten in both is pale, and what cannot be told is hollow.
+    """
     able = table.able[:MOST_DRAWN]
-    costs = [name for name in _COSTS if len(_with_cost(able, name)) > 1]
+    costs = [name for name in _COSTS if len(_with_cost(table, able, name)) > 1]
     if not costs:
         return None
+    points = {name: _with_cost(table, able, name) for name in costs}
+    standing = {name: places(table, name, [item for item, _ in points[name]]) for name in costs}
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, costs, strict=True):
             title, unit = _COSTS[name]
-            points = [(item, item.cost(name)) for item in _with_cost(able, name)]
-            front = pareto([(cost, table.sign * item.mean) for item, cost in points])
-            corners = sorted((points[at][1], points[at][0].mean) for at in front)
-            axes.step(*zip(*corners, strict=True), where="post", color=INK, linewidth=0.9,
-                      linestyle=DASHES[2], zorder=1)  # fmt: skip
-            for item, cost in points:
-                look = style[item.label]
+            here = standing[name]
+            corners = [(cost, item.mean) for item, cost in points[name]
+                       if here[item.label] == "front"]  # fmt: skip
+            if corners[1:]:
+                axes.step(*zip(*sorted(corners), strict=True), where="post", color=INK,
+                          linewidth=0.9, linestyle=DASHES[2], zorder=1)  # fmt: skip
+            for item, cost in points[name]:
+                look, place = style[item.label], here[item.label]
                 axes.plot(cost, item.mean, look.mark, color=look.colour, markersize=7,
+                          alpha=0.35 if place == "beaten" else 1.0,
+                          fillstyle="none" if place == "open" else "full",
                           label=item.label if name == costs[0] else None)  # fmt: skip
             axes.set_xscale("log")
             axes.set_xlabel(title)
             axes.xaxis.set_major_formatter(lambda value, _, unit=unit: quantity(value, unit))
             axes.xaxis.set_minor_formatter(lambda value, _: "")
-            values = [cost for _, cost in points]
+            values = [cost for _, cost in points[name]]
             if max(values) < 10 * min(values):
                 axes.set_xticks(sorted({min(values), max(values)}))
                 axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
@@ -166,10 +181,10 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
 
     text = f"Score on {table.name} against {', '.join(_COSTS[name][0] for name in costs)}."
     for name in costs:
-        points = _with_cost(able, name)
-        front = pareto([(item.cost(name), table.sign * item.mean) for item in points])
-        names = ", ".join(points[at].label for at in front)
-        text += f" Nothing beats in both score and {_COSTS[name][0]}: {names}."
+        for place, words in _PLACES.items():
+            names = [label for label, here in standing[name].items() if here == place]
+            if names:
+                text += f" {words.format(_COSTS[name][0])}: {', '.join(names)}."
     size = (7.2, 2.7 + legend_height(item.label for item in able))
     return draw_picture(f"costs-{table.identifier}", text, draw, size)
 
@@ -269,25 +284,18 @@ def budget_picture(
     return draw_picture(name, text, draw, (7.2, 3.0))
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return which points no other one beats: smaller or equal in both, and smaller in one.
+def _with_cost(table: Table, items: Sequence[Variant], name: str) -> list[tuple[Variant, float]]:
+    """Return the variants that have a cost which an axis can show, with it.
 
-    Args:
-        points: two costs each, of which less is better.
+    A step's time is what was timed together; where nothing was, each trial's own.
     """
-    return [
-        number
-        for number, (cost, loss) in enumerate(points)
-        if not any(
-            other_cost <= cost and other_loss <= loss and (other_cost, other_loss) != (cost, loss)
-            for other_cost, other_loss in points
-        )
+    timed = latencies(table) if name == TIMED else {}
+    costs = [
+        (item, timed[item.label].seconds if item.label in timed else item.cost(name))
+        for item in items
+        if item.label in timed or not timed
     ]
-
-
-def _with_cost(items: Sequence[Variant], name: str) -> list[Variant]:
-    """Return the variants that have a cost which an axis can show."""
-    return [item for item in items if 1e-15 < item.cost(name) < 1e30]
+    return [(item, cost) for item, cost in costs if 1e-15 < cost < 1e30]
 
 
 def _near(table: Table, able: Sequence[Variant]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from seqbench.reporting.latency import Latency, latencies
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.statistics import Interval
 from seqbench.reporting.table import Difference, Table, Variant
@@ -45,6 +46,17 @@ class VariantRow:
     def level(self) -> float:
         """Its mean score."""
         return self.variant.mean
+
+    @property
+    def latency(self) -> Latency | None:
+        """The time of a step, if the table's models were timed together."""
+        return latencies(self.table).get(self.variant.label)
+
+    @property
+    def step_seconds(self) -> float:
+        """Its median, or else that of the trials' own times; NaN without."""
+        found = self.latency
+        return self.variant.cost("step_seconds") if found is None else found.seconds
 
     @property
     def is_control(self) -> bool:

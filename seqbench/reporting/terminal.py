@@ -115,7 +115,9 @@ def result_table(
             left_out_lines(record.left_out, whole=evaluation is not None or not record.run_id)
         ),
         "validation": _validation(record),
-        "parameters": f"{record.parameters:,}",
+        "parameters": f"{record.parameters:,}"
+        + f" and {record.frozen:,} that are not trained" * (record.frozen > 0)
+        + f" and {record.buffers:,} in buffers" * (record.buffers > 0),
         "training": _training(record),
         "backend": record.backend,
         **_whereabouts(record, evaluation),

@@ -20,6 +20,7 @@ from seqbench.identity import conditions_and_variant, conditions_over_splits, fl
 from seqbench.records import LeftOut, MetricInfo
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
+from seqbench.tracking.measured import Measured
 from seqbench.tracking.tags import PARTS, SOURCE, TITLE, mapping_in, schema_in
 
 Config = Mapping[str, Any]
@@ -86,6 +87,7 @@ class ReportedTrial:
         source: where the user's own data lay, as a whole path; empty for built-in ones.
         folds: the primary metric on test by the name of the fold, where there are several.
         left_out: what of the user's own data was not used, and why.
+        measured: the time of a step, timed together with other models; None without.
     """
 
     run_id: str
@@ -122,6 +124,7 @@ class ReportedTrial:
     source: str
     folds: Mapping[str, float]
     left_out: Sequence[LeftOut]
+    measured: Measured | None = None
 
     @property
     def short(self) -> str:
@@ -192,7 +195,15 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     if item.status == "FINISHED" and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
-    for cost in ("parameters", "epochs", "steps", "steps_per_second", "seconds"):
+    for cost in (
+        "parameters",
+        "frozen",
+        "buffers",
+        "epochs",
+        "steps",
+        "steps_per_second",
+        "seconds",
+    ):
         costs[cost] = float(getattr(record, cost))
 
     def once(value: Mapping[str, Any]) -> Any:
@@ -241,6 +252,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
             if f"fold-{fold}/{name}" in record.metrics
         },
         left_out=known.setdefault(repr(record.left_out), record.left_out),
+        measured=Measured.of(tags),
     )
 
 

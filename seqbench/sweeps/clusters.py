@@ -33,6 +33,8 @@ class SlurmLauncher(TrialLauncher):
         parameters: submitit's own, for example ``timeout_min``, ``slurm_partition``, ``mem_gb``.
     """
 
+    is_here = False
+
     def __init__(
         self,
         cluster: Literal["slurm", "local"] = "slurm",
@@ -95,6 +97,8 @@ class RayLauncher(TrialLauncher):
         gpus: GPUs per trial; may be a fraction.
         options: further arguments of ``ray.init``.
     """
+
+    is_here = False
 
     def __init__(
         self,

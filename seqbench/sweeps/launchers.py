@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -24,6 +24,8 @@ class TrialLauncher(Launcher):
     """
 
     at_once: int = 1
+    is_here: ClassVar[bool] = True
+    """Whether trials run on this machine."""
 
     def setup(self, **_: Any) -> None:
         """Do nothing: nothing that Hydra passes is needed."""

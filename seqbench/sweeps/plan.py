@@ -20,7 +20,7 @@ from seqbench.reporting.text import told_apart
 from seqbench.sweeps.forecast import Forecast, Forecaster
 from seqbench.tracking.address import locate
 from seqbench.tracking.trials import StoredTrial, stored_trials
-from seqbench.trials.equal_size import trial_settings, with_width
+from seqbench.trials.equal_size import solved_width, trial_settings, with_width
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
@@ -59,6 +59,7 @@ class Planned:
         title: what the task's data are called, told apart from others of the plan.
         left_out: what of a user's own data was not used, and why, of a trial that has finished.
         parts: of its identity, when it was planned.
+        width: that ``match=`` has solved for; None where it has not.
     """
 
     overrides: list[str]
@@ -76,6 +77,7 @@ class Planned:
     title: str = ""
     left_out: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    width: int | None = None
 
     @property
     def task(self) -> str:
@@ -160,6 +162,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         try:
             reruns[composition.rerun(composed)] = None
             settings = trial_settings(composed, words)
+            width = solved_width(composed, words, settings)
             words = with_width(words, composed, settings)
             asked = identity(settings, sources)
         except Refused as refusal:
@@ -178,7 +181,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         before = of_store.by_configuration.get(asked.configuration, [])
         item = _planned(words, settings, asked, before)
         forecast = of_store.forecaster.forecast(settings)
-        planned.append(replace(item, forecast=forecast, parts=asked.parts))
+        planned.append(replace(item, forecast=forecast, parts=asked.parts, width=width))
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
     return Plan(_titled(planned, sources), next(iter(reruns), "stale"), of_members)

@@ -17,6 +17,7 @@ from seqbench.config import composition, searchpath, values
 from seqbench.config.searchpath import CONFIG_NAME
 from seqbench.errors import Refused, did_you_mean, unknown
 from seqbench.sweeps.clusters import RayLauncher, SlurmLauncher
+from seqbench.sweeps.costs import time_models
 from seqbench.sweeps.launchers import BasicLauncher, TrialLauncher
 from seqbench.sweeps.local import LocalLauncher
 from seqbench.sweeps.run import failures, results, run_sweep
@@ -159,5 +160,6 @@ class SeqbenchSweeper(Sweeper):
         with self._launcher as launcher:
             ran = run_sweep(list(arguments), launcher)
         print_sweep(results(ran))
+        time_models(ran, self._launcher)
         failures(ran)
         return ran

@@ -258,7 +258,8 @@ def _baselines(record: TrialRecord) -> dict[str, object]:
 
 
 def _costs(record: TrialRecord) -> dict[str, object]:
-    costs = ("parameters", "epochs", "best_epoch", "steps", "steps_per_second", "seconds")
+    costs = ["parameters", "epochs", "best_epoch", "steps", "steps_per_second", "seconds"]
+    costs += [name for name in ("frozen", "buffers") if getattr(record, name)]
     return {f"cost/{name}": getattr(record, name) for name in costs} | {
         f"cost/{name}": value for name, value in record.costs.items()
     }

@@ -14,19 +14,19 @@ from seqbench.api import (
     InputSpec,
     Model,
     OutputSpec,
-    SequenceInput,
     Task,
     Visibility,
-    collate,
 )
 from seqbench.nn import Cell, step_cost
 from seqbench.training.data import TrialData
+from seqbench.training.latency import interleaved, make_ready, median_inputs
 from seqbench.training.limits import peak_memory
 from seqbench.training.predictor import Predictor
 from seqbench.training.size import STEPS, Uncounted, countable, size
 
-_SECONDS = 0.05  # spent on each of the two latencies
-_LEAST, _MOST = 3, 50  # repeats of each
+_SECONDS = 0.05  # spent on the latency of a sequence
+_LEAST, _MOST = 3, 50  # repeats
+_TURNS = 3  # of the latency of a step
 
 
 def measure_costs(
@@ -46,9 +46,10 @@ def measure_costs(
     * ``state_bytes``: what must be kept of a sequence to read on, after as many steps.
     * ``sequence_seconds``: time of the test sequence of median length, ``sequence_steps`` long, at
       batch 1 and in evaluation mode.
-    * ``step_seconds``: time of one more step at batch 1. A model that reads backwards, or whose
-      state grows with the steps, or that does not say what its state is, encodes the whole sequence
-      again for that.
+    * ``step_seconds``: time of one more step at batch 1: of a model that streams, its cells' own
+      step, see :mod:`seqbench.training.latency`; any other encodes the whole sequence again for
+      that. Trials are timed one by one, so these times tell orders of magnitude: ``seqbench costs``
+      measures models together.
     * ``peak_bytes``: the most memory that the process, or the GPU, has used since the trial began.
 
     Args:
@@ -110,37 +111,21 @@ def flops_per_step(
 
 
 def _latencies(predictor: Predictor, examples: Sequence[Example], device: str) -> dict[str, float]:
-    by_length = sorted(examples, key=lambda example: len(example.values))
-    example = by_length[len(by_length) // 2]
-    steps_are_targets = example.targets.dim() > 0 and len(example.targets) == len(example.values)
-    inputs = collate([example], steps_are_targets).inputs.to(predictor.device)
-    model = predictor.model
-    grows = model.state_numbers(1) != model.state_numbers(STEPS)
-    whole = model.backward_size > 0 or model.state_numbers(1) is None or grows
+    inputs = median_inputs(examples).to(predictor.device)
     before = predictor.training
     predictor.eval()
     with torch.inference_mode():
-        sequence = _median_seconds(lambda: predictor(inputs), device)
-        step = sequence
-        if not whole:
-            first = _first_step(inputs)
-            step = _median_seconds(lambda: predictor(first), device)
+        sequence = step = _median_seconds(lambda: predictor(inputs), device)
+    found = make_ready(predictor, inputs)
+    if found.streams:
+        (turns,) = interleaved([found.copies], device, _TURNS)
+        step = statistics.median(turns)
     predictor.train(before)
     return {
         "sequence_seconds": sequence,
-        "sequence_steps": len(example.values),
+        "sequence_steps": int(inputs.lengths),
         "step_seconds": step,
     }
-
-
-def _first_step(inputs: SequenceInput) -> SequenceInput:
-    return SequenceInput(
-        inputs.values[:, :1],
-        torch.ones_like(inputs.lengths),
-        None if inputs.observed is None else inputs.observed[:, :1],
-        None if inputs.delta is None else inputs.delta[:, :1],
-        inputs.static,
-    )
 
 
 def _median_seconds(run: Callable[[], object], device: str) -> float:

@@ -99,6 +99,11 @@ class Predictor(nn.Module):
         """Trainable numbers in model and head."""
         return sum(item.numel() for item in self.parameters() if item.requires_grad)
 
+    @property
+    def frozen_count(self) -> int:
+        """Numbers in parameters of model and head that are not trained."""
+        return sum(item.numel() for item in self.parameters() if not item.requires_grad)
+
     def forward(self, inputs: SequenceInput) -> Tensor:
         """Predict.
 

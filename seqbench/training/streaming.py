@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqbench.api import SequenceInput
-from seqbench.nn import Cell, RecurrentModel, State
+from seqbench.nn import Cell, RecurrentModel, State, stepper
 from seqbench.training.predictor import Predictor
 
 States = tuple[State, ...]
@@ -29,32 +29,48 @@ def streams(predictor: Predictor) -> bool:
     )
 
 
-def initial_states(predictor: Predictor, batch_size: int) -> States:
-    """Return the states before the first step."""
-    return tuple(cell.initial_state(batch_size) for cell in _cells(predictor))
-
-
-@torch.inference_mode()
-def step(predictor: Predictor, inputs: SequenceInput, states: States) -> tuple[Tensor, States]:
-    """Read one more step of each sequence.
+class Stream:
+    """A predictor that reads one step after the other, its cells compiled for that.
 
     Args:
-        predictor: of which :func:`streams` holds, in evaluation mode.
-        inputs: one step of each sequence, values ``[B, 1, F]``.
-        states: after the step before.
-
-    Returns:
-        The head's prediction ``[B, K]`` from the new states, and these.
+        predictor: of which :func:`streams` holds, in evaluation mode. Its weights are taken as they
+            are now, see :func:`seqbench.nn.stepper`.
     """
-    hidden = predictor.scaled(inputs).values[:, 0]
-    after = []
-    for cell, state in zip(_cells(predictor), states, strict=True):
-        after.append(cell.step(hidden, state))
-        hidden = after[-1][0]
-    return predictor.outputs(hidden), tuple(after)
 
+    def __init__(self, predictor: Predictor) -> None:
+        model = predictor.model
+        assert isinstance(model, RecurrentModel)
+        self._predictor = predictor
+        self._cells = [cell for cell in model.forward_cells if isinstance(cell, Cell)]
+        self._steps = [stepper(cell, model.backend) for cell in self._cells]
 
-def _cells(predictor: Predictor) -> list[Cell]:
-    model = predictor.model
-    assert isinstance(model, RecurrentModel)
-    return [cell for cell in model.forward_cells if isinstance(cell, Cell)]
+    def initial_states(self, batch_size: int) -> States:
+        """Return the states before the first step."""
+        return tuple(cell.initial_state(batch_size) for cell in self._cells)
+
+    def advance(self, values: Tensor, states: States) -> States:
+        """Read one more step of each sequence: all layers of the model, without the head.
+
+        Args:
+            values: ``[B, F]``, what the model reads, see :meth:`Predictor.scaled`.
+            states: after the step before.
+        """
+        after = []
+        for step, state in zip(self._steps, states, strict=True):
+            after.append(step(values, state))
+            values = after[-1][0]
+        return tuple(after)
+
+    @torch.inference_mode()
+    def step(self, inputs: SequenceInput, states: States) -> tuple[Tensor, States]:
+        """Read one more step of each sequence, and predict.
+
+        Args:
+            inputs: one step of each sequence, values ``[B, 1, F]``.
+            states: after the step before.
+
+        Returns:
+            The head's prediction ``[B, K]`` from the new states, and these.
+        """
+        states = self.advance(self._predictor.scaled(inputs).values[:, 0], states)
+        return self._predictor.outputs(states[-1][0]), states

@@ -96,6 +96,19 @@ def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
     return replace(settings, model_parameters={**settings.model_parameters, WIDTH: found.width})
 
 
+def solved_width(composed: DictConfig, overrides: Sequence[str], settings: Settings) -> int | None:
+    """Return the width that :func:`trial_settings` has solved; None if it was given, or stands.
+
+    Args:
+        composed: the configuration.
+        overrides: that it was composed from.
+        settings: what :func:`trial_settings` made of both.
+    """
+    if composition.match(composed) is None or _is_given(composition.settings(composed), overrides):
+        return None
+    return int(settings.model_parameters[WIDTH])
+
+
 def with_width(overrides: list[str], composed: DictConfig, settings: Settings) -> list[str]:
     """Return a trial's overrides with the width that :func:`trial_settings` has solved, if any.
 

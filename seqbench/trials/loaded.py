@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -11,11 +12,10 @@ from torch import Tensor
 from seqbench.api import SequenceInput, Visibility
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import DataNames, some
-from seqbench.training import streaming
 from seqbench.training.data import TrialData
 from seqbench.training.predictor import Predictor
 from seqbench.training.scoring import FoldScores, model_rows
-from seqbench.training.streaming import States
+from seqbench.training.streaming import States, Stream, streams
 from seqbench.trials.names import arranged, find_fold
 from seqbench.trials.reload import AUTO, Note, Reloaded, reload
 
@@ -193,6 +193,10 @@ class StreamingModel(TrainedModel):
         known = f"model={self.model} of {self._reloaded.name}, task={self.task}"
         return f"{known}: whole sequences, and step by step"
 
+    @cached_property
+    def _stream(self) -> Stream:
+        return Stream(self._predictor)
+
     def step(
         self,
         x: Any,
@@ -231,10 +235,10 @@ class StreamingModel(TrainedModel):
         inputs, _ = self._inputs(rows[0], None, rows[1], rows[2], static)
         batch = len(inputs.values)
         if state is None:
-            state = streaming.initial_states(self._predictor, batch)
+            state = self._stream.initial_states(batch)
         elif any(len(part) != batch for layer in state for part in layer):
             raise Refused(f"state is not of {batch} sequences, as x is")
-        found, state = streaming.step(self._predictor, inputs.to(self._predictor.device), state)
+        found, state = self._stream.step(inputs.to(self._predictor.device), state)
         found = found.float().cpu()
         return found[0] if alone else found, state
 
@@ -272,7 +276,7 @@ def load_model(
         raise Refused(f"{reloaded.name} has no model for fold {fold}{hint}; it has: {listing}")
     data = _fold(reloaded, chosen, note)
     predictor = reloaded.predictor(data)
-    kind = StreamingModel if streaming.streams(predictor) else SequenceModel
+    kind = StreamingModel if streams(predictor) else SequenceModel
     return kind(reloaded, data, predictor, note)
 
 

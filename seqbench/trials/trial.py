@@ -318,6 +318,8 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
         primary=MetricInfo(task.primary.name, task.primary.direction, task.primary.unit),
         parameters=predictor.parameter_count,
+        frozen=predictor.frozen_count,
+        buffers=sum(buffer.numel() for buffer in predictor.model.buffers()),
         environment=environment() | _git_states(trial) | where,
         parts=dict(trial.identity.parts),
         data=trial.fingerprint,

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,6 @@ from seqbench.plugins.gru import ResetBeforeGRUCell
 
 kernel: Any = importlib.import_module("seqbench.nn.backends.cpu.kernel")  # also a function's name
 Run = Callable[..., Any]
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    """Set torch's threads for one test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -75,13 +67,13 @@ def test_any_number_of_threads_gives_the_same_bits(
 ) -> None:
     cell, values = randomised(cell_class, (9, 37), torch.float32), torch.randn(7, 40, 9)
     calls = []
-    call_all = machine.Library.call_all
+    call = machine.Library.call
 
     def count(library: machine.Library, name: str, blocks: Any) -> None:
         calls.append(len(blocks))
-        call_all(library, name, blocks)
+        call(library, name, blocks)
 
-    monkeypatch.setattr(machine.Library, "call_all", count)
+    monkeypatch.setattr(machine.Library, "call", count)
     if openmp:
         assert machine._openmp() is not None, "torch's OpenMP was not found"
     else:

@@ -12,7 +12,6 @@ from scipy import stats
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.models import Comparison
 from seqbench.reporting.notes import table_notes
-from seqbench.reporting.pictures import pareto
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import make_trials
 from seqbench.reporting.verdict import verdict
@@ -251,11 +250,6 @@ def test_groups_of_the_test_data(logged: Make) -> None:
     assert (-0.1, -0.1) == pytest.approx(table.pairs["gru", "lstm"].groups, abs=1e-5)
     runs[0].record.bootstrap_scores = []
     assert only(runs).variants[1].groups is None
-
-
-def test_pareto_front() -> None:
-    """A point is on it if no other is as good in both and better in one; equals stay."""
-    assert [0, 2, 3] == pareto([(1, 5), (2, 6), (3, 1), (3, 1), (4, 2)])
 
 
 def test_why_there_is_nothing_to_compare(logged: Callable[..., LoggedTrial]) -> None:

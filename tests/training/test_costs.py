@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from seqbench.api import InputSpec, Model, OutputSpec, Visibility
 from seqbench.config.composition import compose, settings
@@ -18,7 +19,7 @@ from seqbench.plugins.grud import GRUD
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import make_predictor
 from seqbench.training.costs import flops_per_step, measure_costs
-from seqbench.trials.trial import load
+from seqbench.trials.trial import load, new_record
 
 F, H, K = 5, 7, 3
 
@@ -93,3 +94,16 @@ def test_costs_of_a_trial(model: str, streams: bool) -> None:
     lengths = sorted(len(example.values) for example in data.splits.test)
     assert lengths[len(lengths) // 2] == found["sequence_steps"]
     assert predictor.training
+
+
+def test_frozen_numbers_and_buffers_are_counted_apart() -> None:
+    """What is not trained is no parameter of the record; the harness's own buffers are not."""
+    trial = load(settings(compose(["task=music", "model=lstm", "experiment=smoke"])))
+    predictor = trial.predictor(trial.data()[0])
+    plain = new_record(trial, predictor)
+    assert (0, 0) == (plain.frozen, plain.buffers)
+    predictor.head.weight.requires_grad_(False)
+    predictor.model.register_buffer("kept", torch.zeros(3, 5))
+    found = new_record(trial, predictor)
+    assert (predictor.head.weight.numel(), 15) == (found.frozen, found.buffers)
+    assert plain.parameters == found.parameters + found.frozen

@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
 from seqbench import cli
+from seqbench.commands.plan import widths as widths_of_plan
 from seqbench.config import searchpath
 from seqbench.config.composition import compose, settings
 from seqbench.config.settings import Match
@@ -115,6 +116,14 @@ def test_parameters_agree() -> None:
         trial = load(item.settings)
         assert size == trial.predictor(trial.data()[0]).parameter_count
         assert abs(size / wanted - 1) < 0.02
+
+
+def test_a_plan_says_which_widths_were_solved() -> None:
+    """Also one that is the model's own already; not one that was given."""
+    found = trials("model=lstm,gru", "seed=0,1", "match=params")
+    assert ["match= gives music: hidden_size of lstm 128, gru 151"] == widths_of_plan(found)
+    assert [] == widths_of_plan(trials("model=lstm,gru", "match=params", "model.hidden_size=100"))
+    assert [] == widths_of_plan(trials("model=lstm,gru"))
 
 
 @pytest.mark.slow

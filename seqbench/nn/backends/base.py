@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import ClassVar
 
 from torch import Tensor
 
 from seqbench.nn.cell import Cell, State
+
+Step = Callable[[Tensor, State], State]
+"""From a step's values ``[B, F]`` and the states before it to those after it."""
 
 RAN: Counter[str] = Counter()
 """How often each back end ran in this process, by what :meth:`Backend.__call__` counts."""
@@ -73,6 +76,14 @@ class Backend(ABC):
     def storage(self) -> str:
         """Return where it keeps what it has compiled, or why it cannot; empty: it keeps nothing."""
         return ""
+
+    def stepper(self, cell: Cell) -> Step | None:
+        """Return what advances a cell that it can run by single steps; None: it has nothing.
+
+        Args:
+            cell: as it is now; what is written to it later need not be seen.
+        """
+        return None  # a loop over time alone
 
     def release(self) -> None:
         """Let go of memory that it keeps for the next run."""

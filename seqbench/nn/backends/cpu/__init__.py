@@ -16,6 +16,7 @@ from torch import Tensor
 from seqbench.nn.backends.base import Backend
 from seqbench.nn.backends.cpu import machine
 from seqbench.nn.backends.cpu.kernel import Kernel, kernel
+from seqbench.nn.backends.cpu.step import CPUStep
 from seqbench.nn.backends.cpu.workspace import WORKSPACE
 from seqbench.nn.backends.equations import Unsupported
 from seqbench.nn.backends.lowering import check_tensors, refuse_second_derivative
@@ -66,6 +67,10 @@ class CPU(Backend):
             *state,
         )
         return hidden, tuple(final)
+
+    def stepper(self, cell: Cell) -> CPUStep:
+        """Return the loop's own code for single steps, with the weights packed."""
+        return CPUStep(kernel(cell, cell.weight_ih.dtype), cell)
 
     def version(self) -> str:
         """Return what it compiles for."""

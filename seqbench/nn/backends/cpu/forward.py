@@ -11,7 +11,8 @@ from seqbench.nn.backends.equations import Equations
 from seqbench.nn.backends.lowering import Source, Structure
 
 FORWARD = (*LOOP, "input_weight", "bias", "slots", "saved", "saved_step")
-"""Then for each segment of a source its packed weights, the states, the vectors, inner values."""
+"""Then for each segment of a source its packed weights, the states before the first step, those
+after it, the vectors, inner values."""
 
 
 def segments(structure: Structure, source: Source) -> list[tuple[int, int, bool]]:
@@ -44,6 +45,7 @@ class Forward(Loop):
             {
                 "weights": sum(map(len, pieces.values())),
                 "states": len(structure.states),
+                "after": len(structure.states),
                 "vectors": len(structure.vectors),
                 "inner": len(structure.inner),
             },
@@ -77,11 +79,10 @@ class Forward(Loop):
                 state = self.lists["states"][structure.states.index(source.name)]
                 feed(source, self.state_at(state, step, first))
             if structure.between is not None:
-                self._values(structure.between, self.lists["inner"], step, step, between=True)
+                self._values(structure.between, self.lists["inner"], step, between=True)
                 for source, value in zip(structure.inner, self.lists["inner"], strict=True):
                     feed(source, self.state_at(value, step, first))
-            following = body.plus(step, const(1))
-            self._values(structure.equations, self.lists["states"], step, following, between=False)
+            self._values(structure.equations, self.lists["after"], step, between=False)
         body.builder.ret_void()
 
     def _project_chunk(self, step: Value) -> None:
@@ -119,7 +120,6 @@ class Forward(Loop):
         equations: Equations,
         results: list[Value],
         step: Value,
-        target: Value,
         *,
         between: bool,
     ) -> None:
@@ -132,13 +132,13 @@ class Forward(Loop):
             arguments = [body.load(self.at(slots, self.slot(n), j), mask) for n in numbers]
             arguments += self.others(step, row, j, mask)
             made = emit_graph(body, equations.forward, arguments)
-            places = [self.state_at(pointer, target, row) for pointer in results]
+            places = [self.state_at(pointer, step, row) for pointer in results]
             places += self.saved_values(step, row, between)
             for value, place in zip(made, places, strict=True):
                 body.store(value, body.at(place, j), mask)
 
         def ended(row: Value) -> None:
             for pointer in results:
-                self.fill_zero(self.state_at(pointer, target, row), self.hidden)
+                self.fill_zero(self.state_at(pointer, step, row), self.hidden)
 
         self.rows(step, active, ended)

@@ -22,7 +22,7 @@ from seqbench.nn.backends.cpu.gradients import (
     GRADIENTS,
     define_gradients,
 )
-from seqbench.nn.backends.cpu.machine import Library, define_team, register_shape
+from seqbench.nn.backends.cpu.machine import Library, block, define_team, register_shape
 from seqbench.nn.backends.cpu.matmul import define_matmul, define_pack, packed_size
 from seqbench.nn.backends.cpu.shares import Shares, by_steps, evenly, threads_for
 from seqbench.nn.backends.cpu.workspace import WORKSPACE, Loan
@@ -69,13 +69,19 @@ class Saved:
 
 
 class Kernel:
-    """A cell's compiled functions."""
+    """A cell's compiled functions.
+
+    Attributes:
+        structure: of the cell.
+        library: the functions.
+        saved_values: numbers of each unit that a step saves for :meth:`backward`.
+    """
 
     def __init__(self, structure: Structure, dtype: torch.dtype) -> None:
         self.structure = structure
         self.shape = register_shape(dtype)
         between = structure.between
-        self._saved = structure.equations.saved + (between.saved if between else 0)
+        self.saved_values = structure.equations.saved + (between.saved if between else 0)
 
         def generate() -> Code:
             code = Code(ir.FloatType() if dtype == torch.float32 else ir.DoubleType(), self.shape)
@@ -88,7 +94,7 @@ class Kernel:
             return code
 
         names = ("pack", "forward", "backward", "gradients", "team")
-        self._library = Library(f"{dtype} {structure!s}", generate, names)
+        self.library = Library(f"{dtype} {structure!s}", generate, names)
 
     def sizes(self, values: Tensor, hidden: int) -> Sizes:
         """Return the sizes of a run on ``[B, T, F]`` inputs."""
@@ -125,7 +131,7 @@ class Kernel:
         size = self.sizes(values, start[0].shape[1])
         chunk = max(1, CACHE_NUMBERS // (size.batch * size.row))
         slots = values.new_empty(chunk, size.batch, size.row)
-        width = size.batch * size.hidden * self._saved
+        width = size.batch * size.hidden * self.saved_values
         steps = (size.steps + 1, size.batch, size.hidden)
         dtype = values.dtype
         saved = Saved(
@@ -136,24 +142,18 @@ class Kernel:
         states = [loan.tensor for loan in saved.states]
         for state, before in zip(states, start, strict=True):
             state[0] = before
-        input_weight, bias, *recurrent = weights
+        bias, packed = self.packed(weights, size.hidden)
         zeros = values.new_zeros(size.row)
-        bias = torch.cat([bias, zeros[len(bias) :]]) if len(bias) < size.row else bias.contiguous()
-        sources = (*structure.fed, *structure.inner)
-        packed = [self._pack(input_weight.t())]
-        for source, weight in zip(sources, recurrent, strict=True):
-            for begin, end, _ in segments(structure, source):
-                first, last = ((n - source.start) * size.hidden for n in (begin, end))
-                packed.append(self._pack(weight[first:last].t()))
         vectors = [vector.contiguous() for vector in vectors]
-        named = _loop_arguments(size, chunk, lengths, zeros, values) | {
+        named = loop_arguments(size, chunk, lengths, zeros, values) | {
             "input_weight": packed[0].data_ptr(),
             "bias": bias.data_ptr(),
             "slots": slots.data_ptr(),
             "saved": saved.values.tensor.data_ptr(),
             "saved_step": width if save else 0,
         }
-        lists = (packed[1:], states, vectors, [loan.tensor for loan in saved.inner])
+        inner = [loan.tensor for loan in saved.inner]
+        lists = (packed[1:], states, [state[1:] for state in states], vectors, inner)
         self._spread("forward", FORWARD, named, lists, size.work, by_steps(lengths))
         # A copy even where one sequence alone would be contiguous: the buffer is only borrowed.
         hidden = states[0][1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
@@ -206,7 +206,7 @@ class Kernel:
         packed_input = self._pack(input_weight) if inputs_too else None
         vectors = [vector.contiguous() for vector in vectors]
         x = values if d_values is None else d_values
-        named = _loop_arguments(size, chunk, lengths, zeros, x) | {
+        named = loop_arguments(size, chunk, lengths, zeros, x) | {
             "input_weight": 0 if packed_input is None else packed_input.data_ptr(),
             "saved": saved.values.tensor.data_ptr(),
             "saved_step": saved.values.tensor.stride(0),
@@ -229,12 +229,31 @@ class Kernel:
             )
         return d_values, d_weights, [d_vector.sum(0) for d_vector in d_vectors], d_states
 
+    def packed(self, weights: Sequence[Tensor], hidden: int) -> tuple[Tensor, list[Tensor]]:
+        """Return weights of :meth:`forward` as its code reads them.
+
+        Returns:
+            The bias ``[S * H]``, and packed: the input weights, and those of each segment.
+        """
+        input_weight, bias, *recurrent = weights
+        missing = len(self.structure.slots) * hidden - len(bias)
+        if missing:
+            bias = torch.cat([bias, bias.new_zeros(missing)])
+        found = [self._pack(input_weight.t())]
+        for source, weight in zip(
+            (*self.structure.fed, *self.structure.inner), recurrent, strict=True
+        ):
+            for begin, end, _ in segments(self.structure, source):
+                first, last = ((n - source.start) * hidden for n in (begin, end))
+                found.append(self._pack(weight[first:last].t()))
+        return bias.contiguous(), found
+
     def _pack(self, matrix: Tensor) -> Tensor:
         """Pack the right operand ``[K, N]`` of a product in panels."""
         depth, columns = matrix.shape
         packed = matrix.new_empty(packed_size(depth, columns, self.shape))
         arguments = [matrix.data_ptr(), *matrix.stride(), depth, columns, packed.data_ptr()]
-        self._library.call("pack", arguments)
+        self.library.call("pack", [block(arguments)])
         return packed
 
     def _operands(self, states: list[Tensor], saved: Saved) -> list[Tensor]:
@@ -306,8 +325,8 @@ class Kernel:
         calls = []
         for thread, (first, last) in enumerate(shares(threads)):
             mine = named | {"first": first, "last": last} | own(thread)
-            calls.append([*(mine[field] for field in fields), *addresses])
-        self._library.call_all(function, calls)
+            calls.append(block([*(mine[field] for field in fields), *addresses]))
+        self.library.call(function, calls)
 
 
 def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
@@ -345,9 +364,10 @@ _KERNELS: dict[Structure, Kernel | Unsupported] = {}
 _COMPILED: dict[str, Kernel] = {}
 
 
-def _loop_arguments(
+def loop_arguments(
     size: Sizes, chunk: int, lengths: Tensor, zeros: Tensor, x: Tensor
 ) -> dict[str, int]:
+    """Return the arguments that both loops have, but for the range of sequences."""
     return {
         "steps": size.steps,
         "batch": size.batch,

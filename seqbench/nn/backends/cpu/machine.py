@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import llvmlite
 import torch
@@ -98,30 +99,31 @@ class Library:
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self._functions = {name: kind(place) for name, place in self._addresses.items()}
 
-    def call(self, name: str, arguments: Sequence[int]) -> None:
-        """Call a function; other Python threads run meanwhile."""
-        self._functions[name](_block(arguments))
-
-    def call_all(self, name: str, calls: Sequence[Sequence[int]]) -> None:
-        """Call a function for each list of arguments, on a thread each.
+    def call(self, name: str, calls: Sequence[Arguments]) -> None:
+        """Call a function for each list of arguments, on a thread each; other Python threads run.
 
         The threads are torch's own, which wait for work without sleeping and would otherwise take
         the processor from any others; where torch's OpenMP is not found, they are Python's.
         """
+        function = self._functions[name]
         if len(calls) == 1:
-            self.call(name, calls[0])
+            function(calls[0])
             return
         openmp = _openmp()
         if openmp is None:
-            list(_pool().map(lambda arguments: self.call(name, arguments), calls))
+            list(_pool().map(function, calls))
             return
-        blocks = [_block(arguments) for arguments in calls]
-        function = self._addresses[name]
-        team = [len(blocks), function, *openmp.numbers, *map(ctypes.addressof, blocks)]
-        openmp.parallel(self._addresses["team"], _block(team), len(blocks), 0)
+        address = self._addresses[name]
+        team = [len(calls), address, *openmp.numbers, *map(ctypes.addressof, calls)]
+        openmp.parallel(self._addresses["team"], block(team), len(calls), 0)
 
 
-def _block(arguments: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+Arguments: TypeAlias = "ctypes.Array[ctypes.c_int64]"
+"""Of one call, each an integer or an address."""
+
+
+def block(arguments: Sequence[int]) -> Arguments:
+    """Return arguments where a function reads them."""
     return (ctypes.c_int64 * len(arguments))(*arguments)
 
 
