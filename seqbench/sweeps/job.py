@@ -151,7 +151,7 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
         monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,
-        left_out="; ".join(left_out_lines(record.left_out)),
+        left_out="\n".join(left_out_lines(record.left_out)),
     )
 
 
