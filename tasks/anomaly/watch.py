@@ -111,6 +111,7 @@ class Watch(ForecastTask):
             others can.
     """
 
+    smallest_difference = (0.01, "a quarter of what the best simple predictor leaves to be gained")
     version = "1"
     beside_source = (
         "labels/combined_windows.json",
