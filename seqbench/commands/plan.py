@@ -42,8 +42,7 @@ def command(args: list[str]) -> int:
     console.print(plan_table(found), crop=False)
     left = [item for item in found.trials if item.state != "impossible" and item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
-    repeats = [found.repeats] if found.repeats else []
-    for line in [*repeats, *other_code(found.trials), *reasons(found.trials)]:
+    for line in [*found.notes, *other_code(found.trials), *reasons(found.trials)]:
         console.print(line, crop=False, soft_wrap=True)
     if left:
         for line in [*known_from(left), time_left(left)]:
@@ -104,7 +103,7 @@ def plan_table(found: Plan) -> Table:
 def reasons(trials: Sequence[Planned]) -> list[str]:
     """Return a line for each reason that something failed, is stale or impossible."""
     counts: Counter[tuple[State, str]] = Counter(
-        (item.state, item.reason)
+        (item.state, f"{item.ended}: {item.reason}" if item.ended else item.reason)
         for item in trials
         if item.reason and item.state in ("failed", "stale", "impossible")
     )

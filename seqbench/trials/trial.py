@@ -325,7 +325,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import FOLDS, LEFT_OUT, SOURCE, TITLE, identity_tags
+    from seqbench.tracking.tags import FOLDS, LEFT_OUT, PLAN, SOURCE, TITLE, identity_tags
 
     asked, source = trial.identity, trial.settings.source
     where = {} if source is None else {SOURCE: whole_path(source)}
