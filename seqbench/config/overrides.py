@@ -264,7 +264,9 @@ def as_list(item: Override) -> str:
     """
     found = item.value()
     if not isinstance(found, ChoiceSweep):
-        raise Refused(f"{item.input_line}: list the numbers, such as {item.key_or_group}=6,10,14,20")
+        raise Refused(
+            f"{item.input_line}: list the numbers, such as {item.key_or_group}=6,10,14,20"
+        )
     return f"{item.key_or_group}={override_text([_plain(value) for value in found.list])}"
 
 

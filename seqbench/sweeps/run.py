@@ -103,7 +103,7 @@ def run_plan(
             outcomes[number] = Outcome("REFUSED", found.trials[number].reason)
     due = [number for number in due if number not in outcomes]
     left = f"{len(due)} to run (rerun={found.rerun})"
-    names = _names(found.trials)
+    names = trial_names(found.trials)
     _say(f"{summary(found.trials)}; {left}")
     for note in found.notes:
         _say(note)
@@ -315,10 +315,15 @@ def _result(outcome: Outcome, on_validation: bool) -> str:
     return f"{outcome.status}: {outcome.reason}"
 
 
-def _names(trials: Sequence[Planned]) -> list[str]:
-    """Return what a person calls each trial: what tells it from the others."""
+def trial_names(trials: Sequence[Planned], *, seeds: bool = True) -> list[str]:
+    """Return what a person calls each trial: what tells it from the others.
+
+    Args:
+        trials: of a sweep.
+        seeds: whether a seed does.
+    """
     keys = [_keys(trial.overrides) for trial in trials]
-    varied = _varied(keys)
+    varied = _varied(keys) - (set() if seeds else {"seed"})
     names = []
     for trial, words in zip(trials, keys, strict=True):
         names.append(" ".join([trial.title, trial.model, *_changes(trial, words, varied)]))

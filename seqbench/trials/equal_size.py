@@ -67,9 +67,9 @@ class _Specs(NamedTuple):
 
 
 def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
-    """Check a trial's configuration, and return it typed, with what ``match`` and ``looks`` ask for.
+    """Check a trial's configuration, and return it typed.
 
-    Without them this is :func:`seqbench.config.composition.settings`.
+    It has the width that ``match`` asks for, and the plan of seeds that ``looks`` does.
 
     Args:
         composed: the configuration.
