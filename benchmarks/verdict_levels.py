@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from seqbench.verdicts.components import Components, from_bootstrap, from_groups, on_new_data
-from seqbench.verdicts.family import holm, is_best
+from seqbench.verdicts.components import ALPHA, Components, from_bootstrap, from_groups, on_new_data
+from seqbench.verdicts.family import Claim, holm, is_best, judge
 from seqbench.verdicts.looks import Looks
 from seqbench.verdicts.planning import Variances, detectable
 from seqbench.verdicts.scores import Groups, Runs
@@ -26,10 +26,8 @@ from seqbench.verdicts.splits import gains_over_splits, over_splits
 Array = NDArray[np.float64]
 Random = np.random.Generator
 
-ALPHA = 0.05
 CORRELATION = 0.8  # of a group between models
 REST = 0.5  # sd of a run in a group, in sds of a group's difference between models
-_NUMBERS = 3_000_000  # that are drawn at once
 
 SHAPES: dict[str, tuple[float, tuple[float, float]]] = {
     "normal": (0.0, (1.0, 1.0)),
@@ -85,8 +83,8 @@ def standard_error(n: int, groups: int, ratio: float) -> float:
 
 
 def parts(draws: int, numbers: int) -> Iterator[int]:
-    """Yield how many data sets of so many numbers to draw at once, until there are enough."""
-    size = max(1, _NUMBERS // numbers)
+    """Yield how many data sets to draw at once, of so many numbers each."""
+    size = max(1, 3_000_000 // numbers)
     while draws > 0:
         yield min(size, draws)
         draws -= size
@@ -125,7 +123,7 @@ def misses_unequal(rng: Random, draws: int, groups: int, sigma: float, ratio: fl
 def misses_auroc(
     rng: Random, draws: int, steps: int, groups: int, n: int, seed_sd: float, better: float
 ) -> float:
-    """E2's interval of a difference of AUROCs misses the true one, which is the mean over draws.
+    """E2's interval of a difference of AUROCs misses the true one: the mean over draws.
 
     Args:
         rng: draws them.
@@ -201,8 +199,8 @@ def misses_over_splits(
 ) -> float:
     """E3's interval misses 0, the mean over data sets of two models that are equally good there.
 
-    Two ridge regressions, each on half of the features, which are exchangeable: equal over data
-    sets, unlike on each. A seed adds noise to the weights; the score is minus the squared error.
+    Two ridge regressions, each on half of the features, which are exchangeable. A seed adds noise
+    to the weights; the score is minus the squared error.
 
     Args:
         rng: draws them.
@@ -232,7 +230,7 @@ def misses_over_splits(
                 errors = (target[tested][..., None] - inputs[model][tested] @ seeds) ** 2
                 runs[model].append(Runs(-errors.mean((0, 1))))
         gains = gains_over_splits(*runs)
-        found += over_splits(gains, size / (groups - size)).p <= ALPHA
+        found += int(over_splits(gains, size / (groups - size)).p <= ALPHA)
     return found / draws
 
 
@@ -375,18 +373,25 @@ def false_family_at_looks(
     return found / draws
 
 
-def unplanned_levels(_rng: Random, draws: int, numbers: tuple[int, ...]) -> float:
-    """The share of numbers of seeds, up to ``draws``, at which an unplanned look has a level."""
-    looks = Looks.planned(numbers)
-    others = [number for number in range(1, draws) if number not in numbers]
-    return sum(looks.level_at(number) is not None for number in others) / len(others)
+def claims_at_unplanned_looks(rng: Random, draws: int, numbers: tuple[int, ...]) -> float:
+    """Anything is claimed of models ten standard deviations apart, where no look was planned."""
+    looks, found = Looks.planned(numbers), 0
+    for _ in range(draws):
+        n = int(rng.choice([5, 7, 9, 12]))
+        scores = rng.standard_normal((2, n)) + np.array([[10.0], [0.0]])
+        drawn = scores[..., None] + rng.standard_normal((2, n, 200))
+        models = {name: Runs(scores[m], drawn[m]) for m, name in enumerate("ab")}
+        said = judge(models, Groups(20), margin=1.0, alpha=looks.level_at(n))
+        found += said.best is not None or said.findings["a", "b"].claim != Claim.NO_VERDICT
+    return found / draws
 
 
 def planned_power(rng: Random, draws: int, groups: int, n: int, ratio: float) -> float:
     """The difference is found that should be found in 80%."""
-    unit = spread("normal") ** 2
-    variances = Variances(unit, *[unit * ratio**2 / groups] * 2, rest=unit * REST**2)
-    gain, found = float(detectable(n, groups, variances)), 0
+    unit, found = spread("normal") ** 2, 0
+    seeds = unit * ratio**2 / groups
+    variances = Variances(unit, seeds, seeds, unit * REST**2)
+    gain = float(detectable(n, groups, variances))
     for number in parts(draws, 2 * n * groups):
         y = scores(rng, number, n, groups, ratio, "normal")
         e = on_new_data(from_groups(y[:, 0] + gain, y[:, 1]))

@@ -78,6 +78,7 @@ FAMILIES = ((10, 10, 1), (20, 20, 0.3), (75, 10, 1), (75, 5, 1), (75, 10, 3))
 
 def settings() -> Iterator[Setting]:
     """Yield every setting of every criterion."""
+    arguments: tuple[Any, ...]
     for groups, n, ratio in itertools.product(GROUPS, SEEDS, RATIOS):
         draws, far = 10_000 if groups < 300 else 4_000, groups == 300
 
@@ -148,8 +149,8 @@ def settings() -> Iterator[Setting]:
         arguments = (FOUR, ratio, tied)
         yield Setting(7, what, levels.false_family_at_looks, arguments, 12_000, 0, 0.05)
     for numbers in (FOUR, TWO, (10,)):
-        what = "unplanned looks with a level"
-        yield Setting(7, what, levels.unplanned_levels, (numbers,), 100, 0, 0)
+        what = "unplanned looks, any claim"
+        yield Setting(7, what, levels.claims_at_unplanned_looks, (numbers,), 100, 0, 0)
     for groups in (5, 10, 20, 75, 300):
         for n, ratio in ((5, 1), (10, 0.3), (10, 1), (10, 3), (20, 1)):
             draws, arguments = 10_000 if groups < 300 else 4_000, (groups, n, ratio)
@@ -204,6 +205,12 @@ def table(rates: Sequence[tuple[Setting, float]], share: float) -> list[Line]:
     return sorted(lines, key=lambda line: line.criterion)
 
 
+def _shown(setting: Setting, rate: float, share: float) -> str:
+    beyond = setting.beyond(rate, share)
+    note = f", {beyond:.1f} s.e. beyond" if beyond else ""
+    return f"{setting.criterion}, {setting.what} {setting.arguments}: {rate:.4f}{note}"
+
+
 def measured(
     chosen: Sequence[Setting], share: float, processes: int
 ) -> list[tuple[Setting, float]]:
@@ -217,7 +224,9 @@ def measured(
         work = progress.add_task("settings", total=len(chosen))
         jobs = {pool.submit(item.measure, share): place for place, item in enumerate(chosen)}
         for job in as_completed(jobs):
-            rates[jobs[job]] = job.result()
+            place = jobs[job]
+            rates[place] = job.result()
+            progress.console.print(_shown(chosen[place], rates[place], share), highlight=False)
             progress.advance(work)
     return [(setting, rates[place]) for place, setting in enumerate(chosen)]
 
@@ -242,9 +251,7 @@ def main() -> int:
         print(f"| {line.criterion} | {line.what} | {line.asked} | {line.measured} | {held} |")
     print("\nEvery rate (arguments as in benchmarks/verdict_levels.py):\n")
     for setting, rate in rates:
-        beyond = setting.beyond(rate, share)
-        note = f", {beyond:.1f} s.e. beyond" if beyond else ""
-        print(f"* {setting.criterion}, {setting.what} {setting.arguments}: {rate:.4f}{note}")
+        print(f"* {_shown(setting, rate, share)}")
     minutes = (time.monotonic() - began) / 60
     print(f"\n{len(rates)} settings in {minutes:.1f} minutes, {options.processes} processes.")
     return 0 if all(line.held for line in lines) else 1

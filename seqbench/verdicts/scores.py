@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Value = Any
+"""A number, or an array of numbers over data sets side by side."""
 
 FEW = 5
 """Fewer runs, test groups, groups of a class or splits than this carry no verdict."""
@@ -71,7 +74,7 @@ class Runs:
     @property
     def number(self) -> int:
         """Runs, failed ones included."""
-        return self.scores.shape[-1] + self.failed
+        return int(self.scores.shape[-1]) + self.failed
 
     @property
     def single(self) -> Array:
