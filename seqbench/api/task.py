@@ -204,6 +204,9 @@ class Task(ABC):
     group: ClassVar[str] = ""
     """What :meth:`MetricSet.bootstrap_scores` resamples, or what a fold leaves out if scores of
     folds are averaged: ``piece``, ``patient``, ``speaker``. Empty if nothing is resampled."""
+    smallest_difference: ClassVar[tuple[float, str] | None] = None
+    """The smallest difference of the primary metric that is worth having, in its unit, and why, in
+    one line; None if nobody can say. Reports call what is surely smaller equivalent. Literal."""
     pooling: ClassVar[Pooling] = "predictions"
     """How the test scores of folds are combined: ``predictions`` scores all out-of-fold predictions
     together, ``folds`` averages the scores of folds."""

@@ -332,12 +332,16 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import FOLDS, LEFT_OUT, SOURCE, TITLE, identity_tags
+    from seqbench.tracking.tags import FOLDS, LEFT_OUT, PLAN, SOURCE, TITLE, identity_tags
 
     asked, source = trial.identity, trial.settings.source
     where = {} if source is None else {SOURCE: whole_path(source)}
     folds = [f"fold-{fold}: {names.fold}" for fold, names in trial.names.items() if names.fold]
-    said = {LEFT_OUT: "\n".join(left_out_lines(trial.left_out)), FOLDS: ", ".join(folds)}
+    said = {
+        LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
+        FOLDS: ", ".join(folds),
+        PLAN: trial.settings.plan,
+    }
     return {
         **where,
         **{tag: text[:_TAG] for tag, text in said.items() if text},

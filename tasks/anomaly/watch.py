@@ -111,6 +111,7 @@ class Watch(ForecastTask):
             others can.
     """
 
+    smallest_difference = (0.01, "a quarter of what the best simple predictor leaves to be gained")
     version = "1"
     source_files = (".csv", ".tsv", "combined_windows.json")
     beside_source = (

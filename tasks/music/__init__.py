@@ -93,6 +93,7 @@ class Music(GenerativeTask):
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
     group = "piece"
+    smallest_difference = (0.1, "about 1% of the nats that the best simple predictor needs")
     citation = (
         "N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, Modeling temporal dependencies in"
         " high-dimensional sequences, ICML 2012 (task and measure); M. S. Cuthbert, C. Ariza,"

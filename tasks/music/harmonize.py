@@ -104,6 +104,7 @@ class Harmonize(Task):
     monitor = Metric("nll", "min", "nats per frame")
     primary = Metric("nll", "min", "nats per frame")
     group = "piece"
+    smallest_difference = (0.05, "about 1% of the nats that the best simple predictor needs")
     citation = (
         "M. Allan, C. K. I. Williams, Harmonising chorales by probabilistic inference, NIPS 2004"
         " (task); M. S. Cuthbert, C. Ariza, music21: a toolkit for computer-aided musicology and"
