@@ -91,7 +91,7 @@ def audit(
         Exception: whatever the predictor raises.
     """
     try:
-        with _seeds_put_back():
+        with _as_scored(predictor):
             return _Auditor(predictor, examples, seed, batch_size).look(scored)
     except _Found as found:
         return found.audit
@@ -104,12 +104,16 @@ class _Found(Exception):  # noqa: N818 - it ends the audit, and is no error
 
 
 @contextmanager
-def _seeds_put_back() -> Iterator[None]:
+def _as_scored(predictor: Predictor) -> Iterator[None]:
+    """Have a predictor in evaluation mode, and put back that and the random states."""
     states = np.random.get_state(), random.getstate()
+    was_training = predictor.training
     with torch.random.fork_rng():
         try:
+            predictor.eval()
             yield
         finally:
+            predictor.train(was_training)
             np.random.set_state(states[0])
             random.setstate(states[1])
 
@@ -134,13 +138,14 @@ class _Auditor:
         self._generator = torch.Generator().manual_seed(derive(seed, "audit"))
         self._chosen = _choose([len(example.values) for example in examples], self._generator)
         pool = collate_inputs([examples[index] for index in self._chosen])
+        pool = probes.as_dtype(pool, predictor.head.weight.dtype)
         self._pool = pool.to(predictor.device)
         self._labels_sequences = predictor.visibility is Visibility.SEQUENCE
         self._one_sided = predictor.context == "past"
         count, longest = pool.mask.shape
         size = min(max(batch_size, _STEPS_AT_ONCE // longest, 2), SEQUENCES)
         self._parts = []
-        for rows in torch.arange(count).split(size):
+        for rows in torch.split(torch.arange(count), size):
             inputs = probes.rows_of(self._pool, rows)
             self._parts.append(_Part(inputs, rows, self._predict(inputs)))
         self._noise = torch.zeros(longest, device=predictor.device, dtype=self._dtype)
@@ -198,8 +203,8 @@ class _Auditor:
             self._judge(same, "when it was predicted again: {kept}")
             self._measure_rounding()
             if bool((again > self._limits(again)).any()):
-                by = f"by {float(again.max()):.1e}"
-                raise _Found("not possible", f"its predictions are random: called again, others {by}")
+                by = f"called again, they changed by {float(again.max()):.1e}"
+                raise _Found("not possible", f"its predictions are random: {by}")
 
     def _measure_rounding(self) -> None:
         """Move all values a little, and see by how much predictions change; once."""

@@ -109,6 +109,16 @@ def rows_of(inputs: SequenceInput, rows: Tensor | slice) -> SequenceInput:
     )
 
 
+def as_dtype(inputs: SequenceInput, dtype: torch.dtype) -> SequenceInput:
+    """Return the batch with its numbers in a dtype."""
+    return replace(
+        inputs,
+        values=inputs.values.to(dtype),
+        delta=None if inputs.delta is None else inputs.delta.to(dtype),
+        static=None if inputs.static is None else inputs.static.to(dtype),
+    )
+
+
 def padded(inputs: SequenceInput, steps: int) -> SequenceInput:
     """Return the batch with more padded steps at its end."""
 

@@ -62,6 +62,7 @@ def evaluate(
         metrics=fold_metrics(list(trial.names), test),
         best_epochs=[best[fold] for fold in reloaded.matched.values() if fold in best],
         epochs=stored.record.epochs,
+        audit=stored.record.audit,
         backend=observe_backend(predictor, next(iter(data.test()))),
     )
     compare(record, test, trial.baselines(folds))
