@@ -286,8 +286,9 @@ class _Auditor:
     def _sight(self, ahead: int) -> str:
         if ahead == 0:
             return ": it sees the step that it predicts"
-        from_where = "the step that it predicts" if self._is_next else "its step"
-        return f": it sees what is {ahead} step{'s' if ahead > 1 else ''} after {from_where}"
+        far = f"{ahead} step{'s' if ahead > 1 else ''}"
+        start = "the step that it predicts" if self._is_next else "its step"
+        return f": it sees what is at least {far} after {start}"
 
     @property
     def _is_next(self) -> bool:
