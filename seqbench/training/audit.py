@@ -12,6 +12,7 @@ alone, and before anything is said to be found, values are moved by some units i
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -38,8 +39,6 @@ RESOLUTION = 16.0
 """The smallest change that counts, in units in the last place of the largest prediction."""
 JITTER = 16.0
 """How far values are moved to measure rounding, in units in the last place: more than rounding."""
-TF32 = 2.0**-11
-"""The unit in the last place of products in TF32, if a plugin allows them."""
 MARGIN = 4.0
 """How many times the largest change measured as rounding a change must be."""
 PADDING = 5
@@ -136,7 +135,8 @@ class _Auditor:
         self._predictor = predictor
         self._examples = examples
         self._generator = torch.Generator().manual_seed(derive(seed, "audit"))
-        self._chosen = _choose([len(example.values) for example in examples], self._generator)
+        lengths = [len(example.values) for example in examples]
+        self._chosen = probes.choose(lengths, LONGEST, SEQUENCES, self._generator)
         pool = collate_inputs([examples[index] for index in self._chosen])
         pool = probes.as_dtype(pool, predictor.head.weight.dtype)
         self._pool = pool.to(predictor.device)
@@ -166,8 +166,7 @@ class _Auditor:
         if self._predictor.context != "all":
             self._check_hidden()
         for part in self._parts:
-            change = self._change(part.expected, self._predict(part.inputs))
-            self._judge(change, "when it was predicted again after other batches: {kept}")
+            self._check_again(part, " after other batches")
         return Audit("passed")
 
     def _predict(self, inputs: SequenceInput, seed: int = 0) -> Tensor:
@@ -198,27 +197,35 @@ class _Auditor:
         """Find predictors that are random, or that keep something from call to call."""
         part = self._parts[0]
         again = self._change(part.expected, self._predict(part.inputs, seed=1))
-        if float(again.max()) > self._least:
-            same = self._change(part.expected, self._predict(part.inputs))
-            self._judge(same, "when it was predicted again: {kept}")
-            self._measure_rounding()
-            if bool((again > self._limits(again)).any()):
-                by = f"called again, they changed by {float(again.max()):.1e}"
-                raise _Found("not possible", f"its predictions are random: {by}")
+        if float(again.max()) <= self._least:
+            return
+        self._check_again(part, "")
+        self._measure_rounding()
+        if bool((again > self._limits(again)).any()):
+            by = f"called again, they changed by {float(again.max()):.1e}"
+            raise _Found("not possible", f"its predictions are random: {by}")
+
+    def _check_again(self, part: _Part, after: str) -> None:
+        """Predict the same once more: a CPU must do it to the bit, a GPU may round otherwise."""
+        change = self._change(part.expected, self._predict(part.inputs))
+        if self._predictor.device.type == "cpu":
+            change = change.masked_fill(change > self._least, torch.inf)
+        text = f"when it was predicted again{after}: the model keeps something from call to call"
+        self._judge(change, text, self._mask(part.inputs))
 
     def _measure_rounding(self) -> None:
         """Move all values a little, and see by how much predictions change; once."""
         if self._measured:
             return
         self._measured = True
-        unit = torch.finfo(self._dtype).eps
-        if self._predictor.device.type == "cuda" and _allows_tf32():
-            unit = TF32
+        unit = probes.last_place(self._dtype, self._predictor.device)
         scale = self._predictor.input_std
-        for _ in range(_DRAWS):
-            for part in self._parts:
+        for part in self._parts:
+            self._predict(part.inputs)
+            usual = self._predict(part.inputs)  # after a call like those that follow
+            for _ in range(_DRAWS):
                 inputs = probes.jittered(part.inputs, JITTER * unit, scale, self._generator)
-                self._count_as_rounding(self._change(part.expected, self._predict(inputs)), part)
+                self._count_as_rounding(self._change(usual, self._predict(inputs)), part)
 
     def _count_as_rounding(self, change: Tensor, part: _Part) -> None:
         found = change.masked_fill(~self._mask(part.inputs)[:, : change.shape[1]], 0.0).amax(0)
@@ -248,19 +255,18 @@ class _Auditor:
         self,
         change: Tensor,
         what: str,
-        mask: Tensor | None = None,
+        mask: Tensor,
         cut: Cut | None = None,
     ) -> None:
         """Raise what was found, if a change is larger than rounding explains.
 
         Args:
             change: ``[B, T]``.
-            what: was changed; may have ``{step}`` and ``{kept}`` to be filled in.
-            mask: ``[B, T]``, the predictions that must not change; None for all that there are.
+            what: was changed; with a cut it has ``{step}`` to be filled in.
+            mask: ``[B, T]``, the predictions that must not change.
             cut: of the hidden steps.
         """
-        if mask is not None:
-            change = change.masked_fill(~mask[:, : change.shape[1]], 0.0)
+        change = change.masked_fill(~mask[:, : change.shape[1]], 0.0)
         if not bool((change > self._limits(change)).any()):
             return
         self._measure_rounding()
@@ -279,9 +285,9 @@ class _Auditor:
         place = "a prediction" if self._labels_sequences else f"the prediction of step {step}"
         if cut is not None:
             what = what.format(step=int(cut.steps[row]))
-        else:
-            what = what.format(kept="the model keeps something from call to call")
-        raise _Found("failed", f"{place} changed by {float(change[row, step]):.1e} {what}{seen}")
+        by = float(change[row, step])
+        size = f" by {by:.1e}" if math.isfinite(by) else ""
+        raise _Found("failed", f"{place} changed{size} {what}{seen}")
 
     def _sight(self, ahead: int) -> str:
         if ahead == 0:
@@ -394,16 +400,3 @@ _MODES: Sequence[tuple[Callable[[], AbstractContextManager[None]], str]] = (
 _AT_ONE_LENGTH = ("replaced", "noise")
 _DRAWS = 8  # of values that are moved a little
 _FEW = 8  # sequences of a batch that is predicted in another mode
-
-
-def _choose(lengths: Sequence[int], generator: torch.Generator) -> list[int]:
-    """Return the sequences to look at, the longest first."""
-    by_length = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    others = by_length[LONGEST:]
-    drawn = torch.randperm(len(others), generator=generator)[: SEQUENCES - LONGEST].tolist()
-    chosen = by_length[:LONGEST] + [others[index] for index in drawn]
-    return sorted(chosen, key=lambda index: -lengths[index])
-
-
-def _allows_tf32() -> bool:
-    return torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -90,6 +91,32 @@ class Cuts:
 
 
 _LONGER = 8  # steps that a changed sequence may have more than the longest
+
+
+def choose(
+    lengths: Sequence[int], longest: int, count: int, generator: torch.Generator
+) -> list[int]:
+    """Return the numbers of some sequences: the longest, and others at random; the longest first.
+
+    Args:
+        lengths: of all of them.
+        longest: how many of the longest.
+        count: how many in all, if there are as many.
+        generator: the only source of randomness.
+    """
+    by_length = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    others = by_length[longest:]
+    drawn = torch.randperm(len(others), generator=generator)[: count - longest].tolist()
+    chosen = by_length[:longest] + [others[index] for index in drawn]
+    return sorted(chosen, key=lambda index: -lengths[index])
+
+
+def last_place(dtype: torch.dtype, device: torch.device) -> float:
+    """Return the unit in the last place of products of numbers near 1."""
+    tf32 = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
+    if device.type == "cuda" and dtype is torch.float32 and tf32:  # a plugin allowed it
+        return 2.0**-11
+    return torch.finfo(dtype).eps
 
 
 def rows_of(inputs: SequenceInput, rows: Tensor | slice) -> SequenceInput:
