@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seqbench.api.batch import Batch, Example, SequenceInput, collate
+from seqbench.api.batch import Batch, Example, SequenceInput, collate, collate_inputs
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.output import FinishedTrial, FoldData, TrainedPredictor
@@ -57,6 +57,7 @@ __all__ = [
     "TrainedPredictor",
     "Visibility",
     "collate",
+    "collate_inputs",
 ]
 
 

@@ -111,15 +111,7 @@ def collate(examples: list[Example], step_targets: bool) -> Batch:
     Raises:
         ValueError: an optional field is given for some of the examples only.
     """
-    lengths = torch.tensor([len(example.values) for example in examples])
-    values = _pad([example.values for example in examples])
-    inputs = SequenceInput(
-        values,
-        lengths,
-        _pad_optional([example.observed for example in examples]),
-        _pad_optional([example.delta for example in examples]),
-        _stack_optional([example.static for example in examples]),
-    )
+    inputs = collate_inputs(examples)
     if not step_targets:
         targets = torch.stack([example.targets for example in examples])
         return Batch(inputs, targets, torch.ones(len(examples), dtype=torch.bool))
@@ -128,6 +120,21 @@ def collate(examples: list[Example], step_targets: bool) -> Batch:
         if example.target_mask is not None:
             target_mask[row, : len(example.values)] &= example.target_mask
     return Batch(inputs, _pad([example.targets for example in examples]), target_mask)
+
+
+def collate_inputs(examples: list[Example]) -> SequenceInput:
+    """Pad examples to the longest one and stack them, without their targets; see :func:`collate`.
+
+    Raises:
+        ValueError: an optional field is given for some of the examples only.
+    """
+    return SequenceInput(
+        _pad([example.values for example in examples]),
+        torch.tensor([len(example.values) for example in examples]),
+        _pad_optional([example.observed for example in examples]),
+        _pad_optional([example.delta for example in examples]),
+        _stack_optional([example.static for example in examples]),
+    )
 
 
 def _to(tensor: Tensor | None, device: torch.device | str, non_blocking: bool) -> Tensor | None:

@@ -306,7 +306,8 @@ SUBCOMMANDS = {
         "repro",
         "ID",
         "train a run again: do the bits agree?",
-        "Train a finished run's trial again, and say whether the bits agree.",
+        "Train a finished run's trial again, or score its weights apart from the targets, and say "
+        "whether the numbers agree.",
         (
             Word(
                 "run",
@@ -315,6 +316,10 @@ SUBCOMMANDS = {
                 least=1,
                 missing="which RUN? `seqbench report` and `seqbench ui` show them",
                 bare=True,
+            ),
+            Word(
+                "--isolated",
+                "do not train: score the kept weights in a process that never held the targets",
             ),
             _URI,
         ),

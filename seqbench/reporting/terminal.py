@@ -120,6 +120,7 @@ def result_table(
         + f" and {record.buffers:,} in buffers" * (record.buffers > 0),
         "training": _training(record),
         "backend": record.backend,
+        "audit": _audit(record),
         **_whereabouts(record, evaluation),
         "next": next_command,
     }
@@ -247,6 +248,12 @@ def _validation(record: TrialRecord) -> str:
     if value is None:
         return ""
     return f"{record.monitor.name} {_number(value, value)} {record.monitor.unit}".rstrip()
+
+
+def _audit(record: TrialRecord) -> str:
+    """Return what the audit found, and what follows where it could not be made."""
+    ranked = not record.audit or record.audit == "passed"
+    return record.audit if ranked else f"{record.audit}; it is listed and never ranked"
 
 
 def _interval(interval: tuple[float, float]) -> str:

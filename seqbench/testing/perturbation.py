@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqbench.api import (
@@ -24,9 +23,13 @@ from seqbench.api import (
 )
 from seqbench.testing.checklist import require
 from seqbench.training.predictor import Predictor, batch_loss
+from seqbench.training.probes import as_dtype, padded
 
 TOLERANCE = 1e-9
 """Largest difference between float64 predictions that must be equal; the rest is rounding."""
+
+SINGLE_TOLERANCE = 1e-4
+"""The same between float32 predictions, relative to the largest one."""
 
 DEPENDENCE = 1e-14
 """Smallest difference that shows that a prediction depends on an input at all."""
@@ -47,8 +50,8 @@ def check_visibility(
     draws random numbers in training mode is checked in evaluation mode only.
 
     Args:
-        predictor: in float64, see :func:`make_predictor`.
-        inputs: a ragged batch in float64, zero at padding; preferably of real data.
+        predictor: in float64, see :func:`make_predictor`; in float32 less is found.
+        inputs: a ragged batch of the same dtype, zero at padding; preferably of real data.
         dependence: whether predictions must also depend on the visible steps next to hidden ones.
 
     Raises:
@@ -84,17 +87,24 @@ def _without_dropout(predictor: Predictor) -> Iterator[None]:
         predictor.eval()
 
 
+def tolerance(expected: Tensor) -> float:
+    """Return the largest difference between predictions that must be equal."""
+    if expected.dtype is torch.float64:
+        return TOLERANCE
+    return SINGLE_TOLERANCE * max(1.0, float(expected.abs().amax()))
+
+
 def ignores_padding(predictor: Predictor, inputs: SequenceInput, expected: Tensor) -> None:
     """Check that predictions stay the same if padding changes or grows."""
     steps = inputs.mask.shape[1]
-    for changed in (_with_noise(inputs, ~inputs.mask), _padded(inputs, 3)):
+    for changed in (_with_noise(inputs, ~inputs.mask), padded(inputs, 3)):
         found = predictor(changed)
         difference = found - expected if expected.dim() == 2 else found[:, :steps] - expected
         if expected.dim() == 3:
             difference = difference[inputs.mask]
         largest = float(difference.abs().amax())
         require(
-            largest <= TOLERANCE,
+            largest <= tolerance(expected),
             f"a prediction depends on padding (by {largest:.1e})",
             "the same prediction whatever stands at padded steps, and however many there are",
         )
@@ -107,7 +117,7 @@ def ignores_neighbours(predictor: Predictor, inputs: SequenceInput, expected: Te
         together = expected[row] if expected.dim() == 2 else expected[row, :length]
         largest = float((alone - together).abs().amax())
         require(
-            largest <= TOLERANCE,
+            largest <= tolerance(expected),
             f"a prediction depends on the other sequences of its batch (by {largest:.1e})",
             "the same prediction for a sequence alone and in a batch",
         )
@@ -124,16 +134,17 @@ def sees_no_hidden_step(predictor: Predictor, inputs: SequenceInput, expected: T
             hidden = steps == t if two_sided else steps >= t
             changed = predictor(_with_noise(inputs, inputs.mask & hidden))
             mask = inputs.mask & (steps == t if two_sided else steps <= t)
-            _require_unseen(t, (changed - expected)[mask])
+            _require_unseen(t, (changed - expected)[mask], tolerance(expected))
         if not two_sided:
             cut = predictor(_truncated(inputs, t + 1))
-            _require_unseen(t, (cut - expected[:, : t + 1])[inputs.mask[:, : t + 1]])
+            difference = (cut - expected[:, : t + 1])[inputs.mask[:, : t + 1]]
+            _require_unseen(t, difference, tolerance(expected))
 
 
-def _require_unseen(step: int, difference: Tensor) -> None:
+def _require_unseen(step: int, difference: Tensor, tolerated: float) -> None:
     largest = float(difference.abs().amax())
     require(
-        largest <= TOLERANCE,
+        largest <= tolerated,
         f"a prediction of step <= {step} depends on what it must not see (by {largest:.1e})",
         "the same prediction whatever stands at the steps that are hidden from it",
     )
@@ -205,8 +216,9 @@ def make_predictor(
     input_spec: InputSpec,
     output_spec: OutputSpec,
     visibility: Visibility,
+    dtype: torch.dtype = torch.float64,
 ) -> Predictor:
-    """Return a predictor in float64 and evaluation mode, with random weights.
+    """Return a predictor of a dtype, in evaluation mode and with random weights.
 
     Weights that start at zero (peepholes, biases) would hide what passes through them.
     """
@@ -215,13 +227,16 @@ def make_predictor(
     with torch.no_grad():
         for weight in predictor.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
-    return predictor.double().eval()
+    return predictor.to(dtype).eval()
 
 
-def small_batch(task: Task, examples: Sequence[Example], steps: int = 12) -> Batch:
-    """Return four examples in float64, cut to ragged lengths of at most ``steps``."""
+def small_batch(
+    task: Task, examples: Sequence[Example], steps: int = 12, dtype: torch.dtype = torch.float64
+) -> Batch:
+    """Return four examples of a dtype, cut to ragged lengths of at most ``steps``."""
     step_targets = task.visibility is not Visibility.SEQUENCE
-    return collate(small_examples(task, examples, steps), step_targets)
+    batch = collate(small_examples(task, examples, steps), step_targets)
+    return replace(batch, inputs=as_dtype(batch.inputs, dtype))
 
 
 def small_examples(task: Task, examples: Sequence[Example], steps: int = 12) -> list[Example]:
@@ -282,20 +297,6 @@ def _truncated(inputs: SequenceInput, length: int) -> SequenceInput:
         lengths=inputs.lengths.clamp(max=length),
         observed=None if inputs.observed is None else inputs.observed[:, :length],
         delta=None if inputs.delta is None else inputs.delta[:, :length],
-    )
-
-
-def _padded(inputs: SequenceInput, steps: int) -> SequenceInput:
-    """Return the batch with more padded steps at its end."""
-
-    def longer(part: Tensor | None) -> Tensor | None:
-        return None if part is None else F.pad(part, (0, 0, 0, steps))
-
-    return replace(
-        inputs,
-        values=F.pad(inputs.values, (0, 0, 0, steps)),
-        observed=longer(inputs.observed),
-        delta=longer(inputs.delta),
     )
 
 

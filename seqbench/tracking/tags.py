@@ -28,6 +28,8 @@ HARNESS = "seqbench.harness"
 """Tag with the hash of each module of the harness that trained a run, as JSON."""
 PLAN = "seqbench.plan"
 """Tag with the seeds that a sweep planned and the looks at them, as JSON."""
+AUDIT = "seqbench.audit"
+"""Tag that says what the audit of a trained model found."""
 TAG_LENGTH = 5000
 """Characters of a tag at most: MLflow's limit."""
 

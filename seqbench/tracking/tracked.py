@@ -22,7 +22,7 @@ from seqbench.tracking.outbox import Outbox, replay
 from seqbench.tracking.pages import DESCRIPTION, description
 from seqbench.tracking.runlog import RunLog
 from seqbench.tracking.signals import uninterrupted
-from seqbench.tracking.tags import TAG_LENGTH
+from seqbench.tracking.tags import AUDIT, TAG_LENGTH
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -239,6 +239,8 @@ def _checked(record: TrialRecord) -> _Result:
     tags[STATUS] = record.status
     if record.reason:
         tags[REASON] = str(record.reason)
+    if record.audit:
+        tags[AUDIT] = str(record.audit)
     return _Result(metrics, tags, text)
 
 

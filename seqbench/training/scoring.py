@@ -12,7 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqbench.api import Batch, Example, GroupCounts, MetricSet, Predictions, Task
+from seqbench.api import (
+    Batch,
+    Example,
+    GroupCounts,
+    MetricSet,
+    Predictions,
+    SequenceInput,
+    Task,
+)
 from seqbench.api.resampling import percentile_interval, weighted_means
 from seqbench.api.task import Pooling
 from seqbench.training.predictor import Predictor, counted
@@ -129,22 +137,35 @@ class FoldScores:
 
 
 @torch.inference_mode()
+def predict(predictor: Predictor, inputs: SequenceInput) -> Tensor:
+    """Return predictions as they are scored: of inputs alone, in evaluation mode and float32.
+
+    Args:
+        predictor: on any device.
+        inputs: a batch, without its targets.
+
+    Returns:
+        See :meth:`seqbench.training.predictor.Predictor.forward`; on the predictor's device.
+    """
+    was_training = predictor.training
+    predictor.eval()
+    predictions: Tensor = predictor(inputs.to(predictor.device))
+    predictor.train(was_training)
+    return predictions
+
+
 def model_rows(predictor: Predictor, batches: Iterable[Any]) -> Iterator[Rows]:
-    """Yield a split's predictions that count, in evaluation mode and float32.
+    """Yield a split's predictions that count; the predictor gets inputs and never a target.
 
     Args:
         predictor: on any device.
         batches: of the split, in order.
     """
-    device = predictor.device
-    was_training = predictor.training
-    predictor.eval()
     first = 0
     for batch in batches:
-        moved = cast(Batch, batch).to(device)
-        yield batch_rows(predictor(moved.inputs), moved, first)
-        first += len(moved.target_mask)
-    predictor.train(was_training)
+        held = cast(Batch, batch).to(predictor.device)
+        yield batch_rows(predict(predictor, held.inputs), held, first)
+        first += len(held.target_mask)
 
 
 def batch_rows(predictions: Tensor, batch: Batch, first: int) -> Rows:

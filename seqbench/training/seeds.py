@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-Axis = Literal["initialisation", "order", "dropout", "augmentation"]
+Axis = Literal["initialisation", "order", "dropout", "augmentation", "audit"]
 
 
 def derive(seed: int, axis: Axis, *counters: int) -> int:

@@ -63,6 +63,7 @@ def evaluate(
         best_epochs=[best[fold] for fold in reloaded.matched.values() if fold in best],
         epochs=stored.record.epochs,
         train_groups=stored.record.train_groups,
+        audit=stored.record.audit,
         backend=observe_backend(predictor, next(iter(data.test()))),
     )
     compare(record, test, trial.baselines(folds, predictor.context), folds)

@@ -56,7 +56,7 @@ class Reloaded:
     Args:
         stored: the run as it is kept.
         name: what a person calls it, for example ``run 1a2b3c4d``.
-        trial: with the run's settings, changed to use all data.
+        trial: with the run's settings, changed to use all data unless that was not asked for.
         overrides: what else was changed.
         uri: of the tracking store, as it was given.
         accelerator: where it was asked to compute, one of :data:`ACCELERATORS`.
@@ -195,6 +195,7 @@ def reload(
     overrides: Sequence[str] = (),
     parameters: Mapping[str, object] | None = None,
     accelerator: str = AUTO,
+    all_data: bool = True,
 ) -> Reloaded:
     """Find a finished run and load its task and model.
 
@@ -205,6 +206,7 @@ def reload(
         parameters: of the task to change, by name.
         accelerator: where to compute: ``cpu``, ``gpu``, or ``auto``: where it was trained, or on a
             CPU where torch finds no GPU.
+        all_data: False keeps the run's ``recipe.max_examples``.
 
     Raises:
         Refused: the run is unknown, unfinished or damaged, or its task or model cannot be used, or
@@ -225,7 +227,7 @@ def reload(
     given = {key: _plain(value) for key, value in (parameters or {}).items()}
     check_code(stored, name)
     try:
-        trial = load(_settings(stored, overrides, given, accelerator))
+        trial = load(_settings(stored, overrides, given, accelerator, all_data))
     except Refused as refusal:
         raise refusal.within(name) from refusal
     changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
@@ -277,17 +279,17 @@ def _settings(
     overrides: Sequence[str],
     parameters: Mapping[str, object],
     accelerator: str,
+    all_data: bool,
 ) -> Settings:
-    """Return a run's settings, changed to score all data in float32 on a device that exists."""
+    """Return a run's settings, changed to score in float32 on a device that exists."""
     import torch
     from omegaconf import DictConfig, OmegaConf
 
     from seqbench.config.composition import settings
 
-    changes: dict[str, Any] = {
-        "recipe": {"max_examples": None},
-        "trainer": {"precision": "32", "devices": 1},
-    }
+    changes: dict[str, Any] = {"trainer": {"precision": "32", "devices": 1}}
+    if all_data:
+        changes["recipe"] = {"max_examples": None}
     if accelerator != AUTO:
         changes["trainer"]["accelerator"] = accelerator
     elif not torch.cuda.is_available():

@@ -16,8 +16,9 @@ from seqbench.records import TrialRecord, checkpoint_name
 from seqbench.registry.registration import one_line
 from seqbench.trials.attempt import about_run, attempt, workspace
 from seqbench.trials.distributed import team
+from seqbench.trials.leaks import audit_fold, check_plugin
 from seqbench.trials.outputs import make_outputs
-from seqbench.trials.trial import Trial, check_plugin, load, new_record
+from seqbench.trials.trial import Trial, load, new_record
 from seqbench.trials.undisturbed import in_folder, notify, undisturbed
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRe
                 _count(record, fit(training, ranks(training)))
                 data.unseal()
                 valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
-                test.add(model_rows(predictor, data.test()), len(data.splits.test))
+                scored = list(model_rows(predictor, data.test()))
+                test.add(scored, len(data.splits.test))
+                audit_fold(trial, predictor, data, scored, record)
                 log.log_artifact(training.checkpoint, "checkpoint")
         record.metrics = fold_metrics(record.folds, test)
         record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}

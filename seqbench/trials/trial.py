@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -258,38 +257,6 @@ def blame(registration: Registration, what: str) -> Iterator[None]:
         raise Refused(
             f"{who} ({registration.origin}): {what} failed: {type(error).__name__}: {lines[0]}"
         ) from error
-
-
-def check_plugin(trial: Trial, data: TrialData) -> None:
-    """Refuse a plugin's model whose predictions see what the task hides, on a few real sequences.
-
-    Built-in models are proven by the project's own tests, over every task and depth.
-
-    Raises:
-        Refused: a prediction depends on what it must not see.
-    """
-    if trial.model_registration.origin == BUILT_IN:
-        return
-    from seqbench.testing import check_visibility, make_predictor, small_batch
-
-    task, train = trial.task, data.splits.train
-    try:
-        predictor = make_predictor(
-            trial.model_class,
-            trial.settings.model_parameters,
-            task.input_spec(train),
-            task.output_spec(train),
-            task.visibility,
-        )
-        check_visibility(predictor, small_batch(task, train).inputs, dependence=False)
-    except AssertionError as error:
-        origin = trial.model_registration.origin
-        raise Refused(f"model={trial.settings.model} ({origin}) leaks: {error}") from error
-    except (Exception, SystemExit) as error:
-        sys.stderr.write(
-            f"seqbench: model={trial.settings.model} could not be checked for leaks "
-            f"in float64 on a CPU: {type(error).__name__}: {error}\n"
-        )
 
 
 def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:

@@ -1,0 +1,460 @@
+"""The audit finds planted leaks of every kind; honest models pass, chaotic ones too."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqbench.api import (
+    Encoding,
+    Example,
+    InputSpec,
+    Model,
+    OutputSpec,
+    SequenceInput,
+    Visibility,
+    collate,
+)
+from seqbench.training.audit import Audit, audit
+from seqbench.training.predictor import Predictor
+from seqbench.training.scoring import model_rows
+
+ONE_SIDED = [Visibility.NEXT, Visibility.ONLINE]
+STEPWISE = [Visibility.NEXT, Visibility.ONLINE, Visibility.STEP]
+
+
+class Averages(Model):
+    """tanh of a linear map of each step and of the mean of the steps so far: fast, and honest."""
+
+    citation = "None."
+    forward_size, backward_size, final_size = 6, 0, 6
+
+    def __init__(self, input_size: int, context: Any) -> None:
+        super().__init__(input_size, context)
+        self.map = nn.Linear(2 * input_size, 6)
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        """Average over the past, whatever the context."""
+        count = torch.arange(1, inputs.mask.shape[1] + 1)[:, None]
+        mean = inputs.values.cumsum(1) / count
+        steps = torch.tanh(self.map(torch.cat([inputs.values, mean], -1)))
+        steps = steps * inputs.mask[..., None]
+        last = (inputs.lengths - 1)[:, None, None].expand(-1, 1, 6)
+        return Encoding(steps, None, steps.gather(1, last)[:, 0])
+
+
+Change = Callable[[Model, SequenceInput], Tensor]
+"""What a cheating model adds to its inputs ``[B, T, F]`` before it encodes them honestly."""
+
+
+def cheating(change: Change, base: type[Model] = Averages, **attributes: object) -> type[Model]:
+    """Return a model whose values get something added that they must not have."""
+
+    def encode(self: Model, inputs: SequenceInput) -> Encoding:
+        values = inputs.values + change(self, inputs) * inputs.mask[..., None]
+        return base.encode(self, inputs.with_values(values))
+
+    return type("Cheating", (base,), {"encode": encode, **attributes})
+
+
+def data(
+    count: int = 40, longest: int = 130, missing: bool = False, shortest: int = 1
+) -> list[Example]:
+    """Return sequences of many lengths, one of them the longest, with a target for each step."""
+    generator = torch.Generator().manual_seed(5)
+    lengths = torch.randint(shortest, longest, (count,), generator=generator)
+    found = []
+    for number, length in enumerate([*lengths.tolist(), longest]):
+        values = torch.randn(length, 3, generator=generator)
+        example = Example(values, torch.zeros(length), group=str(number))
+        if missing:
+            observed = torch.rand(length, 3, generator=generator) > 0.3
+            delta = torch.rand(length, 3, generator=generator)
+            static = torch.randn(2, generator=generator)
+            example = replace(example, observed=observed, delta=delta, static=static)
+        found.append(example)
+    return found
+
+
+def look(
+    model: type[Model],
+    visibility: Visibility = Visibility.NEXT,
+    examples: Sequence[Example] | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Audit:
+    """Score a model with random weights, and audit it."""
+    examples = examples or data()
+    spec = InputSpec(3)
+    if examples[0].observed is not None:
+        spec = InputSpec(3, static_size=2, missing=True)
+    if visibility is Visibility.SEQUENCE:
+        examples = [replace(example, targets=torch.zeros(())) for example in examples]
+    torch.manual_seed(seed)
+    predictor = Predictor(model, {}, spec, OutputSpec(2), visibility)
+    starts = range(0, len(examples), batch_size)
+    is_stepwise = visibility is not Visibility.SEQUENCE
+    batches = [collate(list(examples[i : i + batch_size]), is_stepwise) for i in starts]
+    return audit(predictor, examples, seed, batch_size, list(model_rows(predictor, batches)))
+
+
+def ahead(values: Tensor, steps: int) -> Tensor:
+    """Return ``x[t + steps]`` at step t, zero beyond the end."""
+    return F.pad(values[:, steps:], (0, 0, 0, min(steps, values.shape[1])))
+
+
+def within_chunks(size: int) -> Change:
+    """Each step but the last of a whole chunk gets the one after it."""
+
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        values = inputs.values
+        number = torch.arange(values.shape[1])
+        whole = number < inputs.lengths[:, None] // size * size
+        inside = (number % size != size - 1) & whole
+        return ahead(values, 1) * inside[..., None]
+
+    return change
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("longest", [1, 2, 9, 130])
+def test_an_honest_model_passes(visibility: Visibility, missing: bool, longest: int) -> None:
+    examples = data(longest=max(2, longest), missing=missing) if longest > 1 else data(3, 2)
+    if longest == 1:
+        examples = [
+            replace(item, values=item.values[:1], targets=item.targets[:1]) for item in examples
+        ]
+    for batch_size in (1, 7, 64):
+        assert "passed" == str(look(Averages, visibility, examples, batch_size))
+
+
+def test_a_single_sequence_can_be_audited() -> None:
+    assert "passed" == str(look(Averages, examples=data()[-1:]))
+    assert "failed" == look(cheating(within_chunks(9)), examples=data()[-1:]).status
+
+
+BY_DAY = (2, 3, 7, 16, 33, 64)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(n, marks=() if n in BY_DAY else pytest.mark.nightly) for n in range(2, 65)],
+)
+def test_a_leak_inside_chunks_of_any_size_is_found(size: int) -> None:
+    """The step after the own one is seen, one step ahead at most."""
+    found = look(cheating(within_chunks(size)), Visibility.ONLINE)
+    assert "failed" == found.status
+    assert "at least 1 step after its step" in found.reason
+
+
+@pytest.mark.parametrize("reach", [1, 2, 7, 16, 31, 64, 100, 128])
+def test_a_window_of_any_reach_is_found_and_measured(reach: int) -> None:
+    found = look(cheating(lambda _, inputs: ahead(inputs.values, reach)), Visibility.ONLINE)
+    assert "failed" == found.status
+    measured = re.search(r"at least (\d+) steps? after its step", found.reason)
+    assert measured is not None
+    assert (reach if reach <= 64 else 1) <= int(measured[1]) <= reach  # few are longer
+
+
+@pytest.mark.parametrize("visibility", ONE_SIDED)
+@pytest.mark.parametrize("unit", [1, 2, 5, 13, 32, 64])
+def test_the_length_is_hidden(visibility: Visibility, unit: int) -> None:
+    """As what is left, as a count, as whether it is long."""
+
+    def left(_: Model, inputs: SequenceInput) -> Tensor:
+        steps = inputs.lengths[:, None] - torch.arange(inputs.mask.shape[1])
+        return (steps.clamp(min=0) // unit)[..., None].float()
+
+    def all_in_all(_: Model, inputs: SequenceInput) -> Tensor:
+        return (inputs.lengths // unit)[:, None, None].float()
+
+    for change in (left, all_in_all):
+        assert "failed" == look(cheating(change), visibility).status
+
+
+def mean_of_sequence(_: Model, inputs: SequenceInput) -> Tensor:
+    return -inputs.values.sum(1, keepdim=True) / inputs.lengths[:, None, None]
+
+
+def one_in_hundred(_: Model, inputs: SequenceInput) -> Tensor:
+    late = torch.arange(inputs.mask.shape[1]) > 100
+    return ahead(inputs.values, 1) * late[:, None]
+
+
+def backwards(_: Model, inputs: SequenceInput) -> Tensor:
+    return inputs.values.flip(1).cumsum(1).flip(1) / 10
+
+
+def last_step(_: Model, inputs: SequenceInput) -> Tensor:
+    index = (inputs.lengths - 1)[:, None, None].expand(-1, 1, inputs.values.shape[2])
+    return inputs.values.gather(1, index)
+
+
+def tiny(_: Model, inputs: SequenceInput) -> Tensor:
+    return 1e-6 * ahead(inputs.values, 1)
+
+
+def sign(_: Model, inputs: SequenceInput) -> Tensor:
+    return ahead(inputs.values, 3).sign() / 100
+
+
+def only_single_precision(_: Model, inputs: SequenceInput) -> Tensor:
+    return ahead(inputs.values, 1) * (inputs.values.dtype is torch.float32)
+
+
+def only_where_gradients_are_off(_: Model, inputs: SequenceInput) -> Tensor:
+    return ahead(inputs.values, 1) * (not torch.is_grad_enabled())
+
+
+@pytest.mark.parametrize("visibility", ONE_SIDED)
+@pytest.mark.parametrize(
+    "change",
+    [
+        mean_of_sequence,
+        one_in_hundred,
+        backwards,
+        last_step,
+        tiny,
+        sign,
+        only_single_precision,
+        only_where_gradients_are_off,
+    ],
+)
+def test_what_comes_later_is_hidden(visibility: Visibility, change: Change) -> None:
+    assert "failed" == look(cheating(change), visibility).status
+
+
+@pytest.mark.parametrize("part", ["observed", "delta"])
+def test_what_is_known_of_later_steps_is_hidden_too(part: str) -> None:
+    """A model that reads its values honestly may still look at when they were observed."""
+
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        return ahead(getattr(inputs, part).float(), 1)
+
+    model = cheating(change, consumes_missingness=True)
+    for visibility in ONE_SIDED:
+        assert "failed" == look(model, visibility, data(missing=True)).status
+
+
+class TwoDirections(Averages):
+    """Averages in each direction, from separate maps: what a two-sided model may be."""
+
+    backward_size = 6
+
+    def __init__(self, input_size: int, context: Any) -> None:
+        super().__init__(input_size, context)
+        self.final_size = 12
+        self.back = Averages(input_size, context)
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        """Read backwards as well."""
+        forward, _, last = Averages.encode(self, inputs)
+        index = (inputs.lengths[:, None] - 1 - torch.arange(inputs.mask.shape[1])).clamp(min=0)
+        turned = inputs.values.gather(1, index[..., None].expand_as(inputs.values))
+        steps, _, first = self.back(inputs.with_values(turned * inputs.mask[..., None]))
+        back = steps.gather(1, index[..., None].expand_as(steps)) * inputs.mask[..., None]
+        return Encoding(forward, back, torch.cat([last, first], -1))
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_a_model_of_two_directions_sees_all_but_the_step_that_it_predicts(
+    visibility: Visibility,
+) -> None:
+    examples = data(12, 20)
+    assert "passed" == str(look(TwoDirections, visibility, examples))
+    mixed = cheating(lambda _, inputs: ahead(inputs.values, 1) / 5, TwoDirections)
+    found = look(mixed, visibility, examples)
+    if visibility is Visibility.NEXT:
+        assert "it sees the step that it predicts" in found.reason
+    else:  # all steps may be seen; online, each prefix is read on its own
+        assert "passed" == found.status
+
+
+def roll(_: Model, inputs: SequenceInput) -> Tensor:
+    return inputs.values.roll(1, 0)
+
+
+def batch_mean(_: Model, inputs: SequenceInput) -> Tensor:
+    return -inputs.values.mean((0, 1))
+
+
+def batch_size(_: Model, inputs: SequenceInput) -> Tensor:
+    return torch.full_like(inputs.values, float(len(inputs.lengths) > 4))
+
+
+def first_of_batch(_: Model, inputs: SequenceInput) -> Tensor:
+    return inputs.values[:1, :1] / 3
+
+
+def padded_length(_: Model, inputs: SequenceInput) -> Tensor:
+    return torch.full_like(inputs.values, inputs.values.shape[1] / 100)
+
+
+def place_in_batch(_: Model, inputs: SequenceInput) -> Tensor:
+    return torch.arange(len(inputs.lengths))[:, None, None].expand_as(inputs.values) / 5
+
+
+def not_sorted_back(_: Model, inputs: SequenceInput) -> Tensor:
+    return inputs.values[inputs.lengths.argsort(descending=True)] - inputs.values
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+@pytest.mark.parametrize(
+    "change",
+    [
+        roll,
+        batch_mean,
+        batch_size,
+        first_of_batch,
+        padded_length,
+        place_in_batch,
+        not_sorted_back,
+    ],
+)
+def test_the_batch_is_hidden(visibility: Visibility, change: Change) -> None:
+    assert "failed" == look(cheating(change), visibility).status
+
+
+def test_static_features_of_a_neighbour_are_hidden() -> None:
+    """They reach the model as columns of the values, and so do the neighbour's."""
+
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        found = torch.zeros_like(inputs.values)
+        found[..., -2:] = inputs.values[:, :1, -2:].roll(1, 0)
+        return found
+
+    for visibility in Visibility:
+        assert "failed" == look(cheating(change), visibility, data(missing=True)).status
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_what_is_kept_from_call_to_call_is_found(visibility: Visibility) -> None:
+    def before(model: Model, inputs: SequenceInput) -> Tensor:
+        kept = getattr(model, "kept", torch.zeros(()))
+        model.kept = inputs.values.mean()  # type: ignore[assignment]
+        return kept.expand_as(inputs.values)
+
+    def counted(model: Model, inputs: SequenceInput) -> Tensor:
+        model.calls = getattr(model, "calls", 0) + 1  # type: ignore[assignment, operator]
+        return torch.full_like(inputs.values, float(model.calls % 3))  # type: ignore[operator]
+
+    for change in (before, counted):
+        assert "failed" == look(cheating(change), visibility).status
+
+
+@pytest.mark.parametrize("visibility", STEPWISE)
+@pytest.mark.parametrize("mode", [torch.is_grad_enabled, torch.is_inference_mode_enabled])
+def test_a_model_that_behaves_otherwise_where_gradients_are_recorded_is_found(
+    visibility: Visibility, mode: Callable[[], bool]
+) -> None:
+    """What was trained is what is scored."""
+    change = cheating(lambda _, inputs: torch.full_like(inputs.values, float(mode())))
+    found = look(change, visibility)
+    assert "failed" == found.status
+    assert "grad" in found.reason
+
+
+def test_what_was_scored_is_what_is_audited() -> None:
+    """A model that cheats while its test split is scored, and never again, is found."""
+
+    def change(model: Model, inputs: SequenceInput) -> Tensor:
+        model.calls = getattr(model, "calls", 0) + 1  # type: ignore[assignment, operator]
+        return torch.full_like(inputs.values, float(model.calls <= 2))  # type: ignore[operator]
+
+    found = look(cheating(change))
+    assert "failed" == found.status
+    assert "scored" in found.reason
+
+
+@pytest.mark.parametrize("draw", [torch.rand, None])
+def test_random_predictions_cannot_be_audited(draw: Any) -> None:
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        drawn = torch.rand(()) if draw else torch.tensor(random.random())
+        return drawn.expand_as(inputs.values)
+
+    torch.manual_seed(0)
+    spec = InputSpec(3)
+    predictor = Predictor(cheating(change), {}, spec, OutputSpec(2), Visibility.NEXT)
+    found = audit(predictor, data(), 0, 32)
+    assert "not possible" == found.status
+    assert "random" in found.reason
+
+
+def test_predictions_that_are_not_finite_cannot_be_audited() -> None:
+    found = look(cheating(lambda _, inputs: inputs.values * torch.inf))
+    assert "not possible: its predictions are not all finite" == str(found)
+
+
+class Chaotic(Averages):
+    """A tanh recurrence far in its chaotic regime: a difference of one unit grows to all."""
+
+    def __init__(self, input_size: int, context: Any) -> None:
+        super().__init__(input_size, context)
+        generator = torch.Generator().manual_seed(2)
+        self.register_buffer("loop", 8 * torch.randn(6, 6, generator=generator))
+        self.first = nn.Linear(input_size, 6)
+
+    def encode(self, inputs: SequenceInput) -> Encoding:
+        """Multiply in another order at each batch size and length, as vendors' kernels may."""
+        state, steps = inputs.values.new_zeros(len(inputs.values), 6), []
+        order = (len(inputs.lengths) + inputs.values.shape[1]) % 6
+        for value in inputs.values.unbind(1):
+            product = state.roll(order, 1) @ self.loop.roll(order, 0)
+            state = torch.tanh(product + self.first(value))
+            steps.append(state)
+        found = torch.stack(steps, 1) * inputs.mask[..., None]
+        last = (inputs.lengths - 1)[:, None, None].expand(-1, 1, 6)
+        return Encoding(found, None, found.gather(1, last)[:, 0])
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chaotic_model_passes_unless_it_leaks(visibility: Visibility, seed: int) -> None:
+    """Sums in another order change late predictions as much as a leak would: that is no leak."""
+    assert "passed" == str(look(Chaotic, visibility, seed=seed))
+    model = cheating(lambda _, inputs: ahead(inputs.values, 2), Chaotic)
+    if visibility in ONE_SIDED:
+        assert "failed" == look(model, visibility, seed=seed).status
+
+
+def test_an_audit_leaves_the_predictor_and_the_random_state_as_they_were() -> None:
+    torch.manual_seed(3)
+    predictor = Predictor(Averages, {}, InputSpec(3), OutputSpec(2), Visibility.NEXT)
+    before = torch.get_rng_state(), random.getstate()
+    weights = {name: value.clone() for name, value in predictor.state_dict().items()}
+    for training in (True, False):
+        predictor.train(training)
+        assert "passed" == str(audit(predictor, data(), 0, 32))
+        assert training is predictor.training
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert all(torch.equal(weights[key], value) for key, value in predictor.state_dict().items())
+
+
+def test_no_target_reaches_the_predictor() -> None:
+    """Nothing that it is given, and no memory behind that, holds one."""
+    seen: list[Any] = []
+
+    class Watching(Averages):
+        def encode(self, inputs: SequenceInput) -> Encoding:
+            seen.append(inputs)
+            return super().encode(inputs)
+
+    whole = torch.randn(9, 7)
+    examples = [Example(whole[:, :3], whole[:, 3:]) for _ in range(4)]
+    predictor = Predictor(Watching, {}, InputSpec(3), OutputSpec(4), Visibility.NEXT)
+    predictor.register_forward_pre_hook(lambda _, given: seen.extend(given))
+    assert 1 == len(list(model_rows(predictor, [collate(examples, step_targets=True)])))
+    assert 2 == len(seen)
+    for inputs in seen:
+        assert isinstance(inputs, SequenceInput)
+        assert 4 * 9 * 3 == inputs.values.untyped_storage().nbytes() // 4
