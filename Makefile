@@ -59,6 +59,7 @@ bench: $(VENV)/ready  ## speed ratios, measured side by side
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/harness_overhead.py
 	$(BIN)/python benchmarks/recurrence.py
+	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/sweeps.py dispatch
 	$(BIN)/python benchmarks/sweeps.py workers
 	$(BIN)/python benchmarks/report.py
