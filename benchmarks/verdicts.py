@@ -236,7 +236,8 @@ def measured(
         for job in as_completed(jobs):
             place = jobs[job]
             rates[place] = job.result()
-            progress.console.print(_shown(chosen[place], rates[place], share), highlight=False)
+            line = _shown(chosen[place], rates[place], share)
+            progress.console.print(line, highlight=False, soft_wrap=True)
             progress.advance(work)
     return [(setting, rates[place]) for place, setting in enumerate(chosen)]
 

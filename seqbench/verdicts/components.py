@@ -127,8 +127,9 @@ def from_groups(a: Array, b: Array, sizes: Array | None = None) -> Components:
 def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     """Return the components from bootstrap scores, of any metric.
 
-    The variance over draws of groups is too small, of equal ones by ``(G - 1) / G``; what
-    :func:`~seqbench.verdicts.scores.shrinkage` returns puts it right. Draws without a score for any
+    The variance over draws of G groups is that of influences divided by G, not G - 1, so
+    ``G / (G - 1)`` puts it right. It is enough for unequal groups, too: draws that hold a large one
+    more than once, or not at all, vary more than influences say. Draws without a score for any
     run of the two are left out.
 
     Raises:
@@ -139,6 +140,7 @@ def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     if a.bootstrap.shape[-1] != b.bootstrap.shape[-1]:
         raise ValueError("the two models' bootstrap scores are of different draws")
     known = scored_draws(a, b)
+    unshrunk = groups.number / (groups.number - 1)
     drawn = [runs.bootstrap[..., known] for runs in (a, b) if runs.bootstrap is not None]
     means = [scores.mean(-2) for scores in drawn]
     both = np.zeros(a.scores.shape[:-1])
@@ -146,8 +148,8 @@ def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
         n = runs.scores.shape[-1]
         if not runs.fixed and n > 1:
             rest = (scores - mean[..., None, :]).var(-1, ddof=1).sum(-1)
-            both = both + groups.unshrunk * rest / ((n - 1) * n)
-    of_groups = groups.unshrunk * (means[0] - means[1]).var(-1, ddof=1)
+            both = both + unshrunk * rest / ((n - 1) * n)
+    of_groups = unshrunk * (means[0] - means[1]).var(-1, ddof=1)
     return _assembled(a, b, of_groups, groups.df, both)
 
 

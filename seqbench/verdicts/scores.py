@@ -119,16 +119,6 @@ class Groups:
         return min([df, *(number - 1.0 for number in self.classes)])
 
     @property
-    def unshrunk(self) -> float:
-        """What the variance over bootstrap draws of groups is multiplied by, G / (G - 1) or more.
-
-        See :func:`shrinkage`.
-        """
-        if len(set(self.sizes)) < 2:
-            return self.number / (self.number - 1)
-        return float(shrinkage(self.sizes))
-
-    @property
     def why_not(self) -> str:
         """Why nothing can be claimed of new groups; empty where something can."""
         if self.number < FEW:
@@ -167,8 +157,8 @@ def shrinkage(sizes: ArrayLike) -> Array:
     """Return the variance of D over the mean of ``sum w_g^2 (d_g - D)^2``, its plug-in estimate.
 
     ``|w|^2 / trace(M)`` with M as in :func:`group_df`, under the same assumption; G / (G - 1) where
-    all groups are equal. The plug-in is what a bootstrap of groups estimates. Where one group of
-    five counts as much as the others together it is half of the truth or less.
+    all groups are equal. Where one group of five counts as much as the others together, the plug-in
+    is half of the truth or less.
 
     Args:
         sizes: of the groups ``[..., G]``, at least two of them above 0.

@@ -65,12 +65,10 @@ def test_the_plug_in_variance_is_put_right(sizes: list[float]) -> None:
     d = np.random.default_rng(2).standard_normal((200_000, len(w)))
     plug_in = (w**2 * (d - (d @ w)[:, None]) ** 2).sum(1)
     assert np.isclose((w**2).sum(), shrinkage(sizes) * plug_in.mean(), rtol=0.01)
-    assert np.isclose(shrinkage(sizes), Groups.of(sizes).unshrunk)
 
 
 def test_equal_groups_shrink_by_their_number() -> None:
     assert np.isclose(10 / 9, shrinkage(np.full(10, 3.0)))
-    assert np.isclose(10 / 9, Groups(10).unshrunk)
 
 
 def test_degrees_of_freedom_of_groups() -> None:
