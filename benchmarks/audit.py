@@ -121,7 +121,7 @@ def with_weights(
         for _, batch in zip(range(8), data.train(), strict=False):
             optimiser.zero_grad()
             total, number = batch_loss(task, predictor, batch)
-            (total / max(number, 1)).backward()
+            (total / max(number, 1)).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return predictor.eval()
 

@@ -87,7 +87,7 @@ def audit(
         predictions are random or not finite.
 
     Raises:
-        Exception: whatever the predictor raises.
+        Exception: of the predictor.
     """
     try:
         with _as_scored(predictor):
@@ -148,13 +148,10 @@ class _Auditor:
         for rows in torch.split(torch.arange(count), size):
             inputs = probes.rows_of(self._pool, rows)
             self._parts.append(_Part(inputs, rows, self._predict(inputs)))
+        self._dtype = self._parts[0].expected.dtype
         self._noise = torch.zeros(longest, device=predictor.device, dtype=self._dtype)
         self._least = self._smallest_change()
         self._measured = False
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return self._parts[0].expected.dtype
 
     def look(self, scored: Iterable[Rows] | None) -> Audit:
         """Return that nothing was found, or raise :class:`_Found`."""
