@@ -143,7 +143,8 @@ def cost(tasks: list[str]) -> None:
         recipe = trial.settings.recipe
         arguments = predictor, data.splits.test, 0, recipe.batch_size, scored
         seconds, processor = timed(lambda: audit(*arguments))  # noqa: B023 - called at once
-        total = len(folds) * processor
+        _, further = timed(lambda: audit(*arguments, thorough=False))  # noqa: B023
+        total = processor + (len(folds) - 1) * further
         print(
             f"{task} {model} | {seconds:.3f}, {processor:.3f}, {total:.3f} | {fitted.seconds:.2f} "
             f"an epoch of a fold | {median:.1f} | {total / median:.1%}",
