@@ -87,9 +87,6 @@ def audit(
     Returns:
         ``passed``, ``failed`` with what was seen, or ``not possible`` for a predictor whose
         predictions are random or not finite.
-
-    Raises:
-        Exception: of the predictor.
     """
     try:
         with _as_scored(predictor):

@@ -394,23 +394,3 @@ def test_an_audit_leaves_the_predictor_and_the_random_state_as_they_were() -> No
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
     assert all(torch.equal(weights[key], value) for key, value in predictor.state_dict().items())
-
-
-def test_no_target_reaches_the_predictor() -> None:
-    """Nothing that it is given, and no memory behind that, holds one."""
-    seen: list[Any] = []
-
-    class Watching(Averages):
-        def encode(self, inputs: SequenceInput) -> Encoding:
-            seen.append(inputs)
-            return super().encode(inputs)
-
-    whole = torch.randn(9, 7)
-    examples = [Example(whole[:, :3], whole[:, 3:]) for _ in range(4)]
-    predictor = Predictor(Watching, {}, InputSpec(3), OutputSpec(4), Visibility.NEXT)
-    predictor.register_forward_pre_hook(lambda _, given: seen.extend(given))
-    assert 1 == len(list(model_rows(predictor, [collate(examples, step_targets=True)])))
-    assert 2 == len(seen)
-    for inputs in seen:
-        assert isinstance(inputs, SequenceInput)
-        assert 4 * 9 * 3 == inputs.values.untyped_storage().nbytes() // 4
