@@ -103,10 +103,11 @@ def audit_fold(
     from seqbench.training.limits import out_of_memory
 
     recipe, limits = trial.settings.recipe, trial.settings.limits
+    first = data.fold == record.folds[0]
     try:
         with undisturbed():
             found = audit(
-                predictor, data.splits.test, trial.settings.seed, recipe.batch_size, scored
+                predictor, data.splits.test, trial.settings.seed, recipe.batch_size, scored, first
             )
     except SeqbenchError:
         raise

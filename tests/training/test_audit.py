@@ -199,38 +199,22 @@ def last_step(_: Model, inputs: SequenceInput) -> Tensor:
     return inputs.values.gather(1, index)
 
 
-def tiny(_: Model, inputs: SequenceInput) -> Tensor:
-    return 1e-6 * ahead(inputs.values, 1)
-
-
-def sign(_: Model, inputs: SequenceInput) -> Tensor:
-    return ahead(inputs.values, 3).sign() / 100
-
-
-def only_single_precision(_: Model, inputs: SequenceInput) -> Tensor:
-    return ahead(inputs.values, 1) * (inputs.values.dtype is torch.float32)
-
-
-def only_where_gradients_are_off(_: Model, inputs: SequenceInput) -> Tensor:
-    return ahead(inputs.values, 1) * (not torch.is_grad_enabled())
+LATER: dict[str, Change] = {
+    "mean of the sequence": mean_of_sequence,
+    "only late": one_in_hundred,
+    "backwards": backwards,
+    "last step": last_step,
+    "tiny": lambda _, given: 1e-6 * ahead(given.values, 1),
+    "sign": lambda _, given: ahead(given.values, 3).sign() / 100,
+    "float32": lambda _, given: ahead(given.values, 1) * (given.values.dtype is torch.float32),
+    "without gradients": lambda _, given: ahead(given.values, 1) * (not torch.is_grad_enabled()),
+}
 
 
 @pytest.mark.parametrize("visibility", ONE_SIDED)
-@pytest.mark.parametrize(
-    "change",
-    [
-        mean_of_sequence,
-        one_in_hundred,
-        backwards,
-        last_step,
-        tiny,
-        sign,
-        only_single_precision,
-        only_where_gradients_are_off,
-    ],
-)
-def test_what_comes_later_is_hidden(visibility: Visibility, change: Change) -> None:
-    assert "failed" == look(cheating(change), visibility).status
+@pytest.mark.parametrize("change", LATER)
+def test_what_comes_later_is_hidden(visibility: Visibility, change: str) -> None:
+    assert "failed" == look(cheating(LATER[change]), visibility).status
 
 
 @pytest.mark.parametrize("part", ["observed", "delta"])
@@ -279,49 +263,21 @@ def test_a_model_of_two_directions_sees_all_but_the_step_that_it_predicts(
         assert "passed" == found.status
 
 
-def roll(_: Model, inputs: SequenceInput) -> Tensor:
-    return inputs.values.roll(1, 0)
-
-
-def batch_mean(_: Model, inputs: SequenceInput) -> Tensor:
-    return -inputs.values.mean((0, 1))
-
-
-def batch_size(_: Model, inputs: SequenceInput) -> Tensor:
-    return torch.full_like(inputs.values, float(len(inputs.lengths) > 4))
-
-
-def first_of_batch(_: Model, inputs: SequenceInput) -> Tensor:
-    return inputs.values[:1, :1] / 3
-
-
-def padded_length(_: Model, inputs: SequenceInput) -> Tensor:
-    return torch.full_like(inputs.values, inputs.values.shape[1] / 100)
-
-
-def place_in_batch(_: Model, inputs: SequenceInput) -> Tensor:
-    return torch.arange(len(inputs.lengths))[:, None, None].expand_as(inputs.values) / 5
-
-
-def not_sorted_back(_: Model, inputs: SequenceInput) -> Tensor:
-    return inputs.values[inputs.lengths.argsort(descending=True)] - inputs.values
+OF_THE_BATCH: dict[str, Change] = {
+    "the sequence before": lambda _, given: given.values.roll(1, 0),
+    "mean": lambda _, given: -given.values.mean((0, 1)),
+    "size": lambda _, given: (0 * given.values) + float(len(given.lengths) > 4),
+    "the first sequence": lambda _, given: given.values[:1, :1] / 3,
+    "padded length": lambda _, given: (0 * given.values) + given.values.shape[1] / 100,
+    "place": lambda _, given: torch.arange(len(given.lengths))[:, None, None] / 5,
+    "sorted, and not back": lambda _, given: given.values[given.lengths.argsort()] - given.values,
+}
 
 
 @pytest.mark.parametrize("visibility", list(Visibility))
-@pytest.mark.parametrize(
-    "change",
-    [
-        roll,
-        batch_mean,
-        batch_size,
-        first_of_batch,
-        padded_length,
-        place_in_batch,
-        not_sorted_back,
-    ],
-)
-def test_the_batch_is_hidden(visibility: Visibility, change: Change) -> None:
-    assert "failed" == look(cheating(change), visibility).status
+@pytest.mark.parametrize("change", OF_THE_BATCH)
+def test_the_batch_is_hidden(visibility: Visibility, change: str) -> None:
+    assert "failed" == look(cheating(OF_THE_BATCH[change]), visibility).status
 
 
 def test_static_features_of_a_neighbour_are_hidden() -> None:
@@ -438,23 +394,3 @@ def test_an_audit_leaves_the_predictor_and_the_random_state_as_they_were() -> No
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
     assert all(torch.equal(weights[key], value) for key, value in predictor.state_dict().items())
-
-
-def test_no_target_reaches_the_predictor() -> None:
-    """Nothing that it is given, and no memory behind that, holds one."""
-    seen: list[Any] = []
-
-    class Watching(Averages):
-        def encode(self, inputs: SequenceInput) -> Encoding:
-            seen.append(inputs)
-            return super().encode(inputs)
-
-    whole = torch.randn(9, 7)
-    examples = [Example(whole[:, :3], whole[:, 3:]) for _ in range(4)]
-    predictor = Predictor(Watching, {}, InputSpec(3), OutputSpec(4), Visibility.NEXT)
-    predictor.register_forward_pre_hook(lambda _, given: seen.extend(given))
-    assert 1 == len(list(model_rows(predictor, [collate(examples, step_targets=True)])))
-    assert 2 == len(seen)
-    for inputs in seen:
-        assert isinstance(inputs, SequenceInput)
-        assert 4 * 9 * 3 == inputs.values.untyped_storage().nbytes() // 4

@@ -28,6 +28,7 @@ from seqbench.api import (
 from seqbench.api.resampling import resamples
 from seqbench.plugins.lstm import LSTM
 from seqbench.testing import make_predictor
+from seqbench.training.predictor import Predictor
 from seqbench.training.scoring import (
     FoldScores,
     Rows,
@@ -222,3 +223,16 @@ def test_the_mode_of_a_model_is_left_as_it_was() -> None:
     batch: Batch = collate(list(task.splits().test), True)
     assert all(isinstance(rows, Rows) for rows in model_rows(predictor, [batch]))
     assert predictor.training
+
+
+def test_no_target_reaches_the_predictor() -> None:
+    """Nothing that it is given holds one, nor the memory behind that."""
+    whole = torch.randn(9, 7)
+    examples = [Example(whole[:, :3], whole[:, 3:]) for _ in range(4)]
+    predictor = Predictor(LSTM, {}, InputSpec(3), OutputSpec(4), Visibility.NEXT)
+    seen: list[SequenceInput] = []
+    predictor.register_forward_pre_hook(lambda _, given: seen.extend(given))
+    assert 1 == len(list(model_rows(predictor, [collate(examples, step_targets=True)])))
+    (inputs,) = seen
+    assert isinstance(inputs, SequenceInput)
+    assert 4 * 9 * 3 * 4 == inputs.values.untyped_storage().nbytes()
