@@ -11,7 +11,7 @@ frame ``[N, 88 W]``, y the frame ``[N, 88]``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Scored(NamedTuple):
     masks: Sequence[NDArray[np.bool_]]
     """``[T]`` each, the frames that count."""
 
-    def counted(self, arrays: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
+    def counted(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Return the rows that count of an array ``[T, ...]`` for each piece."""
         return np.concatenate([array[mask] for array, mask in zip(arrays, self.masks, strict=True)])
 
