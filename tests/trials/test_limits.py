@@ -208,7 +208,7 @@ def test_a_limit_says_how_to_go_on(
 
     monkeypatch.setattr("seqbench.training.fit.fit", stop)
     monkeypatch.setattr("seqbench.training.limits.peak_memory", lambda device: 0)
-    kept = f"{inner}; the same command with a larger {key} goes on from its last checkpoint"
+    kept = f"{inner}; the same command with a larger {key} goes on from its last checkpoint, if it has one"
     for tracking, expected in (("none", inner), ("local", kept)):
         words = [*SMOKE, limit, f"tracking={tracking}"]
         with pytest.raises(TrialFailed) as end:
