@@ -25,7 +25,7 @@ from seqbench.trials.equal_size import trial_settings, with_width
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
 has changed since, or its record cannot be read any more. ``unfinished``: it was stopped, and goes
-on from its last checkpoint."""
+on from its last checkpoint, if it has one."""
 
 RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),
