@@ -53,7 +53,7 @@ def command(args: list[str]) -> int:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Refused(
-            f"{error.filename} cannot be written: {why_not(error)}; name another place with out=PATH"
+            f"{error.filename} cannot be written: {why_not(error)}; name a place with out=PATH"
         ) from error
     for path in written:
         sys.stdout.write(f"{path}\n")
