@@ -244,6 +244,8 @@ def _take_plugin_files(args: list[str]) -> list[str]:
             from seqbench.registry.plugins import add_plugin_file
 
             add_plugin_file(word.removeprefix(_PLUGIN))
+        elif word.startswith(("plugin=", "++plugin=")):
+            raise Refused(f"{word}: write {_PLUGIN}{word.partition('=')[2]}, with one +")
         else:
             kept.append(word)
     return kept

@@ -86,7 +86,7 @@ def listed(names: Iterable[str], most: int = 180) -> str:
         names: in the order in which they are shown.
         most: characters.
     """
-    left = list(names)
+    left = [shortened(name, most) for name in names]
     shown: list[str] = []
     while left and (not shown or len(", ".join([*shown, left[0]])) <= most):
         shown.append(left.pop(0))

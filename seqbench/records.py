@@ -193,7 +193,7 @@ def _line(names: Sequence[str], reason: str) -> str:
 _NAMED = 3
 _REASONS = 5
 _NAME = 60  # characters
-_LINE = 280
+_LINE = 200  # what the data are called stands before it
 
 
 def some(items: Sequence[str], most: int, more: str) -> list[str]:
@@ -206,6 +206,10 @@ def some(items: Sequence[str], most: int, more: str) -> list[str]:
     """
     left = len(items) - most
     return [*items[:most], *([more.format(left)] if left > 0 else [])]
+
+
+GOES_ON = "goes on from its last checkpoint, if it has one"
+"""What the same command does with a trial that was stopped."""
 
 
 @dataclass

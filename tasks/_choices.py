@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from seqbench.config.overrides import override_text
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused, did_you_mean, listed
 
 _SHOWN = 3
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
@@ -43,10 +43,9 @@ def choose_file(names: Sequence[str], fold: int | str, source: object) -> int:
     if isinstance(fold, str):
         hint = did_you_mean(fold, [form for name in names for form in _forms(name)])
     numbers = "0" if len(names) == 1 else f"0 to {len(names) - 1}"
-    some = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     raise Refused(
         f"{shown}{hint}: task.source '{source}' has the files {numbers},"
-        f" in the order of their names: {some}"
+        f" in the order of their names: {listed(names, 120)}"
     )
 
 

@@ -52,7 +52,9 @@ def command(args: list[str]) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{error.filename} cannot be written: {why_not(error)}") from error
+        raise Refused(
+            f"{error.filename} cannot be written: {why_not(error)}; name a place with out=PATH"
+        ) from error
     for path in written:
         sys.stdout.write(f"{path}\n")
     sys.stdout.write("next:\n" + "".join(f"  {line}\n" for line in _next(asked)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from seqbench.commands import read
 from seqbench.commands.plan import known_from, other_code, plan_table, reasons, time_left
 from seqbench.commands.tune import known_members
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.errors import EXIT_DONE, Refused, shortened
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,7 +114,7 @@ def _view(words: Sequence[str], found: Plan, sweep: StoredSweep | None) -> Rende
 
     running = [item for item in found.trials if item.state == "running"]
     left = [item for item in found.trials if item.runs(found.rerun) and item.settings is not None]
-    title = f"sweep {' '.join(words)}"
+    title = f"sweep {shortened(' '.join(words), 220)}"
     if sweep is not None:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(sweep.began))
         title += f" (started {when}, {sweep.status})"

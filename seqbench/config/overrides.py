@@ -210,10 +210,24 @@ class Search:
         """
         groups = self._options("", ObjectType.GROUP)
         parsed = parse_all(self._texts)
+        for item in parsed:
+            self._refuse_name(item)
         found = [item for item in parsed if item.key_or_group.partition("/")[0] in groups]
         for item in found:
             self._check_choice(item)
         return found
+
+    def _refuse_name(self, item: Override) -> None:
+        """Refuse ``task.name=data``, which would leave the parameters of another task."""
+        kind, _, key = item.key_or_group.partition(".")
+        if kind not in KINDS or key != "name":
+            return
+        value = str(item.input_line).partition("=")[2]
+        known = self._known(kind)
+        wrong = [name for name in value.split(",") if name.strip() not in known]
+        if wrong:
+            raise Refused(f"{item.key_or_group}: {unknown(kind, wrong[0], known)}")
+        raise Refused(f"{item.input_line} chooses no {kind}; write {kind}={value}")
 
     def _check_choice(self, item: Override) -> None:
         group = item.key_or_group
@@ -302,7 +316,13 @@ def _check_key(item: Override, tree: Mapping[Any, Any], groups: Sequence[str]) -
     parts = item.key_or_group.split(".")
     node: Any = tree
     for depth, part in enumerate(parts):
-        known = [str(key) for key in node] if isinstance(node, Mapping) else []
+        if depth and not isinstance(node, Mapping):
+            key = ".".join(parts[:depth])
+            raise Refused(
+                f"unknown key '{shortened(item.key_or_group)}': {key} has a value and no keys; "
+                f"write {key}=VALUE"
+            )
+        known = [str(key) for key in node]
         if part not in known:
             if item.is_add():
                 return

@@ -110,10 +110,20 @@ def read_module(name: str) -> ModuleSource | None:
         return None
     try:
         return _parsed(name, path, source_text(path))
-    except SyntaxError as error:
-        raise Refused(f"{path} is not valid Python: line {error.lineno}: {error.msg}") from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is not valid Python: {_fault(path, error)}") from error
     except (OSError, ValueError) as error:
         raise Refused(f"cannot read {path}: {error}") from error
+
+
+def _fault(path: Path, error: SyntaxError | UnicodeDecodeError) -> str:
+    if b"\0" in path.read_bytes():
+        return "it has zero bytes, as text in UTF-16 has; save it as UTF-8"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no text in {error.encoding}; save it as UTF-8"
+    if error.lineno is None:  # of the encoding that the file names
+        return str(error.msg).replace(f" for '{path}'", "")
+    return f"line {error.lineno}: {error.msg}"
 
 
 def locate(name: str) -> Path | None:

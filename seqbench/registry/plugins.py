@@ -105,9 +105,11 @@ class Registry:
             return found[0]
         if found:
             origins = " and ".join(item.origin for item in found)
-            raise Refused(
-                f"{kind} '{name}' is offered by {origins}; leave one out with {DISABLED}=<plugin>"
-            )
+            files = [item.origin for item in found if item.origin in plugin_files()]
+            way = f"leave one out with {DISABLED}=<plugin>"
+            if files:
+                way = f"leave out +plugin={files[-1]}, or give what it offers another name"
+            raise Refused(f"{kind} '{name}' is offered by {origins}; {way}")
         refusal = Refused(f"{unknown(kind, name, self.names(kind))}{left_out()}")
         if self.problems:
             raise Refused(f"{refusal}; not loaded: {'; '.join(self.problems)}")
@@ -226,8 +228,11 @@ def add_plugin_file(path: str) -> None:
     try:
         file = Path(path).expanduser()
         is_file = "\n" not in path and file.is_file()
+        is_folder = bool(path) and not is_file and file.is_dir()
     except (RuntimeError, ValueError, OSError):  # no such user, or no path at all
-        is_file = False
+        is_file = is_folder = False
+    if is_folder:
+        raise Refused(f"+plugin={path} is a folder; name a file in it: +plugin={path}/NAME.py")
     if not is_file:
         raise Refused(f"+plugin={path}: there is no such Python file{_nearest(path)}")
     if file.suffix != ".py":
@@ -246,7 +251,8 @@ def plugin_files() -> list[str]:
 def _nearest(path: str) -> str:
     """Return a hint at the file that was meant."""
     try:
-        beside = [found.name for found in Path(path).expanduser().parent.glob("*.py")]
+        every = Path(path).expanduser().parent.glob("*.py")
+        beside = [found.name for found in every if found.is_file()]
     except (RuntimeError, ValueError, OSError):
         return ""
     return did_you_mean(Path(path).name, beside)

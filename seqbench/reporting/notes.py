@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqbench.errors import listed as named
-from seqbench.records import left_out_lines, some
+from seqbench.records import GOES_ON, left_out_lines, some
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import MOST_PAIRED, Table
 from seqbench.reporting.verdict import listed, seeds
@@ -31,7 +31,7 @@ def failures(table: Table) -> list[str]:
             if not trial.is_scored:
                 why = f"{trial.status}: {trial.reason}" if trial.reason else trial.status
                 if trial.status == "KILLED":
-                    why += "; the same command goes on from its last checkpoint"
+                    why += f"; the same command {GOES_ON}"
                 reasons.setdefault(why, []).append(trial.seed)
         for why, of_seeds in reasons.items():
             found.append(f"{item.label}, seed {named(map(str, of_seeds), 60)}: {why}")

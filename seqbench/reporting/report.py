@@ -69,7 +69,7 @@ class Report:
             if not table.is_old:
                 more = "{} more lines of failures; results.csv has the reason of each trial"
                 why = some(failures(table), _MOST_FAILURES, more)
-                said += [wrapped(verdict(table)), *(f"  {wrapped(line)}" for line in why)]
+                said += [wrapped(verdict(table)), *(wrapped(line, "  ") for line in why)]
         return "\n".join([*said, *map(str, self.files)])
 
 

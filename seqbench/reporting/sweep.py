@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from seqbench.errors import folded, shortened
 from seqbench.records import MetricInfo
 from seqbench.reporting.forms import Column, Form, Layout, layout
 from seqbench.reporting.markup import terminal_table
@@ -112,10 +113,10 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
     for (task, model, status, reason), number in reasons.items():
         times = f"{number} x " if number > 1 else ""
         text = f"{times}{task} {model}: {status}" + (f": {reason}" if reason else "")
-        target.print(Text(text, style="red"), soft_wrap=True)
+        target.print(Text("\n".join(folded(text)), style="red"), soft_wrap=True)
     for task, text in dict.fromkeys((r.called, r.left_out) for r in results if r.left_out):
         first, *others = text.splitlines()
-        said = [f"left out of {task}: {first}", *(f"  {line}" for line in others)]
+        said = [f"left out of {shortened(task, 80)}: {first}", *(f"  {line}" for line in others)]
         target.print(Text("\n".join(said), style="yellow"), soft_wrap=True)
 
 

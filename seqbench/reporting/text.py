@@ -41,9 +41,18 @@ def told_apart(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     ]
 
 
-def wrapped(text: str) -> str:
-    """Return sentences in lines that a terminal can hold; a path or a name stays whole."""
-    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+def wrapped(text: str, indent: str = "") -> str:
+    """Return sentences in lines that a terminal can hold; a path or a name stays whole.
+
+    Args:
+        text: of one paragraph.
+        indent: before each line; those after the first have two spaces more.
+    """
+    after = f"{indent}  " if indent else ""
+    return textwrap.fill(
+        text, _WIDTH, break_long_words=False, break_on_hyphens=False,
+        initial_indent=indent, subsequent_indent=after,
+    )  # fmt: skip
 
 
 _WIDTH = 120

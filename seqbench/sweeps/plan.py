@@ -27,7 +27,8 @@ State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
 has changed since, or its record cannot be read any more. ``failed``: of its model's own fault, see
 :func:`seqbench.records.is_own_failure`; that is its result. ``unfinished``: it was stopped, or used
-more than it was allowed then and is allowed more now; it goes on from its last checkpoint."""
+more than it was allowed then and is allowed more now; it goes on from its last checkpoint, if it
+has one."""
 
 RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
-from seqbench.records import TrialRecord, is_of_machine
+from seqbench.records import GOES_ON, TrialRecord, is_of_machine
 from seqbench.trials.trial import Trial, provenance
 from seqbench.trials.undisturbed import notify
 
@@ -129,7 +129,7 @@ def _with_way_on(failed: TrialFailed, limits: Limits, store: Store | None) -> Tr
     key = {"TIMEOUT": "minutes", "OOM": "gib"}.get(failed.status, "")
     if store is None or not key or getattr(limits, key) is None:
         return failed
-    text = f"{failed}; the same command with a larger limits.{key} goes on from its last checkpoint"
+    text = f"{failed}; the same command with a larger limits.{key} {GOES_ON}"
     return TrialFailed(text, failed.status)
 
 

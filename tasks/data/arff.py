@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from seqbench.config.userdata import Bad
-from seqbench.errors import did_you_mean
+from seqbench.errors import did_you_mean, listed
 from seqbench.tasks.data.collection import (
     Collection,
     Floats,
     Problems,
     ReadSequence,
-    listed,
     number,
     read_text,
     shown,

@@ -25,14 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad
-from seqbench.errors import did_you_mean
+from seqbench.errors import did_you_mean, listed
 from seqbench.tasks.data.collection import (
     MOST_BYTES,
     Collection,
     Floats,
     ReadSequence,
     check_array,
-    listed,
 )
 
 NAMES = ("X", "y", "lengths", "groups", "columns")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seqbench.tasks.data.collection import ReadSequence, listed
+from seqbench.errors import listed
+from seqbench.tasks.data.collection import ReadSequence
 
 
 def sequence_label(item: ReadSequence, instead: str) -> str:
@@ -23,7 +24,7 @@ def sequence_label(item: ReadSequence, instead: str) -> str:
         raise ValueError("it has no label; task.label says in which column of a table it is")
     if len(known) > 1:
         raise ValueError(
-            f"it has {len(known)} labels ({listed(known, 3)}); task={instead} takes one a step"
+            f"it has {len(known)} labels ({listed(known, 60)}); task={instead} takes one a step"
         )
     return known[0]
 

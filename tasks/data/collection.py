@@ -184,9 +184,3 @@ def read_text(data: bytes) -> str:
 def shown(text: str) -> str:
     """Return a text as a message shows it: quoted, on one line, its beginning if it is long."""
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Return names as a message shows them, the first ones of many."""
-    more = f", ... ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

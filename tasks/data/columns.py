@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from seqbench.config.overrides import override_text
 from seqbench.config.userdata import Bad
-from seqbench.errors import did_you_mean
-from seqbench.tasks.data.collection import Problems, listed, shown
+from seqbench.errors import did_you_mean, listed
+from seqbench.tasks.data.collection import Problems, shown
 
 ID: tuple[str, ...] = (
     "id",

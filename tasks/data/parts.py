@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from seqbench.errors import Refused
+from seqbench.errors import Refused, listed
 from seqbench.records import Deal, LeftOut
-from seqbench.tasks.data.collection import ReadSequence, listed
+from seqbench.tasks.data.collection import ReadSequence
 
 Split = Literal["given", "hashed"]
 
@@ -127,7 +127,7 @@ def _check_groups(series: Sequence[ReadSequence]) -> None:
     if shared:
         raise Refused(
             f"task.source: {len(shared)} groups are in two parts of its own split:"
-            f" {listed(sorted(shared), 5)}; task.split=hashed deals all sequences out by group"
+            f" {listed(sorted(shared), 80)}; task.split=hashed deals all sequences out by group"
         )
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.userdata import Bad, UserData
-from seqbench.errors import Refused, did_you_mean
+from seqbench.errors import Refused, did_you_mean, listed
 from seqbench.records import LeftOut
 from seqbench.tasks._choices import word
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
-from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence, listed
+from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence
 from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.longformat import read_csv, read_parquet
 from seqbench.tasks.data.ts import read_ts
@@ -273,8 +273,8 @@ def _difference(first: Collection, other: Collection, name: str) -> str:
         return ""
     if not first.are_named:
         return f"it has {len(other.columns)} columns; {name} has {len(first.columns)}"
-    parts = [f"lacks {listed(lacking)}"] if lacking else []
-    parts += [f"has {listed(further)} more"] if further else []
+    parts = [f"lacks {listed(lacking, 100)}"] if lacking else []
+    parts += [f"has {listed(further, 80)} more"] if further else []
     return f"it {' and '.join(parts)} (columns of {name})"
 
 

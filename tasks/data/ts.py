@@ -17,13 +17,12 @@ from itertools import pairwise
 import numpy as np
 
 from seqbench.config.userdata import Bad
-from seqbench.errors import did_you_mean
+from seqbench.errors import did_you_mean, listed
 from seqbench.tasks.data.collection import (
     Collection,
     Floats,
     Problems,
     ReadSequence,
-    listed,
     moment,
     number,
     read_text,

@@ -170,3 +170,25 @@ def test_a_part_of_a_source_is_part_of_the_name(
     kept = [key for key in ("problem", "fold") if name.endswith(f" {parameters.get(key)}")]
     assert list(said_by(name, task, parameters)) == kept
     assert said_by("Mine", task, parameters) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "drop", "said"),
+    [
+        ("data/classify", "[]", []),  # as it is composed, with nothing said
+        ("data/anomaly", "[]", []),
+        ("data/classify", "[a]", ["task.drop=[a]"]),
+        ("anomaly/watch", "null", []),
+        ("anomaly/watch", "[]", ["task.drop=[]"]),
+        ("anomaly/watch", "[a,'b c']", ["task.drop=[a,'b c']"]),
+    ],
+)
+def test_columns_that_are_dropped_are_said_where_it_is_not_the_default(
+    task: str, drop: str, said: list[str], tmp_path: Path
+) -> None:
+    """The defaults are those of the configuration, which differ between tasks."""
+    words = [f"task={task}", f"task.source={override_text(str(tmp_path))}", f"task.drop={drop}"]
+    given = settings(compose(words))
+    kept = command.kept_words(given)
+    assert [word for word in kept if word.startswith("task.drop=")] == said
+    assert settings(compose(kept)).task_parameters == given.task_parameters

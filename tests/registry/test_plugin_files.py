@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from seqbench.cli import main
 from seqbench.errors import Refused
 from seqbench.registry.codehash import code_hash
 from seqbench.registry.plugins import add_plugin_file, plugin_files, readable, registry
@@ -94,7 +96,11 @@ def test_a_name_that_no_class_has(tmp_path: Path) -> None:
         ("gone.py", "there is no such Python file"),
         ("~no-such-user/x.py", "there is no such Python file"),
         ("", "there is no such Python file"),
-        (".", "there is no such Python file"),
+        (".", "+plugin=. is a folder; name a file in it: +plugin=./NAME.py"),
+        ("folder.py", "+plugin=folder.py is a folder; name a file in it"),
+        ("broken.py", "+plugin=broken.py: there is no such Python file"),
+        ("loop.py", "+plugin=loop.py: there is no such Python file"),
+        ("pipe.py", "+plugin=pipe.py: there is no such Python file"),
         ("a\0b.py", "there is no such Python file"),
         ("a" * 300 + ".py", "there is no such Python file"),
         ("my_cell.txt", "a plugin is a Python file, whose name ends in .py"),
@@ -107,8 +113,13 @@ def test_what_is_no_file(
     monkeypatch.chdir(tmp_path)
     for name in ("my_cell.py", "my_cell.txt", "my_cell.PY"):
         Path(name).write_text(TEXT, encoding="utf-8")
-    with pytest.raises(Refused, match=re.escape(message)):
+    Path("folder.py").mkdir()
+    Path("broken.py").symlink_to("nowhere.py")
+    Path("loop.py").symlink_to("loop.py")
+    os.mkfifo("pipe.py")
+    with pytest.raises(Refused, match=re.escape(message)) as refusal:
         add_plugin_file(given)
+    assert f"mean '{given}'" not in str(refusal.value)
     assert [] == plugin_files()
 
 
@@ -120,3 +131,53 @@ def test_any_folder(name: str, tmp_path: Path) -> None:
     add_plugin_file(str(folder / "my_cell.py"))
     assert "MyCell" == registry().get("model", "my_cell").load().__name__
     assert "my_cell" in [item.name for item in readable()]
+
+
+UNREADABLE: dict[str, tuple[bytes, str]] = {
+    "UTF-16": (TEXT.encode("utf-16"), "it has zero bytes, as text in UTF-16 has; save it as UTF-8"),
+    "without mark": (TEXT.encode("utf-16-le"), "it has zero bytes"),
+    "UTF-32": (TEXT.encode("utf-32"), "it has zero bytes"),
+    "a zero byte": (TEXT.encode() + b"\0", "it has zero bytes"),
+    "Latin-1": (TEXT.encode("latin-1"), " is no text in utf-8; save it as UTF-8"),
+    "another one": (b"# coding: ascii\n" + TEXT.encode(), " is no text in ascii; save it as UTF-8"),
+    "none": (b"# coding: nope\n" + TEXT.encode(), "unknown encoding: nope"),
+    "syntax": (b"x = 1\nclass (:\n", "line 2: "),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_what_python_cannot_read(case: str, tmp_path: Path) -> None:
+    """One line with what to do; saved as it says, the file can be used."""
+    content, message = UNREADABLE[case]
+    path = tmp_path / "my_cell.py"
+    path.write_bytes(content)
+    add_plugin_file(str(path))
+    with pytest.raises(Refused, match=re.escape(f"{path} is not valid Python: ")) as refusal:
+        registry()
+    line = str(refusal.value)
+    assert message in line
+    assert "None" not in line
+    assert "\n" not in line
+    path.write_text(TEXT, encoding="utf-8")
+    registry.cache_clear()
+    assert "MyCell" == registry().get("model", "my_cell").load().__name__
+
+
+@pytest.mark.parametrize("stem", ["my_cell", "lstm"])
+def test_a_name_that_is_taken(stem: str, tmp_path: Path) -> None:
+    """By another file or a built-in model: what is advised can be done."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        text = TEXT.replace("MyCell", "LSTM" if stem == "lstm" else "MyCell")
+        (tmp_path / folder / f"{stem}.py").write_text(text, encoding="utf-8")
+    for folder in ("a", "b"):
+        add_plugin_file(str(tmp_path / folder / f"{stem}.py"))
+    with pytest.raises(Refused) as refusal:
+        registry().get("model", stem)
+    assert f"; leave out +plugin={tmp_path / 'b' / stem}.py, or give " in str(refusal.value)
+
+
+@pytest.mark.parametrize("word", ["plugin=my_cell.py", "++plugin=my_cell.py"])
+def test_a_plugin_has_one_plus(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main([word, "list"])
+    assert f"{word}: write +plugin=my_cell.py, with one +" in capsys.readouterr().err

@@ -127,6 +127,28 @@ def test_what_is_not_yet_in_the_file_is_read_too(
         assert [("late",)] == connection.execute("SELECT name FROM runs").fetchall()
 
 
+def test_a_report_needs_a_place(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one it is asked for where nothing can be written; with one the store is read."""
+    monkeypatch.chdir(kept)
+    place = kept.parent / "report"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    before = files(kept)
+    store = f"tracking.uri={kept}"
+    with unprivileged():
+        for words in ([], ["out=seqbench-report"], ["out=artifacts"], [f"out={kept}"]):
+            assert 2 == main(["report", *words, store])
+            line = capsys.readouterr().err
+            assert "cannot be written: Permission denied; name a folder that can be" in line
+            assert line.endswith(" with out=PATH\n")
+            assert 1 == line.count("\n")
+        assert 0 == main(["report", f"out={place}", store])
+    assert (place / "report.html").is_file()
+    assert before == files(kept)
+
+
 def test_what_writes_is_refused(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line, which names another place; the doctor says so before."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(kept))

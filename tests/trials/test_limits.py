@@ -23,7 +23,7 @@ from seqbench.api import Metric
 from seqbench.config import composition
 from seqbench.config.settings import Limits, TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, Refused, TrialFailed
-from seqbench.records import TrialRecord
+from seqbench.records import GOES_ON, TrialRecord
 from seqbench.registry.plugins import add_plugin_file
 from seqbench.sweeps.plan import plan
 from seqbench.tracking.trials import stored_trials
@@ -208,7 +208,7 @@ def test_a_limit_says_how_to_go_on(
 
     monkeypatch.setattr("seqbench.training.fit.fit", stop)
     monkeypatch.setattr("seqbench.training.limits.peak_memory", lambda device: 0)
-    kept = f"{inner}; the same command with a larger {key} goes on from its last checkpoint"
+    kept = f"{inner}; the same command with a larger {key} {GOES_ON}"
     for tracking, expected in (("none", inner), ("local", kept)):
         words = [*SMOKE, limit, f"tracking={tracking}"]
         with pytest.raises(TrialFailed) as end:
