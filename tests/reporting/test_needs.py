@@ -73,7 +73,7 @@ def ask(found: dict[str, PilotRuns], difference: float, seeds: int = 10) -> list
 
 
 def numbers(line: str) -> list[float]:
-    return [float(text) for text in re.findall(r"\d+(?:\.\d+)?", line)]
+    return [float(text) for text in re.findall(r"\d+(?:\.\d+)?", line.replace(",", ""))]
 
 
 def test_the_range_of_seeds_holds_what_the_true_variances_need() -> None:
