@@ -10,13 +10,13 @@ import urllib.error
 
 import pytest
 
+from seqbench.errors import is_of_machine
 from seqbench.records import (
     WHOLE_LIST,
     DataNames,
     LeftOut,
     MetricInfo,
     TrialRecord,
-    is_of_machine,
     is_own_failure,
     left_out_lines,
 )

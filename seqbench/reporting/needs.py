@@ -167,7 +167,7 @@ def _group(item: Pilot) -> str:
 
 
 def _shown(item: Pilot, gain: float) -> str:
-    return f"{amount(gain, item.level)} {item.record.primary.unit}".strip()
+    return f"{gain:.4g} {item.record.primary.unit}".strip()
 
 
 def _amounts(item: Pilot, ends: tuple[float, float]) -> str:

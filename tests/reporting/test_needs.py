@@ -96,7 +96,7 @@ def test_no_number_of_seeds_passes_the_floor() -> None:
     """Where test groups are what varies; the sentence that says how many of them it takes stays."""
     first, second, third, *_ = ask(two(group_sd=2.0, groups=10, seed_sd=0.02), 0.05)
     assert first.startswith(
-        "music: no number of seeds finds a difference of 0.0500 nats between lstm and gru on these "
+        "music: no number of seeds finds a difference of 0.05 nats between lstm and gru on these "
         "10 test pieces"
     )
     assert "no number of seeds finds less than" in second
