@@ -97,7 +97,9 @@ def sweep(
 ) -> pd.DataFrame:
     """Run every combination that has no result yet: ``seqbench -m model=lstm,gru seed=0,1,2``.
 
-    Killed at any moment, the same call goes on. A trial that fails costs no other.
+    Killed at any moment, the same call goes on. A trial that fails costs no other, and its failure
+    is a result: ``rerun="failed"`` trains it again. ``looks=[6, 10, 14, 20]`` plans looks at
+    results before all seeds have run, see the manual's page on sweeps.
 
     Args:
         launcher: where trials run: ``basic``, ``local``, ``slurm`` or ``ray``; what it takes is

@@ -5,7 +5,6 @@ Tracking writes a :class:`TrialRecord`, reporting reads it. Standard library onl
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import statistics
@@ -40,37 +39,6 @@ _FORMERLY_FAILED = re.compile(
     "no space left on the disk of |its worker process |worker processes do not start|"
     "could not be started: |the process of device "
 )
-
-
-def is_of_machine(error: BaseException) -> bool:
-    """Return whether an exception says what the machine did: its disk, network or processes.
-
-    Any other one is the model's own. A process that is gone raises nothing here: whoever waits for
-    it knows.
-    """
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, KeyboardInterrupt | ConnectionError | TimeoutError):
-            return True
-        if isinstance(found, OSError) and found.errno in _OF_MACHINE:
-            return True
-        if type(found).__name__ in _BY_NAME:
-            return True
-        if isinstance(found, RuntimeError) and _OF_DEVICE.search(str(found)):
-            return True
-        found = found.__cause__
-    return False
-
-
-_OF_MACHINE = {
-    errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO,
-    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EADDRINUSE, errno.ENETDOWN, errno.ENETUNREACH,
-    errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOBUFS, errno.ENOLCK,
-}  # fmt: skip
-_BY_NAME = ("gaierror", "URLError", "DistBackendError", "DistNetworkError", "DistStoreError")
-"""Errors of the standard library's network and of torch's, which are not imported here."""
-_OF_DEVICE = re.compile("uncorrectable ECC|no CUDA-capable device|Connection closed by peer")
-"""What torch says of a device or another process that is gone."""
 
 
 @dataclass(frozen=True)

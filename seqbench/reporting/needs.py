@@ -108,7 +108,8 @@ def _groups(item: Pilot, gain: float, seeds: int, alpha: float) -> str:
     if math.isinf(low):
         return f"with {seeds} seeds of each no number of test {_group(item)} finds it"
     if math.isinf(high):
-        return f"with {seeds} seeds of each it takes {low:,.0f} test {_group(item)} or more"
+        takes = f"{low:,.0f} test {_group(item)} or more, perhaps more than any number"
+        return f"with {seeds} seeds of each it takes {takes}"
     return f"with {seeds} seeds of each it takes {_range(low, high)} test {_group(item)}"
 
 
@@ -150,7 +151,7 @@ def _basis(item: Pilot, variants: int) -> str:
     pairs = math.comb(variants, 2)
     holm = f", with Holm's adjustment for {pairs} pairs" if pairs > 1 else ""
     return (
-        f"found means in 80 of 100 cases{holm}; ranges are those that {n} runs of {one} and {m} of "
+        f"to find means in 80 of 100 cases{holm}; a range is what {n} runs of {one} and {m} of "
         f"{other} leave possible (10% to 90%)"
     )
 
@@ -166,7 +167,7 @@ def _group(item: Pilot) -> str:
 
 
 def _shown(item: Pilot, gain: float) -> str:
-    return f"{amount(gain, item.level)} {item.record.primary.unit}".strip()
+    return f"{gain:.4g} {item.record.primary.unit}".strip()
 
 
 def _amounts(item: Pilot, ends: tuple[float, float]) -> str:

@@ -14,8 +14,16 @@ from typing import Literal
 
 from seqbench.config import searchpath
 from seqbench.config.settings import Rerun, Settings
-from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
-from seqbench.records import MetricInfo, Status, is_of_machine, left_out_lines
+from seqbench.errors import (
+    TRACEBACK,
+    Busy,
+    Refused,
+    SeqbenchError,
+    TrialFailed,
+    is_interrupt,
+    is_of_machine,
+)
+from seqbench.records import MetricInfo, Status, left_out_lines
 from seqbench.registry import plugins
 from seqbench.sweeps.plan import state_of
 

@@ -14,6 +14,9 @@ from seqbench.reporting.pilot import PILOT, AskedVariant, PilotRuns, pilot_runs
 from seqbench.sweeps.plan import Plan, Planned
 from seqbench.sweeps.run import trial_names
 
+SEEDS = "100,101,102,103,104"
+"""Of a pilot: a plan begins with others."""
+
 Key = tuple[str, str, TrackingSettings]
 
 
@@ -87,7 +90,7 @@ def _pilot(
     kept += [word for word in own if word not in kept]
     few = ", ".join(name for name, found in runs.items() if not found.by_split)
     who = few or "two seeds of each model"
-    pilot = ["seed=range(100,105)", f"tracking.experiment={PILOT}"]
+    pilot = [f"seed={SEEDS}", f"tracking.experiment={PILOT}"]
     return [
         f"{title}: what a difference takes is not known without trials of {who}; a pilot tells:",
         f"  {command('-m', plugin_words(), kept, pilot)}",

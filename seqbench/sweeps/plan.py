@@ -139,8 +139,8 @@ class Plan:
         if self.outside:
             lines.append(
                 f"{_trials(self.outside)} of these ran before this plan of seeds, so the report "
-                "will claim nothing of a table with them; seeds that nobody has run yet can, such "
-                "as those from 100 on"
+                "will claim nothing of a table with them; for claims take new seeds in an "
+                "experiment of their own: seed=range(100,110) tracking.experiment=NAME"
             )
         return lines
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def with_seed_plans(
-    planned: Sequence[Planned], variants: Sequence[Hashable]
+    planned: Sequence[Planned], keys: Sequence[Hashable]
 ) -> tuple[list[Planned], int]:
     """Return trials whose runs will say which seeds were planned.
 
@@ -26,21 +26,21 @@ def with_seed_plans(
 
     Args:
         planned: the trials of a sweep.
-        variants: of each trial, equal for those that differ in the seed only.
+        keys: of each trial, equal for those that differ in the seed only.
 
     Returns:
         The trials, and how many of them were seen before under another plan or without any: they
         keep what their first runs said.
     """
     seeds: dict[Hashable, list[int]] = {}
-    for item, variant in zip(planned, variants, strict=True):
+    for item, key in zip(planned, keys, strict=True):
         if item.settings is not None:
-            seeds.setdefault(variant, []).append(item.settings.seed)
+            seeds.setdefault(key, []).append(item.settings.seed)
     found, outside = [], 0
-    for item, variant in zip(planned, variants, strict=True):
+    for item, key in zip(planned, keys, strict=True):
         if item.settings is not None:
-            number = len(seeds[variant])
-            asked = item.settings.plan or plan_text(seeds[variant], [number])
+            number = len(seeds[key])
+            asked = item.settings.plan or plan_text(seeds[key], [number])
             kept = asked if item.first_plan is None else item.first_plan
             outside += kept != asked and number >= FEW
             item = replace(item, settings=replace(item.settings, plan=kept))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqbench.config.settings import Limits
-from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
+from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt, is_of_machine
 from seqbench.identity import digest
-from seqbench.records import GOES_ON, TrialRecord, is_of_machine
+from seqbench.records import GOES_ON, TrialRecord
 from seqbench.trials.trial import Trial, provenance
 from seqbench.trials.undisturbed import notify
 

@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from seqbench.config.settings import Limits, Settings
-from seqbench.errors import TRACEBACK, SeqbenchError, TrialFailed
-from seqbench.records import is_of_machine
+from seqbench.errors import TRACEBACK, SeqbenchError, TrialFailed, is_of_machine
 from seqbench.trials.trial import load
 
 if TYPE_CHECKING:
