@@ -20,7 +20,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from seqbench import __version__
-from seqbench.commands import SUBCOMMANDS, help_text
+from seqbench.commands import SUBCOMMANDS
+from seqbench.commands.usage import help_text
 from seqbench.errors import (
     EXIT_DONE,
     EXIT_FAILED,

@@ -24,9 +24,8 @@ it may; or because it, or the machine below it, was stopped."""
 def is_own_failure(status: str, reason: str = "") -> bool:
     """Return whether a trial ended without a score by its model's own fault, which is a result.
 
-    A loss that is not finite, an exception in its code, a failed audit, more time or memory than it
-    may use: all that is what the model does under these conditions. What the machine did (KILLED)
-    says nothing of the model, and the trial is run again with its seed.
+    Own are a loss that is not finite, an exception in its code, a failed audit, a limit exceeded.
+    What the machine did (KILLED) says nothing of the model: the trial runs again with its seed.
 
     Args:
         status: of the record's words.
@@ -36,8 +35,7 @@ def is_own_failure(status: str, reason: str = "") -> bool:
 
 
 _FORMERLY_FAILED = re.compile(
-    "no space left on the disk of |its worker process |worker processes do not start|"
-    "could not be started: |the process of device "
+    "no space left on |(its )?worker process|could not be started: |the process of device "
 )
 
 

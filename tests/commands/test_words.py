@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from seqbench.cli import main
-from seqbench.commands import SUBCOMMANDS, help_text, read
+from seqbench.commands import SUBCOMMANDS, read
 from seqbench.commands.completion import complete
+from seqbench.commands.usage import help_text
 from seqbench.commands.words import (
     ANY,
     AmountOrShare,
