@@ -238,14 +238,23 @@ class TrialRecord:
         """Read what :meth:`to_json` wrote; fields unknown to this version are left out.
 
         Raises:
-            ValueError: it is no JSON, or too deeply nested.
-            TypeError: a field is not of its type, or a number too large for one.
-            AttributeError: it is no mapping.
+            ValueError: it is no JSON, too deeply nested, or no record: a field is missing, not of
+                its type, or a number too large for one.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("it holds no mapping")
+            return cls._of(data)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def _of(cls, data: dict[str, Any]) -> TrialRecord:
         data.setdefault("schema", 1)
         for old, new in _FORMER_NAMES.items():
             if old in data:
@@ -291,12 +300,16 @@ def _check(record: TrialRecord) -> None:
     for found in scores:
         for name, value in found.items():
             _check_number(name, value)
-    for name in ("bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
+    for name in ("folds", "bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
         for value in getattr(record, name):
             _check_number(name, value)
     for drawn in record.baseline_bootstrap.values():
         for value in drawn:
             _check_number("baseline_bootstrap", value)
+    for ends in [record.intervals, *record.differences.values()]:
+        for name, values in ends.items():
+            for value in values:
+                _check_number(name, value)
 
 
 def _check_number(name: str, value: object) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from seqbench import __version__
 from seqbench.commands import read
-from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus
+from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus, why_unwritable
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, SeqbenchError
 from seqbench.registry.plugins import registry
@@ -178,12 +178,9 @@ def check_data() -> Iterator[Finding]:
     if folder.exists() and not folder.is_dir():
         yield Finding(False, "data", f"{folder} is not a folder: set {DATA_VARIABLE} to one")
         return
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+    if reason := why_unwritable(folder):
         advice = f"set {DATA_VARIABLE} to a folder that can be written"
-        yield Finding(False, "data", f"{folder} cannot be written: {advice}")
+        yield Finding(False, "data", f"{folder} cannot be written ({reason}): {advice}")
         return
     sizes = list(_sizes_below(folder))
     held = f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB" if sizes else "nothing cached yet"
@@ -200,7 +197,7 @@ def _sizes_below(folder: Path) -> Iterator[int]:
 
 def check_tracking() -> Iterator[Finding]:
     """Open the tracking store that a trial would use; nothing is created."""
-    from seqbench.tracking.address import is_ready, locate
+    from seqbench.tracking.address import check_writable, is_ready, locate
     from seqbench.tracking.store import COUNT_LIMIT, open_store
 
     try:
@@ -208,6 +205,7 @@ def check_tracking() -> Iterator[Finding]:
         if address.database is not None and not is_ready(address.database):
             yield _store_to_come(address.database)
             return
+        check_writable(address)
         store = open_store(TrackingSettings(), create=False)
         runs = store.count()
     except SeqbenchError as error:
@@ -222,8 +220,9 @@ def check_tracking() -> Iterator[Finding]:
 
 
 def _store_to_come(database: Path) -> Finding:
-    existing = next(path for path in database.parents if path.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
-        return Finding(True, "tracking", f"the first trial makes {database}")
-    advice = "work in a folder that can be written, or use tracking.uri=PATH or tracking=none"
-    return Finding(False, "tracking", f"{existing} cannot be written: {advice}")
+    from seqbench.tracking.address import OTHERWISE
+
+    if reason := why_unwritable(database.parent):
+        advice = f"work in a folder that can be written, or {OTHERWISE}"
+        return Finding(False, "tracking", f"{database} cannot be made ({reason}): {advice}")
+    return Finding(True, "tracking", f"the first trial makes {database}")

@@ -141,7 +141,8 @@ class ReportedTrial:
 def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[ReportedTrial]:
     """Return runs as a report has them; of a trial that ran several times one is kept.
 
-    That is its latest run that has finished, or else its latest.
+    That is its latest run that has finished and can be read in full, or else its latest that has
+    finished, or else its latest.
 
     Args:
         logged: runs, the latest first.
@@ -154,9 +155,14 @@ def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> l
         trial = _trial(item, item.parent in candidates_of, known)
         identity = (trial.task, trial.conditions, trial.variant, trial.seed, trial.candidate)
         before = chosen.get(identity)
-        if before is None or (before.status != "FINISHED" and trial.status == "FINISHED"):
+        if before is None or _worth(trial) > _worth(before):
             chosen[identity] = trial
     return list(chosen.values())
+
+
+def _worth(trial: ReportedTrial) -> tuple[bool, bool]:
+    finished = trial.status == "FINISHED"
+    return finished, finished and not trial.gap
 
 
 def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> ReportedTrial:

@@ -24,7 +24,8 @@ from seqbench.trials.equal_size import trial_settings, with_width
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
-has changed since. ``unfinished``: it was stopped, and goes on from its last checkpoint."""
+has changed since, or its record cannot be read any more. ``unfinished``: it was stopped, and goes
+on from its last checkpoint."""
 
 RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),
@@ -247,7 +248,11 @@ def _planned(
 ) -> Planned:
     """Return how a trial stands, from its runs, the latest first."""
     same = [trial for trial in before if not asked.changed(trial.parts)]
-    finished = [(_other_code(trial), trial) for trial in same if trial.status == "FINISHED"]
+    finished = [
+        (_other_code(trial), trial)
+        for trial in same
+        if trial.status == "FINISHED" and not trial.damage
+    ]
     if finished:
         reason, trial = next((found for found in finished if not found[0]), finished[0])
         return Planned(
@@ -260,6 +265,9 @@ def _planned(
                 words, settings, "running", "", trial.run_id, trial.seconds, epochs=trial.epochs
             )
     for trial in same:
+        if trial.status == "FINISHED":
+            reason = f"it has no result any more: {trial.damage}"
+            return Planned(words, settings, "stale", reason, trial.run_id, trial.seconds)
         if trial.status in ("FAILED", "TIMEOUT", "OOM"):
             reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
             return Planned(words, settings, "failed", reason, trial.run_id)

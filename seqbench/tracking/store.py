@@ -87,14 +87,14 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
 
 
 def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
-    if address.database is not None and not is_ready(address.database):
+    if address.database is not None and not is_ready(address.database, write=create):
         if not create:
             raise no_store_yet(address)
         make_folder(address.database)
         embedded.create(address, settings.experiment)
     with mlflow_client.quiet():
         try:
-            client = mlflow_client.connect(address)
+            client = mlflow_client.connect(address if create else address.for_reading)
             if create and address.database is not None:
                 embedded.stay_beside(address)
             experiments = (
@@ -133,7 +133,7 @@ class Store:
         failure: BaseException | None = None,
     ) -> None:
         self._client = client
-        self._experiment = experiment
+        self.experiment = experiment
         self._parent = parent
         self._failure = failure
         self._experiments = experiments
@@ -173,7 +173,7 @@ class Store:
         operations = [*config_operations(config), dataset(trial, config)]
         create: dict[str, Any] = {
             "op": "create",
-            "experiment": self._experiment,
+            "experiment": self.experiment,
             "tags": {**source_tags(commit), **tags, **identity, TOKEN: uuid.uuid4().hex},
             "name": f"{trial.title or trial.task} {trial.model} seed {trial.seed}"[:250],
             "time": int(1000 * time.time()),

@@ -28,8 +28,9 @@ def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
-        record: of the trial; its key, its data and the harness name the folder: no training goes on
-            from a state that other data or other code have left.
+        record: of the trial; its key, its data and the harness name the folder, and so does where
+            it is logged: no training goes on from a state that other data or other code have left,
+            or that is another store's of the same folder.
         store: beside which it is kept; None gives a folder that does not outlive the trial.
 
     Raises:
@@ -42,7 +43,7 @@ def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
-    of = digest([record.data, record.harness])[:8]
+    of = digest([record.data, record.harness, store.address.name, store.experiment])[:8]
     folder = store.address.state / "unfinished" / f"{record.key}-{of}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:

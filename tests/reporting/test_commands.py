@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -28,9 +29,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    copy_store: Callable[[Path, Path], Path],
+) -> Path:
     """A copy of it, as the working directory; artifacts are found beside the database."""
-    shutil.copytree(trained / "seqbench-runs", tmp_path / "seqbench-runs")
+    copy_store(trained / "seqbench-runs", tmp_path / "seqbench-runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
