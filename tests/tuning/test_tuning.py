@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from seqbench.cli import main
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
+from seqbench.identity import PROTOCOL
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.tuning import TunedModel, best_so_far, expected_best, print_tuning
 from seqbench.sweeps.job import Outcome
@@ -200,7 +201,7 @@ def test_other_code_is_another_study(monkeypatch: pytest.MonkeyPatch) -> None:
 
     before = study().name
     assert before == study().name
-    monkeypatch.setattr("seqbench.identity.PROTOCOL", 3)
+    monkeypatch.setattr("seqbench.identity.PROTOCOL", PROTOCOL + 1)
     assert before != study().name
 
 
