@@ -170,7 +170,7 @@ class TrialRecord:
             ``passed``, ``failed: ...`` or ``not possible: ...``; empty where none was made.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
             since its fold's training began; ``fold`` where there are several.
-        parameters: trainable numbers in model and head.
+        parameters: trainable numbers in model and head, of several folds their mean.
         frozen: numbers in their parameters that are not trained.
         buffers: numbers that the model keeps beside its parameters.
         epochs: epochs trained, of all folds together.
@@ -182,6 +182,7 @@ class TrialRecord:
             ``step_seconds``, ``sequence_seconds``, ``sequence_steps``, ``peak_bytes``; see
             :mod:`seqbench.training.costs`. What cannot be known is missing.
         tuning: how its configuration was found and what was spent on it; empty if nobody says.
+        candidate: whether it was a candidate of a tuning: it has scores on validation only.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
         environment: versions, device, threads; git states of the working directory, of seqbench's
             code and of the task's and model's.
@@ -230,6 +231,7 @@ class TrialRecord:
     seconds: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
     tuning: str = ""
+    candidate: bool = False
     backend: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     run_id: str = ""

@@ -147,7 +147,7 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
     return Outcome(
         "FINISHED",
         metric=record.primary,
-        score=record.metrics[f"test/{record.primary.name}"],
+        score=record.metrics.get(f"test/{record.primary.name}", math.nan),
         monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,

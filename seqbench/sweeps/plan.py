@@ -141,11 +141,13 @@ def plan(overrides: Sequence[str]) -> Plan:
     return plan_members(sweep_members(overrides))
 
 
-def plan_members(members: Sequence[list[str]]) -> Plan:
+def plan_members(members: Sequence[list[str]], candidates: bool = False) -> Plan:
     """Return how trials stand. Neither data nor torch are loaded.
 
     Args:
         members: the overrides of each trial.
+        candidates: whether they are candidates of a tuning, which are not tested. A trial that was
+            tested has what a candidate needs; one that was a candidate has not what a trial needs.
 
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
@@ -159,7 +161,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
             reruns[composition.rerun(composed)] = None
-            settings = trial_settings(composed, words)
+            settings = replace(trial_settings(composed, words), candidate=candidates)
             words = with_width(words, composed, settings)
             asked = identity(settings, sources)
         except Refused as refusal:
@@ -247,6 +249,7 @@ def _planned(
     words: list[str], settings: Settings, asked: Identity, before: Sequence[StoredTrial]
 ) -> Planned:
     """Return how a trial stands, from its runs, the latest first."""
+    before = [trial for trial in before if settings.candidate or not trial.candidate]
     same = [trial for trial in before if not asked.changed(trial.parts)]
     finished = [
         (_other_code(trial), trial)

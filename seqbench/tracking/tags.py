@@ -26,6 +26,8 @@ FOLDS = "seqbench.folds"
 """Tag that says what folds are called, whose metrics have their numbers."""
 HARNESS = "seqbench.harness"
 """Tag with the hash of each module of the harness that trained a run, as JSON."""
+CANDIDATE = "seqbench.candidate"
+"""Tag of a run that was a candidate of a tuning, and so was not tested."""
 TAG_LENGTH = 5000
 """Characters of a tag at most: MLflow's limit."""
 
