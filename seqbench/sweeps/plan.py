@@ -50,7 +50,7 @@ class Planned:
             has been changed since.
         run_id: of the run that the state was read from; empty without one.
         seconds: that this trial took when it finished, or has been running; None without a run.
-        metric: the primary one, of a trial that has finished.
+        metric: the primary one, of a trial that has finished; None of a candidate of a tuning.
         score: its value on test.
         monitor: value of the metric that selected the epoch, on validation.
         epochs: that a running trial has trained.
@@ -258,9 +258,10 @@ def _planned(
     ]
     if finished:
         reason, trial = next((found for found in finished if not found[0]), finished[0])
+        tested = (None, math.nan) if settings.candidate else (trial.metric, trial.score)
         return Planned(
             words, settings, "finished", reason, trial.run_id,
-            trial.seconds, trial.metric, trial.score, trial.monitor, left_out=trial.left_out,
+            trial.seconds, *tested, trial.monitor, left_out=trial.left_out,
         )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
