@@ -97,7 +97,9 @@ def sweep(
 ) -> pd.DataFrame:
     """Run every combination that has no result yet: ``seqbench -m model=lstm,gru seed=0,1,2``.
 
-    Killed at any moment, the same call goes on. A trial that fails costs no other.
+    Killed at any moment, the same call goes on. A trial that fails costs no other, and its failure
+    is a result: ``rerun="failed"`` trains it again. ``looks=[6, 10, 14, 20]`` plans looks at
+    results before all seeds have run, see the manual's page on sweeps.
 
     Args:
         launcher: where trials run: ``basic``, ``local``, ``slurm`` or ``ray``; what it takes is
@@ -323,10 +325,16 @@ def _warn(text: str) -> None:
 
 
 def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield keys with dots; a mapping's keys are below its own."""
+    """Yield keys with dots; a mapping's keys are below its own.
+
+    What a mapping calls the ``name`` of a task or model chooses it, with its own parameters.
+    """
     for key, value in overrides.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            below = dict(value)
+            if not prefix and key in ("task", "model") and below.get("name") is not None:
+                yield key, below.pop("name")
+            yield from _flat(below, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -38,13 +38,15 @@ MAY_IMPORT = {
     "identity": {"config", "registry", "records"},
     "api": {"api", "records"},
     "nn": {"nn", "api"},
+    "verdicts": {"verdicts", "errors"},
     "training": {"training", "api", "nn", "config"},  # what plugins add is handed in
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"},
+    "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"}
+    | {"verdicts"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}
-    | {"testing", "tracking", "training"},
+    | {"testing", "tracking", "training", "verdicts"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},
     "tuning": {

@@ -163,6 +163,14 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("report tracking.uri=ftp://x", "unknown scheme 'ftp'; write a path", ""),
     ("tracking=non", "did you mean 'none'", "tracking=none"),
     ("rerun=allways", "did you mean 'always'", "rerun=always"),
+    ("looks=6,10 seed=0", "is a list; write looks=[6,10]", "'looks=[6,10]'"),
+    ("'looks=[6,10]' seed=12", "plans the seeds 0 to 9, and seed=12 is none of them", ""),
+    ("plan -m looks=10,6", "looks=10,6 must be rising numbers of seeds from 5 on", ""),
+    ("plan -m 'looks=range(6,9)'", "list the numbers, such as looks=6,10,14,20", ""),
+    ("plan -m looks=6,x", "looks must be a list of whole numbers or null", ""),
+    ("look=6", "did you mean 'looks'", "looks=6"),
+    ("plan difference=x", "difference must be a positive number in the metric's unit", ""),
+    ("tune model=lstm trials=1 looks=6,10", "a tuning looks once", ""),
     ("-m seed=0, 1", "write seed=0,1, without a space", "plan -m seed=0,1"),
     ("-m seed=0,1 seed=2", "give it once, such as seed=0,1,2", "plan -m seed=0,1,2"),
     ("-m 'seed=rang(3)'", "did you mean 'range'", "plan -m seed=range(3)"),
@@ -334,3 +342,13 @@ def test_arrays_are_lists() -> None:
     assert found == "seed=0,1,2"
     assert interface._word("recipe.lr", np.float32(0.5)) == "recipe.lr=0.5"
     assert interface._word("task.source", Path("a b")) == "task.source='a b'"
+
+
+def test_a_mapping_with_a_name_chooses() -> None:
+    """So that no message has keys of a task that was not asked for."""
+    given = {"task": {"name": "data/classify", "source": "uea"}, "recipe": {"lr": 1}}
+    assert dict(interface._flat(given)) == {
+        "task": "data/classify", "task.source": "uea", "recipe.lr": 1,
+    }  # fmt: skip
+    with pytest.raises(Refused, match=r"unknown task 'muzic' \(did you mean 'music'"):
+        seqbench.run(task={"name": "muzic"})

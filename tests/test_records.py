@@ -2,10 +2,74 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import socket
+import urllib.error
 
-from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
+import pytest
+
+from seqbench.records import (
+    WHOLE_LIST,
+    DataNames,
+    LeftOut,
+    MetricInfo,
+    TrialRecord,
+    is_of_machine,
+    is_own_failure,
+    left_out_lines,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "own"),
+    [
+        ("FAILED", "the training loss became nan in epoch 3", True),
+        ("FAILED", "RuntimeError: not today", True),
+        ("OOM", "used 2.3 GiB of memory, limits.gib=2", True),
+        ("TIMEOUT", "trained longer than limits.minutes=1", True),
+        ("KILLED", "interrupted", False),
+        ("KILLED", "its worker process was killed by SIGKILL", False),
+        ("FINISHED", "", False),
+        ("RUNNING", "", False),
+        # Of former versions, which had no other word for them.
+        ("FAILED", "its worker process was killed by SIGTERM", False),
+        ("FAILED", "no space left on the disk of /data", False),
+        ("FAILED", "ValueError: its worker process failed", True),
+    ],
+)
+def test_a_models_own_failure_is_told_from_the_machines(
+    status: str, reason: str, own: bool
+) -> None:
+    assert own == is_own_failure(status, reason)
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "of_machine"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), True),
+        (TimeoutError("timed out"), True),
+        (socket.gaierror(-2, "Name or service not known"), True),
+        (urllib.error.URLError("unreachable"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (_caused(ValueError("cannot read the data"), OSError(errno.EIO, "error")), True),
+        (ValueError("a bug"), False),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (FileNotFoundError(errno.ENOENT, "vocabulary.txt"), False),
+        (_caused(ValueError("a bug"), KeyError("x")), False),
+        (MemoryError(), False),
+    ],
+)
+def test_what_the_machine_did_is_told_from_an_exception(error: Exception, of_machine: bool) -> None:
+    assert of_machine == is_of_machine(error)
 
 
 def test_record_survives_json() -> None:
@@ -50,10 +114,19 @@ def test_what_was_left_out_is_counted_by_reason() -> None:
     """The most frequent reason first, of many names the first, of many reasons too."""
     assert left_out_lines([]) == []
     items = [LeftOut("z", "rare"), *(LeftOut(name, "no\nlabel") for name in "abcd")]
-    assert left_out_lines(items) == ["4: a, b, c, ... and 1 more: no label", "1: z: rare"]
+    assert left_out_lines(items) == [
+        "a, b, c and 1 more: no label",
+        "z: rare",
+        f"all 5: {WHOLE_LIST}",
+    ]
+    assert left_out_lines(items, whole=True)[0] == "z: rare"
+    assert len(left_out_lines(items, whole=True)) == 5
+    assert left_out_lines(items[:1]) == ["z: rare"]
     many = left_out_lines([LeftOut(str(number), f"line {number}") for number in range(9)])
-    assert many[-1] == "... and 4 more reasons"
-    assert len(many) == 6
+    assert many[-2:] == ["4 more reasons", f"all 9: {WHOLE_LIST}"]
+    assert len(many) == 7
+    long = [LeftOut("n" * 500, "r" * 500)]
+    assert all(len(line) <= 300 for line in left_out_lines(long) + left_out_lines(long, whole=True))
 
 
 def test_a_fold_is_called_by_its_name() -> None:

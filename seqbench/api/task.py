@@ -25,6 +25,11 @@ labels sequences, ``[T, K]`` if it labels steps."""
 
 Pooling = Literal["predictions", "folds"]
 
+Sight = Literal["past", "past+future", "all"]
+"""What a trained predictor sees of the steps, its record's context. On ``next`` tasks ``past`` are
+the steps before the predicted one, on ``online`` tasks that one too; ``past+future`` are all steps
+but the predicted one, ``all`` are all."""
+
 
 class Visibility(StrEnum):
     """Which steps the prediction at step t may see.
@@ -199,6 +204,9 @@ class Task(ABC):
     group: ClassVar[str] = ""
     """What :meth:`MetricSet.bootstrap_scores` resamples, or what a fold leaves out if scores of
     folds are averaged: ``piece``, ``patient``, ``speaker``. Empty if nothing is resampled."""
+    smallest_difference: ClassVar[tuple[float, str] | None] = None
+    """The smallest difference of the primary metric that is worth having, in its unit, and why, in
+    one line; None if nobody can say. Reports call what is surely smaller equivalent. Literal."""
     pooling: ClassVar[Pooling] = "predictions"
     """How the test scores of folds are combined: ``predictions`` scores all out-of-fold predictions
     together, ``folds`` averages the scores of folds."""
@@ -208,6 +216,9 @@ class Task(ABC):
     relative to the folder that the source lies in, for example ``"../labels.json"``. Literal."""
     source_name_counts: ClassVar[bool] = False
     """Whether the name of a ``source`` that is a single file decides anything. Literal."""
+    title_parameters: ClassVar[Sequence[str]] = ()
+    """Parameters that name a part of a ``source``, such as one of several problems. Where they are
+    given, tables call the data by their values too: ``data: uea BasicMotions``. Literal."""
 
     def __init_subclass__(cls, **options: object) -> None:
         """Accept ``alignment`` and ``unit``, the former names of ``visibility`` and ``group``."""
@@ -292,6 +303,19 @@ class Task(ABC):
         They are scored by :meth:`metrics` on the same folds, like a model's. Their width may differ
         from K if the metric set understands it, for example the score of a detector.
         """
+
+    def baselines_for(self, splits: Splits, sight: Sight) -> dict[str, Predictions]:
+        """Return the baselines that stand beside a model with some sight; the harness calls this.
+
+        They should see as much as the model, no more and no less. By default they are
+        :meth:`baselines`, whatever the sight. On a ``next`` task a model may also read the steps
+        after the predicted one; baselines that do so too have names of their own.
+
+        Args:
+            splits: see :meth:`baselines`.
+            sight: of the model.
+        """
+        return self.baselines(splits)
 
     def picture(self, figure: Figure) -> str:
         """Draw an example of the data; called after :meth:`prepare`.

@@ -87,7 +87,7 @@ def _chapter(item: Registration, width: int) -> str:
         if isinstance(constants.get(key), str):
             parts.append(f"{title}\n{_wrap(constants[key], width)}")
     if item.kind == "task":
-        parts += _task_facts(constants, width)
+        parts += _task_facts(item, constants, width)
     parts.append(_parameters(item, found, width))
     task, model = ("music", item.name) if item.kind == "model" else (item.name, "lstm")
     plugin = f"+plugin={shlex.quote(item.origin)} " if item.origin.endswith(".py") else ""
@@ -99,7 +99,7 @@ def _chapter(item: Registration, width: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
+def _task_facts(item: Registration, constants: dict[str, Any], width: int) -> list[str]:
     facts = []
     for title, key in (("Version", "version"), ("Visibility", "visibility")):
         if key in constants:
@@ -111,6 +111,10 @@ def _task_facts(constants: dict[str, Any], width: int) -> list[str]:
     for title, key in (("Selects the epoch (validation)", "monitor"), ("Ranks (test)", "primary")):
         if isinstance(constants.get(key), Call):
             parts.append(f"{title}\n  {_metric(constants[key])}")
+    if item.smallest_difference is not None:
+        amount, reason = item.smallest_difference
+        worth = _wrap(f"{amount:g}: {reason}", width)
+        parts.append(f"Smallest difference worth having (test)\n{worth}")
     meanings = constants.get("metric_help")
     if isinstance(meanings, dict):
         parts.append("Metrics\n" + _pairs(meanings, width))

@@ -19,6 +19,7 @@ from seqbench.config.settings import TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, SeqbenchError
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
+from seqbench.reporting.text import wrapped
 
 _SHOWN = ("torch", "lightning", "mlflow", "hydra-core")
 
@@ -29,7 +30,7 @@ class Finding(NamedTuple):
     Args:
         ok: whether nothing needs to be done.
         subject: what was looked at.
-        message: what was found, and otherwise what to do.
+        message: what was found, and otherwise what to do; a long list has several lines.
     """
 
     ok: bool
@@ -60,7 +61,9 @@ def command(args: list[str]) -> int:
         for finding in check():
             failed += not finding.ok
             mark = "ok" if finding.ok else "TO DO"
-            sys.stdout.write(f"{mark:<7}{finding.subject:<12}{finding.message}\n")
+            first, *others = finding.message.splitlines() or [""]
+            sys.stdout.write(f"{mark:<7}{finding.subject:<12}{first}\n")
+            sys.stdout.write("".join(f"{'':<19}{line}\n" for line in others))
             sys.stdout.flush()
     sys.stdout.write(f"{failed} to do\n" if failed else "all is well\n")
     return EXIT_FAILED if failed else EXIT_DONE
@@ -92,7 +95,7 @@ def check_versions() -> Iterator[Finding]:
             yield Finding(True, name, f"{version} (needs {needs})")
         else:
             others.append(f"{name} {version}")
-    yield Finding(True, "packages", ", ".join(others))
+    yield Finding(True, "packages", wrapped(", ".join(others)))
 
 
 def check_devices() -> Iterator[Finding]:
@@ -151,7 +154,7 @@ def check_engine() -> Iterator[Finding]:
             yield Finding(True, "engine", "; ".join(filter(None, facts)))
         else:
             yield Finding(False, "engine", f"{reason}: {backend.advice}")
-    yield Finding(True, "back ends", ", ".join(others))
+    yield Finding(True, "back ends", wrapped(", ".join(others)))
 
 
 def check_plugins() -> Iterator[Finding]:
@@ -167,7 +170,7 @@ def check_plugins() -> Iterator[Finding]:
             else:
                 usable.setdefault(item.origin, []).append(item.name)
         for origin, names in usable.items():
-            yield Finding(True, f"{kind}s", f"{origin}: {', '.join(names)}")
+            yield Finding(True, f"{kind}s", wrapped(f"{origin}: {', '.join(names)}"))
     for problem in found.problems:
         yield Finding(False, "plugins", problem)
 

@@ -128,7 +128,7 @@ def _view(words: Sequence[str], found: Plan, sweep: StoredSweep | None) -> Rende
         epochs = f"epoch {item.epochs} of at most {item.settings.recipe.max_epochs}"
         for_ = duration(item.seconds or 0.0)
         lines.append(Text(f"running: {' '.join(item.overrides)}: {epochs}, {for_}"))
-    lines += [Text(line) for line in other_code(found.trials)]
+    lines += [Text(line) for line in [*found.notes, *other_code(found.trials)]]
     lines += [Text(line, style="red") for line in reasons(found.trials)]
     if left or running:
         at_once = max(1, len(running))

@@ -91,7 +91,8 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_missing(config, error) or _one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match", BY_FOLD, TITLE])
+    known = [*NEEDED, "limits", "seed", "rerun", "match", "looks", BY_FOLD, TITLE]
+    _refuse_unknown("", data, known)
     title = _title(data)
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
@@ -103,6 +104,7 @@ def settings(config: DictConfig) -> Settings:
     if "rerun" in data:
         rerun(config)
     match(config)
+    looks(config)
     try:
         found = Settings(
             task=task,
@@ -142,6 +144,21 @@ def match(config: DictConfig) -> Match | None:
     """
     found: Match | None = _fit("match", 'Literal["params", "flops"] | None', config.get("match"))
     return found
+
+
+def looks(config: DictConfig) -> list[int] | None:
+    """Return after how many seeds the report may be read; None where that was not declared.
+
+    Raises:
+        Refused: these are no whole numbers.
+    """
+    found = config.get("looks")
+    if OmegaConf.is_config(found):
+        found = OmegaConf.to_container(found, resolve=True)
+    elif found is not None:
+        found = [found]  # one look
+    given: list[int] | None = _fit("looks", "list[int] | None", found)
+    return given
 
 
 def model_default(option: str, key: str) -> object:

@@ -29,7 +29,17 @@ from seqbench.registry.reach import Own, Place, Walk, is_component
 HARNESS = ("api", "nn", "training", "trials")
 """The packages of seqbench that decide how every model is trained and scored."""
 
-DOCUMENTATION = frozenset({"baseline_scores", "citation", "licence", "metric_help", "sizes"})
+DOCUMENTATION = frozenset(
+    {
+        "baseline_scores",
+        "citation",
+        "licence",
+        "metric_help",
+        "sizes",
+        "smallest_difference",
+        "title_parameters",
+    }
+)
 """Attributes of a model or task that do not count, unless the code that is reached reads them."""
 
 ALONE = Own()

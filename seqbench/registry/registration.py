@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import re
 import sys
 from dataclasses import dataclass, field
@@ -111,6 +112,18 @@ class Registration:
         """Versions of the distributions that offer what it requires: ``mido 1.3.3, numba 0.61``."""
         found = {name for module in self.requires for name in _distributions(module)}
         return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(found))
+
+    @property
+    def smallest_difference(self) -> tuple[float, str] | None:
+        """The smallest difference that is worth having, and why, as a task's class says it.
+
+        None where it says nothing that is a positive number and a text. See
+        :attr:`seqbench.api.Task.smallest_difference`.
+        """
+        match self.source().constants.get("smallest_difference"):
+            case (int() | float() as amount, str(reason)) if 0 < amount < math.inf:
+                return float(amount), reason
+        return None
 
     def unusable(self) -> str | None:
         """Return why it cannot be used here, in one line, or None if nothing speaks against it."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from seqbench.records import left_out_lines
 from seqbench.reporting.forms import Column, Form, Item, Layout, Line, layout
 from seqbench.reporting.numbers import NONE, amount, finite, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
@@ -310,7 +311,10 @@ TRIALS: list[Column[TrialRow]] = [
     Column("uncommitted", "uncommitted changes", "whose code was not as its commit",
            lambda row: row.trial.uncommitted, _text, forms=_OF_TRIAL),
     Column("left_out", "left out", "what of the user's own data was not used, and why",
-           lambda row: "; ".join(row.trial.left_out), _text, forms=_OF_TRIAL),
+           lambda row: "; ".join(f"{name}: {why}" for name, why in row.trial.left_out), _text,
+           forms=Form.CSV),
+    Column("left_out_by_reason", "left out", "the same by reason, in short",
+           lambda row: "; ".join(left_out_lines(row.trial.left_out)), _text, forms=Form.DIALOG),
     Column("by_fold", "by fold", "primary metric of each fold",
            lambda row: ", ".join(f"{name} {value:.4g}" for name, value in row.trial.folds.items()),
            _text, forms=Form.DIALOG),

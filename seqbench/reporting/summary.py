@@ -15,6 +15,7 @@ from seqbench.reporting.notes import badge, table_notes
 from seqbench.reporting.numbers import finite
 from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
 from seqbench.reporting.table import FUTURE, Difference, Table
+from seqbench.reporting.text import wrapped
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200
@@ -97,10 +98,10 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     target.width = max(target.width, _WIDTH)  # a narrow terminal breaks lines, not columns
     for table in tables:
         target.print()
-        target.print(Text(verdict(table), style="bold"), soft_wrap=True)
+        target.print(Text(wrapped(verdict(table)), style="bold"), soft_wrap=True)
         target.print(terminal_table(score_layout(table, Form.TERMINAL)), crop=False)
         if len(table.able) > 2:
             target.print("every pair, adjusted for all of them:")
             target.print(terminal_table(pair_layout(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
-            target.print(Text(note, style="yellow"), soft_wrap=True)
+            target.print(Text(wrapped(note), style="yellow"), soft_wrap=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seqbench.records import MetricInfo
+from seqbench.records import LeftOut, MetricInfo
 from seqbench.reporting import statistics
 from seqbench.reporting.statistics import FEW, Interval
 from seqbench.reporting.trials import ReportedTrial
@@ -188,8 +188,8 @@ class Table:
         return (self.task, *sorted(self.sources)[:1])
 
     @property
-    def left_out(self) -> Sequence[str]:
-        """What of the user's own data was not used, a line for each reason; of its latest trial."""
+    def left_out(self) -> Sequence[LeftOut]:
+        """What of the user's own data was not used, and why; of its latest trial."""
         said = [trial for trial in self.trials if trial.left_out]
         return max(said, key=lambda trial: trial.began).left_out if said else ()
 

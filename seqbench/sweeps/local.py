@@ -144,15 +144,15 @@ def _result(future: Future[Outcome]) -> Outcome:
             how = f"was killed by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:
             how += ", as the system does when memory runs out (limits.gib ends a trial before)"
-        return Outcome("FAILED", f"its worker process {how}", died=True)
+        return Outcome("KILLED", f"its worker process {how}", died=True)
     except TimeoutError:
         return Outcome("TIMEOUT", "did not end at limits.minutes, and was killed", died=True)
     except BrokenProcessPool as error:
-        return Outcome("FAILED", f"worker processes do not start: {first_line(error)}")
+        return Outcome("KILLED", f"worker processes do not start: {first_line(error)}")
     except (KeyboardInterrupt, CancelledError) as error:
         raise KeyboardInterrupt from error
     except Exception as error:
-        return Outcome("FAILED", f"{type(error).__name__}: {first_line(error)}")
+        return Outcome("KILLED", f"{type(error).__name__}: {first_line(error)}")
 
 
 def _timeout(trial: Planned) -> float | None:

@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
 from seqbench.config.members import sweep_members
-from seqbench.config.settings import Rerun, Settings, TrackingSettings
+from seqbench.config.settings import Limits, Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused, shortened
 from seqbench.identity import Identity, identity
-from seqbench.records import SCHEMA, MetricInfo
+from seqbench.records import SCHEMA, MetricInfo, Status, is_own_failure
 from seqbench.registry.codehash import harness_hashes
 from seqbench.reporting.text import told_apart
 from seqbench.sweeps.forecast import Forecast, Forecaster
+from seqbench.sweeps.seed_plans import with_seed_plans
 from seqbench.tracking.address import locate
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
-has changed since, or its record cannot be read any more. ``unfinished``: it was stopped, and goes
-on from its last checkpoint."""
+has changed since, or its record cannot be read any more. ``failed``: of its model's own fault, see
+:func:`seqbench.records.is_own_failure`; that is its result. ``unfinished``: it was stopped, or used
+more than it was allowed then and is allowed more now; it goes on from its last checkpoint."""
 
 RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),
     "failed": ("new", "unfinished", "failed"),
-    "stale": ("new", "unfinished", "failed", "stale"),
+    "stale": ("new", "unfinished", "stale"),
     "code": ("new", "unfinished", "failed", "stale"),
     "always": ("new", "unfinished", "failed", "stale", "finished"),
 }
 """Which states are run; the impossible is too, so that its mistake is told. ``code`` runs finished
-trials too, where other code of seqbench trained them."""
+trials too, where other code of seqbench trained them; what failed may have failed by it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ class Planned:
         title: what the task's data are called, told apart from others of the plan.
         left_out: what of a user's own data was not used, and why, of a trial that has finished.
         parts: of its identity, when it was planned.
+        ended: how the run of a failed trial ended, in the record's words.
+        first_plan: of its seeds, as its first run that has one or has a result says it, empty if
+            it does not; None where there is no such run.
     """
 
     overrides: list[str]
@@ -76,6 +81,8 @@ class Planned:
     title: str = ""
     left_out: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    ended: Status | Literal[""] = ""
+    first_plan: str | None = None
 
     @property
     def task(self) -> str:
@@ -108,11 +115,31 @@ class Plan:
         rerun: what runs beside what was never tried or was stopped.
         members: for each member of the sweep, the number of its trial: members that mean the same
             trial, however they say it, have the same one.
+        outside: trials that ran before under another plan of seeds, or under none.
     """
 
     trials: list[Planned]
     rerun: Rerun
     members: list[int]
+    outside: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the trials before they run, a line each."""
+        failed = sum(item.state == "failed" and not item.runs(self.rerun) for item in self.trials)
+        lines = [self.repeats] if self.repeats else []
+        if failed:
+            lines.append(
+                f"{failed} failed of {'their' if failed > 1 else 'its'} own, which is a result; "
+                "rerun=failed trains again what failed"
+            )
+        if self.outside:
+            lines.append(
+                f"{_trials(self.outside)} of these ran before this plan of seeds, so the report "
+                "will claim nothing of a table with them; for claims take new seeds in an "
+                "experiment of their own: seed=range(100,110) tracking.experiment=NAME"
+            )
+        return lines
 
     @property
     def repeats(self) -> str:
@@ -156,6 +183,7 @@ def plan_members(members: Sequence[list[str]], candidates: bool = False) -> Plan
     sources: dict[str, str] = {}
     planned: list[Planned] = []
     numbers: dict[object, int] = {}
+    variants: list[Hashable] = []
     of_members = []
     reruns: dict[Rerun, None] = {}
     for words, composed in zip(members, compose_each(members), strict=True):
@@ -169,6 +197,7 @@ def plan_members(members: Sequence[list[str]], candidates: bool = False) -> Plan
             if of_members[-1] == len(planned):
                 names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
                 planned.append(Planned(words, None, "impossible", str(refusal), names=names))
+                variants.append(None)
             continue
         of_members.append(numbers.setdefault((asked.key, _place(settings)), len(planned)))
         if of_members[-1] < len(planned):
@@ -177,13 +206,18 @@ def plan_members(members: Sequence[list[str]], candidates: bool = False) -> Plan
             found = stored_trials(settings.tracking)
             stored[settings.tracking] = _Stored(_by_configuration(found), Forecaster(found))
         of_store = stored[settings.tracking]
-        before = of_store.by_configuration.get(asked.configuration, [])
+        before = _serving(settings, of_store.by_configuration.get(asked.configuration, []))
         item = _planned(words, settings, asked, before)
         forecast = of_store.forecaster.forecast(settings)
-        planned.append(replace(item, forecast=forecast, parts=asked.parts))
+        variants.append((asked.study, _place(settings)))
+        first = _first_plan(asked, before)
+        planned.append(replace(item, forecast=forecast, parts=asked.parts, first_plan=first))
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
-    return Plan(_titled(planned, sources), next(iter(reruns), "stale"), of_members)
+    titled, outside = _titled(planned, sources), 0
+    if not candidates:  # nothing is claimed of what is not tested
+        titled, outside = with_seed_plans(titled, variants)
+    return Plan(titled, next(iter(reruns), "stale"), of_members, outside)
 
 
 def _place(settings: Settings) -> tuple[str, str]:
@@ -204,7 +238,8 @@ def _titled(planned: Sequence[Planned], sources: Mapping[str, str]) -> list[Plan
     places = []
     for item in planned:
         source = item.settings.source if item.settings else None
-        content = sources.get(source or "", source or "")
+        key = f"{item.settings.task} {source}" if item.settings else ""
+        content = sources.get(key, source or "")
         places.append(first.setdefault(content, source or ""))
     titles = [item.settings.called if item.settings else item.task for item in planned]
     apart = told_apart(titles, places)
@@ -218,7 +253,7 @@ def state_of(settings: Settings) -> Planned:
         Refused: the tracking store cannot be used.
     """
     asked = identity(settings)
-    before = stored_trials(settings.tracking, asked.configuration)
+    before = _serving(settings, stored_trials(settings.tracking, asked.configuration))
     return _planned([], settings, asked, before)
 
 
@@ -249,7 +284,6 @@ def _planned(
     words: list[str], settings: Settings, asked: Identity, before: Sequence[StoredTrial]
 ) -> Planned:
     """Return how a trial stands, from its runs, the latest first."""
-    before = [trial for trial in before if settings.candidate or not trial.candidate]
     same = [trial for trial in before if not asked.changed(trial.parts)]
     finished = [
         (_other_code(trial), trial)
@@ -272,9 +306,9 @@ def _planned(
         if trial.status == "FINISHED":
             reason = f"it has no result any more: {trial.damage}"
             return Planned(words, settings, "stale", reason, trial.run_id, trial.seconds)
-        if trial.status in ("FAILED", "TIMEOUT", "OOM"):
-            reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
-            return Planned(words, settings, "failed", reason, trial.run_id)
+        if is_own_failure(trial.status, trial.reason) and not _may_use_more(settings.limits, trial):
+            ended = cast(Status, trial.status)
+            return Planned(words, settings, "failed", trial.reason, trial.run_id, ended=ended)
         return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
     source = settings.task_parameters.get("source")
     others = [
@@ -293,6 +327,38 @@ def _planned(
             reason = f"recorded before identities of schema {SCHEMA}"
         return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
     return Planned(words, settings, "new")
+
+
+def _serving(settings: Settings, found: Sequence[StoredTrial]) -> list[StoredTrial]:
+    """Return the runs that tell how a trial stands, of those with its configuration.
+
+    A candidate of a tuning says nothing of a trial that is tested. A trial that was tested serves
+    as a candidate unless it failed: that may be the test's doing.
+    """
+    if not settings.candidate:
+        return [trial for trial in found if not trial.candidate]
+    tested = ("FINISHED", "RUNNING")
+    return [trial for trial in found if trial.candidate or trial.status in tested]
+
+
+def _first_plan(asked: Identity, before: Sequence[StoredTrial]) -> str | None:
+    """Return the plan of seeds under which a trial was first seen, see :class:`Planned`."""
+    for trial in reversed(before):
+        has_result = trial.status == "FINISHED" or is_own_failure(trial.status, trial.reason)
+        if (trial.plan or has_result) and not asked.changed(trial.parts):
+            return trial.plan
+    return None
+
+
+def _may_use_more(now: Limits, failed: StoredTrial) -> bool:
+    """Return whether a limit ended a trial, and a larger one or none holds now."""
+    name = {"TIMEOUT": "minutes", "OOM": "gib"}.get(failed.status, "")
+    try:
+        then = float(failed.config.get(f"limits.{name}", ""))
+    except ValueError:  # no limit, so another one allows no more
+        return False
+    limit = getattr(now, name)
+    return limit is None or limit > then
 
 
 def _other_code(trial: StoredTrial) -> str:

@@ -42,7 +42,7 @@ from seqbench.tracking.tags import (
     SWEEP_KEY,
     TAG_LENGTH,
 )
-from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
+from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations, mlflow_status
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -220,7 +220,7 @@ class Store:
         with uninterrupted(), contextlib.suppress(Exception):
             self._client.set_tag(run_id, "seqbench.reason", reason)
         with uninterrupted(), contextlib.suppress(Exception):
-            self._client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+            self._client.set_terminated(run_id, "KILLED")
 
     def start_sweep(self, name: str, words: str) -> str:
         """Start the run under which those of a sweep's trials are nested, or go on with it.
@@ -301,7 +301,7 @@ class Store:
                 if run.info.status in ("RUNNING", "KILLED"):
                     self._client.set_tag(run.info.run_id, STATUS, status)
                     self._client.set_tag(run.info.run_id, "seqbench.reason", reason)
-                    self._client.set_terminated(run.info.run_id, "FAILED")
+                    self._client.set_terminated(run.info.run_id, mlflow_status(status))
 
     def find(self, run: str) -> StoredRun:
         """Return a finished run of the store's experiments, see :func:`open_store`.

@@ -30,6 +30,7 @@ from seqbench.tracking.tags import (
     MONITOR,
     PARENT,
     PARTS,
+    PLAN,
     PRIMARY,
     SWEEP,
     mapping_in,
@@ -70,6 +71,7 @@ class StoredTrial:
         folds: that it was scored on; 1 before it has finished.
         left_out: what of a user's own data was not used, and why.
         candidate: whether it was a candidate of a tuning, which is not tested.
+        plan: the seeds that were planned with its own, see :data:`seqbench.tracking.tags.PLAN`.
         files: the run's.
     """
 
@@ -93,6 +95,7 @@ class StoredTrial:
     folds: int = 1
     left_out: str = ""
     candidate: bool = False
+    plan: str = ""
     files: RunFiles | None = field(default=None, repr=False, compare=False)
 
     @cached_property
@@ -386,5 +389,6 @@ def _trial(run: RawRun, files: RunFiles) -> StoredTrial:
         folds=run.folds,
         left_out=tags.get(LEFT_OUT, ""),
         candidate=CANDIDATE in tags,
+        plan=tags.get(PLAN, ""),
         files=files,
     )

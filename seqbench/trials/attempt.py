@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
-from seqbench.records import TrialRecord
+from seqbench.records import TrialRecord, is_of_machine
 from seqbench.trials.trial import Trial, provenance
 from seqbench.trials.undisturbed import notify
 
@@ -102,10 +102,11 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         record.status, record.reason = failed.status, str(failed)
         raise failed from error
     except SeqbenchError as error:
-        record.status, record.reason = "FAILED", str(error)
+        record.status = "KILLED" if is_of_machine(error) else "FAILED"
+        record.reason = str(error)
         raise
     except Exception as error:
-        failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
+        failed = out_of_memory(error, limits) or failure(error)
         failed = _with_way_on(failed, limits, store)
         record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
@@ -141,6 +142,11 @@ def about_run(record: TrialRecord, log: RunLog) -> dict[str, object]:
         "seed": record.seed,
         "run_id": log.run_id,
     }
+
+
+def failure(error: Exception) -> TrialFailed:
+    """Return an exception of a trial as its failure: the model's own, or KILLED by the machine."""
+    return TrialFailed(_reason(error), "KILLED" if is_of_machine(error) else "FAILED")
 
 
 def _reason(error: Exception) -> str:

@@ -66,6 +66,7 @@ class Holidays(ForecastTask):
     past.
     """
 
+    smallest_difference = (0.02, "about one of the 49 holidays in the test split")
     version = "1"
     citation = (
         "M. Kuhn, K. Johnson, Feature Engineering and Selection, 2019, section 4.1 (the data set);"

@@ -111,6 +111,7 @@ class Watch(ForecastTask):
             others can.
     """
 
+    smallest_difference = (0.01, "a quarter of what the best simple predictor leaves to be gained")
     version = "1"
     beside_source = (
         "labels/combined_windows.json",
@@ -121,6 +122,7 @@ class Watch(ForecastTask):
         "../../combined_windows.json",
     )
     source_name_counts = True
+    title_parameters = ("fold",)
     citation = (
         "D. M. Burns, N. Leung, M. Hardisty, C. Whyne, P. Henry, S. McLachlin, Shoulder"
         " physiotherapy exercise recognition: machine learning the inertial signals from a"

@@ -56,6 +56,7 @@ class HealthTask(Task):
     monitor = Metric("nll", "min", "nats")
     primary = Metric("auroc", "max")
     group = "patient"
+    smallest_difference = (0.02, "of 50 pairs of a case and a control one more in the right order")
     metric_help: ClassVar[Mapping[str, str]] = HELP
     baseline_help: ClassVar[Mapping[str, str]] = {
         "prevalence": "the share of positives in training, for everybody",

