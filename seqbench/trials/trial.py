@@ -235,7 +235,7 @@ def load(settings: Settings) -> Trial:
 
     task_registration = registry().get("task", settings.task)
     model_registration = registry().get("model", settings.model)
-    task = _task(settings, task_registration)
+    task = make_task(settings, task_registration)
     with importing(model_registration.target):
         model_class = model_registration.load()
     try:
@@ -251,21 +251,12 @@ def load(settings: Settings) -> Trial:
     return Trial(settings, task, model_class, task_registration, model_registration, device)
 
 
-def folds_of(settings: Settings) -> tuple[int, ...]:
-    """Return the folds of a trial's task, whose data are prepared for it.
+def make_task(settings: Settings, registration: Registration) -> Task:
+    """Return the task of a trial, constructed.
 
     Raises:
-        Refused: the task cannot be used, or its data cannot be had.
+        Refused: it refuses a parameter, or cannot be used.
     """
-    registration = registry().get("task", settings.task)
-    task = _task(settings, registration)
-    with blame(registration, "its data"):
-        task.prepare()
-        return tuple(task.folds())
-
-
-def _task(settings: Settings, registration: Registration) -> Task:
-    """Return the task of a trial, constructed."""
     from seqbench.trials.undisturbed import importing
 
     with importing(registration.target):
@@ -363,30 +354,22 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import (
-        CANDIDATE,
-        FOLDS,
-        LEFT_OUT,
-        PLAN,
-        SOURCE,
-        TITLE,
-        identity_tags,
-    )
+    from seqbench.tracking import tags
 
     asked, source = trial.identity, trial.settings.source
-    where = {} if source is None else {SOURCE: whole_path(source)}
+    where = {} if source is None else {tags.SOURCE: whole_path(source)}
     folds = [f"fold-{fold}: {names.fold}" for fold, names in trial.names.items() if names.fold]
     said = {
-        LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
-        FOLDS: ", ".join(folds),
-        PLAN: trial.settings.plan,
+        tags.LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
+        tags.FOLDS: ", ".join(folds),
+        tags.PLAN: trial.settings.plan,
     }
     return {
         **where,
-        **({CANDIDATE: "true"} if trial.settings.candidate else {}),
+        **({tags.CANDIDATE: "true"} if trial.settings.candidate else {}),
         **{tag: text[:_TAG] for tag, text in said.items() if text},
-        TITLE: trial.settings.called,
-        **identity_tags(asked.configuration, asked.parts, harness_hashes()),
+        tags.TITLE: trial.settings.called,
+        **tags.identity_tags(asked.configuration, asked.parts, harness_hashes()),
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,
         "seqbench.model_origin": trial.model_registration.origin,

@@ -20,7 +20,7 @@ from seqbench.sweeps.launchers import TrialLauncher
 from seqbench.sweeps.plan import plan_members
 from seqbench.sweeps.run import Ran, results, run_plan, status
 from seqbench.tracking.notes import note_tuning
-from seqbench.trials.trial import folds_of
+from seqbench.trials.folds import folds_of
 from seqbench.tuning.recipes import Chosen, check_recipe, write_recipes
 from seqbench.tuning.space import FOLD, Tuning, distribution_text
 from seqbench.tuning.study import Candidate, CandidateResult, drawn_candidates, open_study

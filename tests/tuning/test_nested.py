@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,7 @@ NOWHERE = "tracking=none"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_registry: None) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_registry: None) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "data"))
@@ -47,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_registry: None
                                 .replace("self._fold = fold", "self._fold = part"))  # fmt: skip
     add_plugin_file("folded.py")
     add_plugin_file("whole.py")
-    yield tmp_path
+    return tmp_path
 
 
 def trial(*words: str, candidate: bool = False) -> Settings:
@@ -63,11 +62,12 @@ def test_a_candidate_does_not_touch_the_test_split(fold: str) -> None:
     assert ("FINISHED", True) == (record.status, record.candidate)
     assert {"valid/error"} == record.metrics.keys()
     assert math.isfinite(record.metrics["valid/error"])
-    nothing = [record.baselines, record.bootstrap_scores, record.intervals, record.differences,
-               record.baseline_bootstrap, record.group_sizes, record.audit, record.costs]  # fmt: skip
-    assert not any(nothing)
+    guarded = trial(*words)
+    of_test = ("baselines", "bootstrap_scores", "intervals", "differences", "baseline_bootstrap",
+               "group_sizes", "audit", "costs")  # fmt: skip
+    assert not any(getattr(record, name) for name in of_test)
     with pytest.raises(SeqbenchError, match="the test split was touched"):
-        run(trial(*words))
+        run(guarded)
 
 
 def test_a_candidate_is_trained_as_the_trial_is() -> None:
@@ -161,7 +161,6 @@ def test_folds_have_equal_budgets_and_one_score(capsys: pytest.CaptureFixture[st
               if f"task.fold={item.fold}" in words and best in words]  # fmt: skip
         assert 2 == len(at), "on both seeds"
         assert min(scores) == scores[at[0] % 6 // 2]
-    assert len({str(item.best) for item in found.studies}) > 1, "else nothing is shown"
     assert Budget.of(
         3, [0, 1], 3, "random", 0, {"recipe.lr": "tag(log,interval(0.001,1.0))"}
     ) == found.budget == Budget.read(str(found.budget))  # fmt: skip
