@@ -1,7 +1,7 @@
 """Search a recipe on validation, the same grid for every model, and keep the record.
 
 Used once to fill `conf/tuned/`; the record of what it found is in `docs/recipes.md`. The test split
-is never opened here. `seqbench tune tune.recipe=NAME` makes recipes of each model::
+is never opened here. `seqbench tune tune.save=NAME` makes recipes of each model::
 
     python benchmarks/recipe_search.py docs/recipes/music.csv task=music \
         model=lstm,gru recipe.lr=1e-3,3e-3 model.dropout=0.2,0.5

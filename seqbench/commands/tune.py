@@ -89,7 +89,7 @@ def _taking(tuning: Tuning) -> str:
     kept = [word for word in tuning.fixed if not word.startswith(("recipe", "model."))]
     seeds = ",".join(map(str, tuning.settings.final_seeds))
     words = [f"task={','.join(tasks)}", f"model={','.join(models)}", *kept]
-    recipe = [f"recipe={tuning.settings.recipe}", f"seed={seeds}"]
+    recipe = [f"recipe={tuning.settings.save}", f"seed={seeds}"]
     folder = f"--config-dir={tuning.settings.folder}"
     known = [word for word in plugin_words() if word != folder]
     return command([*known, folder, "-m", *words, *recipe])

@@ -377,7 +377,7 @@ def _missing(config: DictConfig, error: OmegaConfBaseException) -> str:
     task, model = (config.get(kind, {}).get("name", "?") for kind in ("task", "model"))
     return (
         f"the chosen recipe has no {key} for model={model} on task={task}: choose another recipe, "
-        f"give {key}=VALUE, or let `seqbench tune` write it with tune.recipe=NAME"
+        f"give {key}=VALUE, or let `seqbench tune` write it with tune.save=NAME"
     )
 
 

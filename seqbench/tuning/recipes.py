@@ -44,20 +44,20 @@ def check_recipe(tuning: Tuning) -> None:
     Raises:
         Refused: its name is impossible or taken, or its folder cannot be made.
     """
-    name = tuning.settings.recipe
+    name = tuning.settings.save
     if name is None:
         return
     if not _NAME.fullmatch(name):
         raise Refused(
-            f"tune.recipe={name}: a recipe's name has letters, digits, _ and - only, for example "
-            "tune.recipe=own"
+            f"tune.save={name}: a recipe's name has letters, digits, _ and - only, for example "
+            "tune.save=own"
         )
     path = _recipe_path(tuning)
     is_own = path.is_file() and path.read_text(encoding="utf-8").startswith(_MARK)
     if not is_own and (path.exists() or name in _known_recipes()):
-        raise Refused(f"tune.recipe={name}: there is a recipe of that name; choose another")
+        raise Refused(f"tune.save={name}: there is a recipe of that name; choose another")
     if name == _base(tuning):
-        raise Refused(f"tune.recipe={name} is what the tuning starts from; choose another name")
+        raise Refused(f"tune.save={name} is what the tuning starts from; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,7 +65,7 @@ def check_recipe(tuning: Tuning) -> None:
 
 
 def write_recipes(tuning: Tuning, chosen: Sequence[Chosen]) -> list[Path]:
-    """Write the recipe ``tune.recipe``, and what it has for each model on each task.
+    """Write the recipe ``tune.save``, and what it has for each model on each task.
 
     A file holds everything of the section ``recipe``, what of the model was chosen or fixed, and
     the budget, which the record of each trial with this recipe tells. Nothing is shared with other
@@ -81,7 +81,7 @@ def write_recipes(tuning: Tuning, chosen: Sequence[Chosen]) -> list[Path]:
     Raises:
         Refused: a file cannot be written.
     """
-    name = tuning.settings.recipe
+    name = tuning.settings.save
     assert name is not None
     path = _recipe_path(tuning)
     files = {
@@ -119,7 +119,7 @@ def write_recipes(tuning: Tuning, chosen: Sequence[Chosen]) -> list[Path]:
 
 
 def _recipe_path(tuning: Tuning) -> Path:
-    return Path(tuning.settings.folder).expanduser() / "recipe" / f"{tuning.settings.recipe}.yaml"
+    return Path(tuning.settings.folder).expanduser() / "recipe" / f"{tuning.settings.save}.yaml"
 
 
 def _base(tuning: Tuning) -> str:

@@ -123,13 +123,13 @@ def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[
 
 
 def write(tuning: Tuning, found: Sequence[Choice]) -> list[Path]:
-    """Write what was chosen as the recipe ``tune.recipe``; return the files of models, if any.
+    """Write what was chosen as the recipe ``tune.save``; return the files of models, if any.
 
     Raises:
         Refused: a file cannot be written.
     """
     made = [choice for choice in found if choice.is_made]
-    if tuning.settings.recipe is None or not made:
+    if tuning.settings.save is None or not made:
         return []
     seed = tuning.settings.final_seeds[0]
     return write_recipes(

@@ -45,7 +45,7 @@ class TuningSettings:
         sampler: ``tpe`` (Bergstra et al. 2011) or ``random``.
         sampler_seed: of the sampler, for each model alike.
         space: overrides that are distributions.
-        recipe: name of the recipe that is to be written of each model's best candidate; None writes
+        save: name of the recipe that is to be written of each model's best candidate; None writes
             none.
         folder: of configurations in which it is written.
     """
@@ -55,7 +55,7 @@ class TuningSettings:
     sampler: Literal["tpe", "random"]
     sampler_seed: int
     space: list[str]
-    recipe: str | None
+    save: str | None
     folder: str
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from seqbench.tracking.logged import logged_trials, trial_runs
 from seqbench.tracking.store import open_store
 from seqbench.trials.repeat import repeat
 from seqbench.trials.run import run
+from seqbench.tuning.recipes import check_recipe
 from seqbench.tuning.run import Choice, known_members, tune
 from seqbench.tuning.space import read_words
 
@@ -184,19 +186,17 @@ def test_a_recipe_of_each_model_is_written_and_taken(
 ) -> None:
     """With it the tuning's final trials are already done, and every record tells the budget."""
     words = ["trials=2", "model=rnn,gru", *SMALL, *SPACE, "task=folded", "tune.seeds=0",
-             "tune.final_seeds=100", "tune.recipe=own"]  # fmt: skip
+             "tune.final_seeds=100", "tune.save=own"]  # fmt: skip
     plugin = "+plugin=folded.py"
     assert 0 == main(["tune", plugin, *words])
     out = capsys.readouterr().out
     for model in ("rnn", "gru"):
         assert (folder / f"recipes/tuned/own/folded/{model}.yaml").is_file()
-    assert "seqbench --config-dir=recipes" in out.replace(" +plugin=folded.py", "")
-    assert "recipe=own seed=100" in out
-    taken = ["--config-dir=recipes", plugin, "-m", "task=folded", "model=rnn,gru", "recipe=own",
-             "trainer.threads=1", "trainer.progress=false", "seed=100,102"]  # fmt: skip
-    assert 0 == main(taken)
-    shown = capsys.readouterr()
-    assert "4 trials: 2 finished, 2 new" in shown.err
+    (line,) = [line for line in out.splitlines() if line.startswith("take it: seqbench ")]
+    taken = shlex.split(line)[3:]
+    assert {"--config-dir=recipes", "model=rnn,gru", "recipe=own", "seed=100"} <= set(taken)
+    assert 0 == main([*taken[:-1], "seed=100,102"])
+    assert "4 trials: 2 finished, 2 new" in capsys.readouterr().err
     store = open_store(TrackingSettings(), create=False)
     runs = [run for run in trial_runs(TrackingSettings())
             if run.tags["seqbench.seed"] == "102"]  # fmt: skip
@@ -206,8 +206,13 @@ def test_a_recipe_of_each_model_is_written_and_taken(
         budget = Budget.read(record.tuning)
         assert budget is not None
         assert (2, 3) == (budget.candidates, budget.folds)
-    assert 2 == main([*taken, "model=lstm"])
+    assert 2 == main([word.replace("rnn,gru", "lstm") for word in taken])
     assert "the chosen recipe has no recipe.lr for model=lstm on task=folded" in (
         capsys.readouterr().err
     )
-    assert 0 == main(["tune", plugin, *words]), "its own file may be written again"
+    check_recipe(read_words(words))  # its own file may be written again
+    Path("recipes/recipe/mine.yaml").write_text("lr: 1\n")
+    for name, message in (("mine", "there is a recipe of that name"), ("a/b", "letters, digits"),
+                          ("adamw", "there is a recipe of that name")):  # fmt: skip
+        with pytest.raises(Refused, match=message):
+            check_recipe(read_words([*words[:-1], f"tune.save={name}"]))
