@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
 from seqbench.config import composition, searchpath
 from seqbench.config.composition import compose_each
 from seqbench.config.overrides import parse
+from seqbench.config.settings import Recipe
 from seqbench.errors import Refused
 from seqbench.tuning.space import Tuning
 
@@ -84,13 +86,16 @@ def write_recipes(tuning: Tuning, chosen: Sequence[Chosen]) -> list[Path]:
     name = tuning.settings.save
     assert name is not None
     path = _recipe_path(tuning)
+    every = [composition.settings(found) for found in compose_each([c.member for c in chosen])]
+    # A model that was not tuned on the task lacks a value, and is refused: Hydra would take the
+    # value of a recipe that stood among the defaults.
+    base = {**asdict(every[0].recipe), **_own_values(_base(tuning)), "lr": "???"}
     files = {
         path: f"{_MARK}: each model's own values are in tuned/{name}/<task>/<model>.yaml.\n"
-        f"defaults:\n  - {_base(tuning)}\n\nlr: ???  # of a model that was not tuned on the task\n"
+        f"{OmegaConf.to_yaml(OmegaConf.create(base))}"
     }
     written = []
-    for item, composed in zip(chosen, compose_each([item.member for item in chosen]), strict=True):
-        settings = composition.settings(composed)
+    for item, settings in zip(chosen, every, strict=True):
         folds = settings.to_dict().get("by_fold")
         words = [parse(word).key_or_group for word in item.member]
         of_model = [
@@ -127,6 +132,15 @@ def _base(tuning: Tuning) -> str:
     words = [parse(word) for word in tuning.fixed]
     given = [str(item.value()) for item in words if item.key_or_group == "recipe"]
     return given[-1] if given else "adamw"
+
+
+def _own_values(recipe: str) -> dict[str, Any]:
+    """Return what a recipe's own file says."""
+    with composition.hydra() as loader:
+        assert isinstance(loader, ConfigLoaderImpl)
+        found = loader.repository.load_config(f"recipe/{recipe}")
+    known = {item.name for item in fields(Recipe)}
+    return {} if found is None else {key: found.config[key] for key in found.config if key in known}
 
 
 def _known_recipes() -> list[str]:
