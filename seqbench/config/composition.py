@@ -91,8 +91,7 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_missing(config, error) or _one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    known = [*NEEDED, "limits", "seed", "rerun", "match", "looks", BY_FOLD, TITLE]
-    _refuse_unknown("", data, known)
+    _refuse_unknown("", data, [*NEEDED, *_BESIDE, BY_FOLD, TITLE])
     title = _title(data)
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
@@ -254,6 +253,7 @@ def _title(data: dict[str, Any]) -> str:
 
 
 _LONGEST_TITLE = 80
+_BESIDE = ("limits", "seed", "rerun", "match", "looks")
 
 
 def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -374,7 +374,7 @@ def _missing(config: DictConfig, error: OmegaConfBaseException) -> str:
     key = str(error.full_key or "")
     if not isinstance(error, MissingMandatoryValue) or not key.startswith("recipe."):
         return ""
-    task, model = (config.get(kind, {}).get("name", "?") for kind in ("task", "model"))
+    task, model = (config[kind].get("name") for kind in ("task", "model"))
     return (
         f"the chosen recipe has no {key} for model={model} on task={task}: choose another recipe, "
         f"give {key}=VALUE, or let `seqbench tune` write it with tune.save=NAME"

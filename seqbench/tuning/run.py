@@ -57,7 +57,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """What was chosen for a model on a task.
 
     Args:
@@ -80,7 +80,7 @@ class Choice:
         return all(item.best for item in self.studies)
 
 
-def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[Choice]:
+def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[ModelChoice]:
     """Draw and judge candidates, and train what was chosen for each model on fresh seeds.
 
     Candidates are not tested. On a task with folds each fold chooses for itself: what is a fold's
@@ -104,7 +104,7 @@ def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[
     found = []
     for task, model in tuning.studies:
         studies = [_tune(tuning, task, model, fold, words, launcher) for fold in folds[task]]
-        found.append(Choice(task, model, _budget(tuning, len(studies)), studies))
+        found.append(ModelChoice(task, model, _budget(tuning, len(studies)), studies))
     members, owners = [], []
     for choice in found:
         for seed in tuning.settings.final_seeds if choice.is_made else []:
@@ -122,7 +122,7 @@ def tune(tuning: Tuning, words: Sequence[str], launcher: TrialLauncher) -> list[
     return found
 
 
-def write(tuning: Tuning, found: Sequence[Choice]) -> list[Path]:
+def write(tuning: Tuning, found: Sequence[ModelChoice]) -> list[Path]:
     """Write what was chosen as the recipe ``tune.save``; return the files of models, if any.
 
     Raises:
@@ -278,7 +278,7 @@ def _member(
     return [*tuning.common(task, model, fold), *drawn, f"seed={seed}"]
 
 
-def _chosen(tuning: Tuning, choice: Choice, seed: int) -> list[str]:
+def _chosen(tuning: Tuning, choice: ModelChoice, seed: int) -> list[str]:
     """Return the overrides of a trial of what was chosen: of all folds, each with its own."""
     task, model, studies = choice.task, choice.model, choice.studies
     if studies[0].fold is None:

@@ -23,7 +23,7 @@ from seqbench.tracking.store import open_store
 from seqbench.trials.repeat import repeat
 from seqbench.trials.run import run
 from seqbench.tuning.recipes import check_recipe
-from seqbench.tuning.run import Choice, known_members, tune
+from seqbench.tuning.run import ModelChoice, known_members, tune
 from seqbench.tuning.space import read_words
 
 SMALL = ["model.hidden_size=2", "recipe.max_epochs=3", "recipe.batch_size=4",
@@ -128,7 +128,7 @@ def test_sizes_of_folds_are_averaged() -> None:
         run(trial(NOWHERE, "by_fold={3:{model:{hidden_size:5}}}"))
 
 
-def tuned(*words: str) -> Choice:
+def tuned(*words: str) -> ModelChoice:
     tuning = read_words([*TUNING, "task=folded", NOWHERE, *words])
     (found,) = tune(tuning, ["tune"], BasicLauncher())
     return found
