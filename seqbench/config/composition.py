@@ -89,8 +89,7 @@ def settings(config: DictConfig) -> Settings:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise Refused(_missing(config, error) or _one_line(error)) from error
-    assert isinstance(plain, dict)
-    data = {str(key): value for key, value in plain.items()}
+    data = {str(key): value for key, value in cast(dict[Any, Any], plain).items()}
     _refuse_unknown("", data, [*NEEDED, *_BESIDE, BY_FOLD, TITLE])
     title = _title(data)
     task, task_parameters = _selection("task", data)
