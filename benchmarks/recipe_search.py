@@ -1,7 +1,7 @@
 """Search a recipe on validation, the same grid for every model, and keep the record.
 
 Used once to fill `conf/tuned/`; the record of what it found is in `docs/recipes.md`. The test split
-is never opened here::
+is never opened here. `seqbench tune tune.save=NAME` makes recipes of each model::
 
     python benchmarks/recipe_search.py docs/recipes/music.csv task=music \
         model=lstm,gru recipe.lr=1e-3,3e-3 model.dropout=0.2,0.5
@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from seqbench.config.composition import compose, settings
@@ -62,7 +63,8 @@ def search_trial(overrides: list[str]) -> tuple[float, str, int, int]:
     Over several folds the monitor is their mean, best epochs stand one for each, and epochs are
     added up.
     """
-    trial = load(settings(compose([*overrides, "trainer.threads=1", "trainer.progress=false"])))
+    composed = compose([*overrides, "trainer.threads=1", "trainer.progress=false"])
+    trial = load(replace(settings(composed), candidate=True))
     monitor = f"valid/{trial.task.monitor.name}"
     values, best_epochs, epochs = [], [], 0
     for data in trial.data():

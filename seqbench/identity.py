@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from seqbench.config.settings import BUDGET as BUDGET
 from seqbench.config.settings import Settings, deciding
 from seqbench.config.sources import Reading, content_hash
 from seqbench.records import SCHEMA
@@ -29,9 +30,6 @@ before cannot stand beside results of after. ``make golden`` says when that is s
 plumbing never raises it. 2: each epoch has an order of batches and an augmentation of its own.
 3: each target weighs alike in the loss, whatever the lengths of its batch's sequences.
 """
-
-BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
-"""Of a recipe, what all variants must share: how long training may take, on how much."""
 
 SPLIT_SEED = "task.split_seed"
 """The key of the split, where a task deals one by chance."""

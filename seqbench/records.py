@@ -214,7 +214,7 @@ class TrialRecord:
             ``passed``, ``failed: ...`` or ``not possible: ...``; empty where none was made.
         history: for each epoch, ``train/...`` and ``valid/...`` scores and ``seconds``, the time
             since its fold's training began; ``fold`` where there are several.
-        parameters: trainable numbers in model and head.
+        parameters: trainable numbers in model and head, of several folds their mean.
         frozen: numbers in their parameters that are not trained.
         buffers: numbers that the model keeps beside its parameters.
         epochs: epochs trained, of all folds together.
@@ -226,6 +226,7 @@ class TrialRecord:
             ``step_seconds``, ``sequence_seconds``, ``sequence_steps``, ``peak_bytes``; see
             :mod:`seqbench.training.costs`. What cannot be known is missing.
         tuning: how its configuration was found and what was spent on it; empty if nobody says.
+        candidate: whether it was a candidate of a tuning: it has scores on validation only.
         backend: what ran the recurrence, for example ``cpu`` or ``native (oneDNN)``.
         environment: versions, device, threads; git states of the working directory, of seqbench's
             code and of the task's and model's.
@@ -274,6 +275,7 @@ class TrialRecord:
     seconds: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
     tuning: str = ""
+    candidate: bool = False
     backend: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
@@ -370,11 +372,9 @@ def _check(record: TrialRecord) -> None:
     for name in ("folds", "bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
         for value in getattr(record, name):
             _check_number(name, value)
-    for drawn in record.baseline_bootstrap.values():
-        for value in drawn:
-            _check_number("baseline_bootstrap", value)
-    for ends in [record.intervals, *record.differences.values()]:
-        for name, values in ends.items():
+    of_several = [record.baseline_bootstrap, record.intervals, *record.differences.values()]
+    for several in of_several:
+        for name, values in several.items():
             for value in values:
                 _check_number(name, value)
 

@@ -49,7 +49,16 @@ MAY_IMPORT = {
     | {"testing", "tracking", "training", "verdicts"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},
-    "tuning": {"tuning", "config", "identity", "registry", "reporting", "sweeps", "tracking"},
+    "tuning": {
+        "tuning",
+        "config",
+        "identity",
+        "registry",
+        "reporting",
+        "sweeps",
+        "tracking",
+        "trials",
+    },
     "interface": {"config", "records", "reporting", "sweeps", "tracking", "trials"},
     "plugins": {"api", "nn", "registry"},
     "tasks": {"api", "nn", "records", "registry", "config"},

@@ -70,7 +70,7 @@ def _look(words: Sequence[str]) -> tuple[RenderableType, bool]:
     elif sweep is not None and sorted(words) != sweep.words["overrides"]:
         sweep = None  # another one is asked for
     if TUNE in words:
-        found = plan_members(known_members(words))
+        found = plan_members(known_members(words), candidates=True)
     else:
         composition.check_choices(words)
         found = plan(words)

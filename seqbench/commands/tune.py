@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from seqbench.commands import read
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, Refused
+
+if TYPE_CHECKING:
+    from seqbench.tuning.space import Tuning
 
 
 def command(args: list[str]) -> int:
@@ -30,7 +34,7 @@ def command(args: list[str]) -> int:
     from seqbench.sweeps.sweeper import make_launcher
     from seqbench.tracking.address import readable_path
     from seqbench.tracking.trials import TUNE
-    from seqbench.tuning.run import tune
+    from seqbench.tuning.run import tune, write
     from seqbench.tuning.space import read_words
 
     words, of_hydra = split_words(given.overrides)
@@ -41,7 +45,7 @@ def command(args: list[str]) -> int:
     models = [
         TunedModel(
             study=item.study,
-            task=item.task,
+            task=item.task if item.fold is None else f"{item.task} fold {item.fold}",
             model=item.model,
             monitor=item.monitor,
             direction=item.direction,
@@ -51,23 +55,44 @@ def command(args: list[str]) -> int:
             best=item.best or {},
             importances=item.importances,
         )
-        for item in found
+        for choice in found
+        for item in choice.studies
     ]
     print_tuning(models)
-    final = [result for item in found for result in item.final]
+    final = [result for choice in found for result in choice.final]
     if final:
         sys.stdout.write(f"\non seeds {', '.join(map(str, tuning.settings.final_seeds))}:\n")
         print_sweep(final)
     picture = tuning.folder / picture_name(models)
     budget_curves(models, picture)
     sys.stdout.write(f"\nbest by budget: {readable_path(picture)}\n")
-    for item in found:
-        sys.stdout.write(f"budget of {item.task} {item.model}: {item.budget}\n")
-        reasons = Counter(result.reason for result in item.results if result.reason)
+    for choice in found:
+        sys.stdout.write(f"budget of {choice.task} {choice.model}: {choice.budget}\n")
+        reasons = Counter(
+            result.reason for item in choice.studies for result in item.results if result.reason
+        )
         for reason, number in reasons.items():
-            sys.stdout.write(f"{number} failed of {item.task} {item.model}: {reason}\n")
+            sys.stdout.write(f"{number} failed of {choice.task} {choice.model}: {reason}\n")
+    if written := write(tuning, found):
+        for path in written:
+            sys.stdout.write(f"written: {readable_path(path)}\n")
+        sys.stdout.write(f"take it: {_taking(tuning)}\n")
     well = all(result.status in ("FINISHED", "ELSEWHERE") for result in final)
-    return EXIT_DONE if well and all(item.best for item in found) else EXIT_FAILED
+    return EXIT_DONE if well and all(choice.is_made for choice in found) else EXIT_FAILED
+
+
+def _taking(tuning: Tuning) -> str:
+    """Return the command that trains each model with the recipe that was written."""
+    from seqbench.config.command import command, plugin_words
+
+    tasks, models = (dict.fromkeys(names) for names in zip(*tuning.studies, strict=True))
+    kept = [word for word in tuning.fixed if not word.startswith(("recipe", "model."))]
+    seeds = ",".join(map(str, tuning.settings.final_seeds))
+    words = [f"task={','.join(tasks)}", f"model={','.join(models)}", *kept]
+    recipe = [f"recipe={tuning.settings.save}", f"seed={seeds}"]
+    folder = f"--config-dir={tuning.settings.folder}"
+    known = [word for word in plugin_words() if word != folder]
+    return command([*known, folder, "-m", *words, *recipe])
 
 
 def known_members(words: Sequence[str]) -> list[list[str]]:

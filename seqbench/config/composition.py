@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -28,10 +28,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from seqbench.config import searchpath, values
+from seqbench.config import byfold, searchpath, values
 from seqbench.config.overrides import NEEDED, Search, group_names, unknown_key
 from seqbench.config.searchpath import CONFIG_NAME, VERSION_BASE
 from seqbench.config.settings import (
+    BY_FOLD,
     TITLE,
     Limits,
     Match,
@@ -87,10 +88,9 @@ def settings(config: DictConfig) -> Settings:
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise Refused(_one_line(error)) from error
-    assert isinstance(plain, dict)
-    data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match", "looks", TITLE])
+        raise Refused(_missing(config, error) or _one_line(error)) from error
+    data = {str(key): value for key, value in cast(dict[Any, Any], plain).items()}
+    _refuse_unknown("", data, [*NEEDED, *_BESIDE, BY_FOLD, TITLE])
     title = _title(data)
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
@@ -104,7 +104,7 @@ def settings(config: DictConfig) -> Settings:
     match(config)
     looks(config)
     try:
-        return Settings(
+        found = Settings(
             task=task,
             task_parameters=task_parameters,
             model=model,
@@ -118,6 +118,7 @@ def settings(config: DictConfig) -> Settings:
         )
     except ValueError as error:
         raise Refused(str(error)) from error
+    return replace(found, by_fold=byfold.read(config, data.get(BY_FOLD), found, settings))
 
 
 def rerun(config: DictConfig) -> Rerun:
@@ -251,6 +252,7 @@ def _title(data: dict[str, Any]) -> str:
 
 
 _LONGEST_TITLE = 80
+_BESIDE = ("limits", "seed", "rerun", "match", "looks")
 
 
 def _selection(kind: Kind, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -364,6 +366,18 @@ def hydra() -> Iterator[ConfigLoader]:
             yield shared.hydra.config_loader
     finally:
         shared.hydra = before
+
+
+def _missing(config: DictConfig, error: OmegaConfBaseException) -> str:
+    """Return what a recipe of each model's own lacks, which knows other models; or nothing."""
+    key = str(error.full_key or "")
+    if not isinstance(error, MissingMandatoryValue) or not key.startswith("recipe."):
+        return ""
+    task, model = (config[kind].get("name") for kind in ("task", "model"))
+    return (
+        f"the chosen recipe has no {key} for model={model} on task={task}: choose another recipe, "
+        f"give {key}=VALUE, or let `seqbench tune` write it with tune.save=NAME"
+    )
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from seqbench.config.machine import default_threads
@@ -156,6 +156,10 @@ class Settings:
         model: registered name; ``model_parameters`` go to its constructor.
         seed: of the trial.
         title: what a person calls the task's data, ``task.title``; empty takes :attr:`called`.
+        by_fold: what of recipe and model single folds have of their own, by fold and section:
+            ``{0: {"recipe": {"lr": 0.01}}}``.
+        candidate: whether it is a candidate of a tuning: judged on validation, and never tested.
+            It is no part of the configuration.
         plan: the seeds that were planned with this one, as the run's tag says it; empty of none.
             It is no part of the configuration: a sweep knows it.
     """
@@ -170,7 +174,19 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     title: str = ""
+    by_fold: dict[int, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    candidate: bool = False
     plan: str = ""
+
+    def of_fold(self, fold: int) -> Settings:
+        """Return the settings of one fold, in which its own recipe and parameters are applied."""
+        own = self.by_fold.get(fold, {})
+        return replace(
+            self,
+            recipe=replace(self.recipe, **own.get("recipe", {})),
+            model_parameters={**self.model_parameters, **own.get("model", {})},
+            by_fold={},
+        )
 
     @property
     def source(self) -> str | None:
@@ -199,8 +215,10 @@ class Settings:
         A title stands beside the task, whose parameters decide what is computed.
         """
         title = {TITLE: self.title} if self.title else {}
+        folds = {str(fold): own for fold, own in sorted(self.by_fold.items())}
         return {
             **title,
+            **({BY_FOLD: folds} if folds else {}),
             "task": {"name": self.task, **self.task_parameters},
             "model": {"name": self.model, **self.model_parameters},
             "recipe": asdict(self.recipe),
@@ -219,6 +237,12 @@ _ADDED: dict[tuple[str, str], object] = {
 """Keys that came later, and their values in the trials of before."""
 
 
+BY_FOLD = "by_fold"
+"""Key of a configuration: see :attr:`Settings.by_fold`."""
+
+BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
+"""Of a recipe, what all variants must share: how long training may take, on how much."""
+
 TITLE = "title"
 """Key of a stored configuration: what the data are called, see :attr:`Settings.title`."""
 
@@ -235,7 +259,7 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {
         name: dict(config[name]) if isinstance(config[name], Mapping) else config[name]
-        for name in ("task", "model", "recipe", "trainer", "seed")
+        for name in ("task", "model", "recipe", "trainer", "seed", BY_FOLD)
         if name in config
     }
     for section, key in (("trainer", "progress"), ("task", "source")):

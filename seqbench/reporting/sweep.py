@@ -162,8 +162,8 @@ def _mean(scores: Sequence[float]) -> str:
     if not scores:
         return ""
     mean = statistics.fmean(scores)
-    if len(scores) == 1:
+    if len(scores) == 1 or not math.isfinite(mean):
         return f"{mean:.4g}"
     spread = statistics.stdev(scores)
     digits = 3 if not mean else max(0, 3 - math.floor(math.log10(abs(mean))))
-    return f"{mean:.{digits}f} ± {spread:.{digits}f}" if math.isfinite(mean) else str(mean)
+    return f"{mean:.{digits}f} ± {spread:.{digits}f}"

@@ -176,6 +176,8 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     config = flat({key: value for key, value in item.config.items() if key in _SECTIONS})
     for key in _NEUTRAL:
         config.pop(key, None)
+    if own := item.config.get(_BY_FOLD):
+        config[_BY_FOLD] = own
     parts = {str(key): str(text) for key, text in mapping_in(tags.get(PARTS, "")).items()}
     origin = {name: tags.get(f"seqbench.{name}", "") for name in _ORIGINS}
     # What it was nobody knows if this cannot be read, so it is like no other.
@@ -192,7 +194,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     name = record.primary.name
     score = record.metrics.get(f"test/{name}", math.nan)
     reason = item.reason
-    if item.status == "FINISHED" and not abs(score) < LARGEST:
+    if item.status == "FINISHED" and not record.candidate and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
     for cost in (
@@ -241,7 +243,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
         config=once(config),
         origin=once(parts | origin),
         parent=item.parent,
-        candidate=in_tuning and not record.tuning,
+        candidate=record.candidate or (in_tuning and not record.tuning),
         is_smoke=(config.get("recipe.max_examples") or record.max_examples) is not None,
         gap=item.gap,
         title=record.title or tags.get(TITLE) or _called(record.task, item.config),
@@ -259,6 +261,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
 SOURCE_KEY = "task.source"
 """Of a flat configuration: where the user's own data lay, as it was given."""
 _SECTIONS = ("task", "model", "recipe", "trainer")
+_BY_FOLD = "by_fold"
 _CHECKOUTS = {
     "git": "working directory",
     "git_seqbench": "seqbench",
@@ -362,4 +365,6 @@ def word(value: object) -> str:
     """Return a value as a word of the command line has it."""
     if value is None:
         return "null"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{word(item)}' for key, item in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else str(value)

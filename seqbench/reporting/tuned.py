@@ -23,13 +23,16 @@ def tuning_pictures(trials: Sequence[ReportedTrial]) -> list[tuple[str, Picture]
     Args:
         trials: of a store; candidates are known by the tuning that they belong to.
     """
-    found: dict[tuple[str, str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
+    found: dict[tuple[str, str, str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
     for trial in sorted(trials, key=lambda trial: trial.began):
         if trial.candidate:
-            models = found.setdefault((trial.parent, trial.title, trial.source), {})
+            fold = trial.config.get("task.fold", "all")  # a fold that chose for itself
+            of_fold = "" if fold in (None, "all") else f", fold {fold}"
+            models = found.setdefault((trial.parent, trial.title, trial.source, of_fold), {})
             models.setdefault(trial.model, {}).setdefault(trial.variant, []).append(trial)
     pictures = []
-    for (parent, task, _), models in found.items():
+    for (parent, title, _, of_fold), models in found.items():
+        task = f"{title}{of_fold}"
         scores = {
             model: [_score(group) for group in candidates.values()]
             for model, candidates in models.items()

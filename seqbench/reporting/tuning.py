@@ -27,7 +27,7 @@ class TunedModel:
 
     Args:
         study: its name.
-        task: registered name.
+        task: registered name, and the fold where each one chooses for itself.
         model: registered name.
         monitor: validation metric that candidates are judged by.
         direction: ``min`` or ``max``.
@@ -132,7 +132,7 @@ def best_so_far(scores: Sequence[float], direction: str) -> NDArray[np.float64]:
 
 def picture_name(models: Sequence[TunedModel]) -> str:
     """Return a file name that is the same for the same studies and budget only."""
-    tasks = dict.fromkeys(item.task.replace("/", "-") for item in models)
+    tasks = dict.fromkeys(item.task.partition(" ")[0].replace("/", "-") for item in models)
     names = " ".join(item.study for item in models)
     digest = hashlib.sha256(names.encode()).hexdigest()[:8]
     return f"{'-'.join(tasks)}-{digest}-{len(models[0].scores)}.png"

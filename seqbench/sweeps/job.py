@@ -36,7 +36,7 @@ class Outcome:
         status: the record's status; ``REFUSED`` if the trial could not be started; ``ELSEWHERE`` if
             another process is running it or has finished it meanwhile.
         reason: why it has no result, in one line.
-        metric: the primary metric; None without a result.
+        metric: the primary metric; None without a result, and of a candidate of a tuning.
         score: the primary metric on test.
         monitor: value of the monitor on validation, at the selected epoch.
         run_id: identifier of its run; empty without a run.
@@ -156,8 +156,8 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
         return Outcome("KILLED" if is_of_machine(error) else "FAILED", f"{prefix}{error}")
     return Outcome(
         "FINISHED",
-        metric=record.primary,
-        score=record.metrics[f"test/{record.primary.name}"],
+        metric=None if record.candidate else record.primary,
+        score=record.metrics.get(f"test/{record.primary.name}", math.nan),
         monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,

@@ -53,7 +53,7 @@ class Planned:
             has been changed since.
         run_id: of the run that the state was read from; empty without one.
         seconds: that this trial took when it finished, or has been running; None without a run.
-        metric: the primary one, of a trial that has finished.
+        metric: the primary one, of a trial that has finished; None of a candidate of a tuning.
         score: its value on test.
         monitor: value of the metric that selected the epoch, on validation.
         epochs: that a running trial has trained.
@@ -171,11 +171,13 @@ def plan(overrides: Sequence[str]) -> Plan:
     return plan_members(sweep_members(overrides))
 
 
-def plan_members(members: Sequence[list[str]]) -> Plan:
+def plan_members(members: Sequence[list[str]], candidates: bool = False) -> Plan:
     """Return how trials stand. Neither data nor torch are loaded.
 
     Args:
         members: the overrides of each trial.
+        candidates: whether they are candidates of a tuning, which are not tested. A trial that was
+            tested has what a candidate needs; one that was a candidate has not what a trial needs.
 
     Raises:
         Refused: an override is wrong, or the tracking store cannot be used.
@@ -190,7 +192,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     for words, composed in zip(members, compose_each(members), strict=True):
         try:
             reruns[composition.rerun(composed)] = None
-            settings = trial_settings(composed, words)
+            settings = replace(trial_settings(composed, words), candidate=candidates)
             width = solved_width(composed, words, settings)
             words = with_width(words, composed, settings)
             asked = identity(settings, sources)
@@ -208,7 +210,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
             found = stored_trials(settings.tracking)
             stored[settings.tracking] = _Stored(_by_configuration(found), Forecaster(found))
         of_store = stored[settings.tracking]
-        before = of_store.by_configuration.get(asked.configuration, [])
+        before = _serving(settings, of_store.by_configuration.get(asked.configuration, []))
         item = _planned(words, settings, asked, before)
         forecast = of_store.forecaster.forecast(settings)
         variants.append((asked.study, _place(settings)))
@@ -218,7 +220,9 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         )
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
-    titled, outside = with_seed_plans(_titled(planned, sources), variants)
+    titled, outside = _titled(planned, sources), 0
+    if not candidates:  # nothing is claimed of what is not tested
+        titled, outside = with_seed_plans(titled, variants)
     return Plan(titled, next(iter(reruns), "stale"), of_members, outside)
 
 
@@ -255,7 +259,7 @@ def state_of(settings: Settings) -> Planned:
         Refused: the tracking store cannot be used.
     """
     asked = identity(settings)
-    before = stored_trials(settings.tracking, asked.configuration)
+    before = _serving(settings, stored_trials(settings.tracking, asked.configuration))
     return _planned([], settings, asked, before)
 
 
@@ -294,9 +298,10 @@ def _planned(
     ]
     if finished:
         reason, trial = next((found for found in finished if not found[0]), finished[0])
+        tested = (None, math.nan) if settings.candidate else (trial.metric, trial.score)
         return Planned(
             words, settings, "finished", reason, trial.run_id,
-            trial.seconds, trial.metric, trial.score, trial.monitor, left_out=trial.left_out,
+            trial.seconds, *tested, trial.monitor, left_out=trial.left_out,
         )  # fmt: skip
     for trial in same:
         if trial.status == "RUNNING":
@@ -328,6 +333,18 @@ def _planned(
             reason = f"recorded before identities of schema {SCHEMA}"
         return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
     return Planned(words, settings, "new")
+
+
+def _serving(settings: Settings, found: Sequence[StoredTrial]) -> list[StoredTrial]:
+    """Return the runs that tell how a trial stands, of those with its configuration.
+
+    A candidate of a tuning says nothing of a trial that is tested. A trial that was tested serves
+    as a candidate unless it failed: that may be the test's doing.
+    """
+    if not settings.candidate:
+        return [trial for trial in found if not trial.candidate]
+    tested = ("FINISHED", "RUNNING")
+    return [trial for trial in found if trial.candidate or trial.status in tested]
 
 
 def _first_plan(asked: Identity, before: Sequence[StoredTrial]) -> str | None:

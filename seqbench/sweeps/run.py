@@ -246,7 +246,8 @@ def _sweep_runs(
         metrics = {best_metric(name): mean for name, mean in best_means(so_far).items()}
         metrics[FINISHED] = sum(item.status == "FINISHED" for item in so_far)
         metrics[TRIALS] = len(so_far)
-        table = markdown_table(sweep_layout(so_far, Form.MARKDOWN))
+        shown = [item for item in so_far if item.metric or item.status != "FINISHED"]
+        table = markdown_table(sweep_layout(shown, Form.MARKDOWN)) if shown else ""
         for store, parent in stores.values():
             summary = f"{len(due)} trials: {text or 'none has ended'}"
             store.end_sweep(parent, ended, summary, metrics, table)

@@ -14,7 +14,7 @@ from seqbench.records import TrialRecord
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
 from seqbench.tracking.stored import RunFiles, read_config, read_record
-from seqbench.tracking.tags import CONFIGURATION, MONITOR, PARENT, PRIMARY, metric_in
+from seqbench.tracking.tags import CANDIDATE, CONFIGURATION, MONITOR, PARENT, PRIMARY, metric_in
 from seqbench.tracking.tracked import CONFIG
 from seqbench.tracking.trials import RawRun, raw_runs, status_of
 
@@ -157,6 +157,7 @@ def _from_tags(run: RawRun, status: str, reason: str) -> TrialRecord:
         parameters=int(parameters) if math.isfinite(parameters) else 0,
         seconds=metrics.get("cost/seconds", seconds),
         epochs=run.epochs,
+        candidate=CANDIDATE in tags,
     )
     for tag, field in ((PRIMARY, "primary"), (MONITOR, "monitor")):
         metric = metric_in(tags.get(tag, ""))

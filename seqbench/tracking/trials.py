@@ -23,6 +23,7 @@ from seqbench.tracking.readonly import readable
 from seqbench.tracking.stored import RunFiles, read_record
 from seqbench.tracking.tags import (
     BEGAN,
+    CANDIDATE,
     CONFIGURATION,
     HARNESS,
     LEFT_OUT,
@@ -69,6 +70,7 @@ class StoredTrial:
         costs: what it took, by name: ``seconds`` of training, ``epochs``, ``steps`` and others.
         folds: that it was scored on; 1 before it has finished.
         left_out: what of a user's own data was not used, and why.
+        candidate: whether it was a candidate of a tuning, which is not tested.
         plan: the seeds that were planned with its own, see :data:`seqbench.tracking.tags.PLAN`.
         files: the run's.
     """
@@ -92,6 +94,7 @@ class StoredTrial:
     costs: Mapping[str, float] = field(default_factory=dict)
     folds: int = 1
     left_out: str = ""
+    candidate: bool = False
     plan: str = ""
     files: RunFiles | None = field(default=None, repr=False, compare=False)
 
@@ -385,6 +388,7 @@ def _trial(run: RawRun, files: RunFiles) -> StoredTrial:
         },
         folds=run.folds,
         left_out=tags.get(LEFT_OUT, ""),
+        candidate=CANDIDATE in tags,
         plan=tags.get(PLAN, ""),
         files=files,
     )

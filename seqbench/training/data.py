@@ -19,25 +19,37 @@ POOL_BATCHES = 4
 class TrialData:
     """The three splits as batches; the test split stays sealed until the model is selected.
 
+    Of a candidate of a tuning the test split is not even looked at: it is empty.
+
     Args:
         task: prepared.
         batch_size: sequences in a batch.
         seed: of the trial; decides order and augmentation.
         max_examples: sequences kept of each split, None for all.
         fold: of the task.
+        is_tested: whether there will be a test; False for a candidate.
 
     Raises:
         Refused: a split is empty, or a group stands in two of them.
     """
 
     def __init__(
-        self, task: Task, batch_size: int, seed: int, max_examples: int | None, fold: int = 0
+        self,
+        task: Task,
+        batch_size: int,
+        seed: int,
+        max_examples: int | None,
+        fold: int = 0,
+        is_tested: bool = True,
     ) -> None:
         splits = task.splits(fold)
         self.fold = fold
         self.splits = Splits(
-            splits.train[:max_examples], splits.valid[:max_examples], splits.test[:max_examples]
+            splits.train[:max_examples],
+            splits.valid[:max_examples],
+            splits.test[:max_examples] if is_tested else (),
         )
+        self._is_tested = is_tested
         self._check()
         self._task = task
         self._batch_size = batch_size
@@ -66,7 +78,7 @@ class TrialData:
 
     def unseal(self) -> None:
         """Allow the test split: the epoch has been selected."""
-        self._sealed = False
+        self._sealed = not self._is_tested
 
     def train(self, rank: int = 0, ranks: int = 1) -> DataLoader[Batch]:
         """Return the training batches, shuffled and augmented anew in each epoch.
@@ -123,7 +135,7 @@ class TrialData:
         named = {
             "train": self.splits.train,
             "valid": self.splits.valid,
-            "test": self.splits.test,
+            **({"test": self.splits.test} if self._is_tested else {}),
         }
         seen: dict[str, str] = {}
         for name, examples in named.items():

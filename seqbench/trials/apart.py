@@ -33,12 +33,14 @@ class FoldOrder:
     """What predicting a fold takes.
 
     Args:
+        parameters: the model's own.
         input_spec: of the task.
         output_spec: of the task.
         weights: of the predictor.
         batches: of inputs, without their targets.
     """
 
+    parameters: Mapping[str, Any]
     input_spec: InputSpec
     output_spec: OutputSpec
     weights: Mapping[str, Tensor]
@@ -51,14 +53,12 @@ class Order:
 
     Args:
         model: registered name.
-        parameters: the model's own.
         visibility: of the task.
         trainer: where to compute.
         folds: in order.
     """
 
     model: str
-    parameters: Mapping[str, Any]
     visibility: Visibility
     trainer: TrainerSettings
     folds: Sequence[FoldOrder]
@@ -105,7 +105,7 @@ def main() -> None:
     found = []
     for fold in order.folds:
         specs = fold.input_spec, fold.output_spec
-        predictor = Predictor(model_class, dict(order.parameters), *specs, order.visibility)
+        predictor = Predictor(model_class, dict(fold.parameters), *specs, order.visibility)
         predictor.load_state_dict(dict(fold.weights))
         predictor.to(device)
         found.append([predict(predictor, batch).float().cpu() for batch in fold.batches])

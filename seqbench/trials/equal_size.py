@@ -82,6 +82,22 @@ def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
     measure = composition.match(composed)
     if measure is None or _is_given(settings, overrides):
         return settings
+    found = replace(settings, model_parameters=_with_width(settings, measure))
+    changed = {}
+    for fold, own in found.by_fold.items():
+        if "model" in own and WIDTH not in own["model"]:
+            width = _with_width(found.of_fold(fold), measure)[WIDTH]
+            own = {**own, "model": {**own["model"], WIDTH: width}}
+        changed[fold] = own
+    return replace(found, by_fold=changed)
+
+
+def _with_width(settings: Settings, measure: Match) -> dict[str, Any]:
+    """Return a model's parameters with the width that matches.
+
+    Raises:
+        Refused: it has none, or none matches.
+    """
     if WIDTH not in settings.model_parameters:
         raise Refused(
             f"match={measure}: model={settings.model} has no {WIDTH} that could be solved; "
@@ -94,7 +110,7 @@ def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
             f"{TOLERANCE:.0%} of {REFERENCE}'s {found.wanted:,} {_UNITS[measure]}; the nearest is "
             f"{found.width} with {found.size:,} ({found.deviation:+.1%})"
         )
-    return replace(settings, model_parameters={**settings.model_parameters, WIDTH: found.width})
+    return {**settings.model_parameters, WIDTH: found.width}
 
 
 def solved_width(composed: DictConfig, overrides: Sequence[str], settings: Settings) -> int | None:

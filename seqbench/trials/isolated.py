@@ -63,6 +63,7 @@ def isolated(run: str, uri: str | None = None, *, note: Note) -> Isolated:
         train = data.splits.train
         orders.append(
             FoldOrder(
+                trial.settings.of_fold(data.fold).model_parameters,
                 trial.task.input_spec(train),
                 trial.task.output_spec(train),
                 selected_weights(stored.checkpoint_path(reloaded.matched[data.fold])),
@@ -75,7 +76,6 @@ def isolated(run: str, uri: str | None = None, *, note: Note) -> Isolated:
         found = predict_apart(
             Order(
                 settings.model,
-                settings.model_parameters,
                 trial.task.visibility,
                 settings.trainer,
                 orders,

@@ -72,7 +72,7 @@ def _look(trial: Trial, data: TrialData, dtype: torch.dtype) -> None:
     if found.status != "passed":
         raise Refused(f"{who} cannot be checked for leaks: before training, {found.reason}")
     specs = task.input_spec(train), task.output_spec(train)
-    model = trial.model_class, settings.model_parameters
+    model = trial.model_class, settings.of_fold(data.fold).model_parameters
     random = make_predictor(*model, *specs, task.visibility, dtype)
     try:
         check_visibility(random, small_batch(task, train, dtype=dtype).inputs, dependence=False)

@@ -224,6 +224,7 @@ def reload(
         raise Refused("trainer.accelerator=gpu: torch finds no CUDA GPU here; leave it out")
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
+    refuse_candidate(stored, name)
     given = {key: _plain(value) for key, value in (parameters or {}).items()}
     check_code(stored, name)
     try:
@@ -232,6 +233,23 @@ def reload(
         raise refusal.within(name) from refusal
     changed = [f"task.{key}={override_text(value)}" for key, value in given.items()]
     return Reloaded(stored, name, trial, [*overrides, *changed], uri, accelerator)
+
+
+def refuse_candidate(stored: StoredRun, name: str) -> None:
+    """Refuse a candidate of a tuning, which has neither weights nor a score on test.
+
+    Args:
+        stored: the run.
+        name: what a person calls it.
+
+    Raises:
+        Refused: it is one.
+    """
+    if stored.record.candidate:
+        raise Refused(
+            f"{name} is a candidate of a tuning, scored on validation only; choose a trial of the "
+            "tuning's final seeds, or run its settings as a trial"
+        )
 
 
 def check_code(stored: StoredRun, name: str) -> None:

@@ -18,7 +18,7 @@ from seqbench.tracking.address import SHORT
 from seqbench.tracking.store import open_store
 from seqbench.tracking.tags import PARTS, mapping_in, schema_in
 from seqbench.trials import names
-from seqbench.trials.reload import Note, check_code, with_source
+from seqbench.trials.reload import Note, check_code, refuse_candidate, with_source
 from seqbench.trials.run import run as run_trial
 
 
@@ -54,6 +54,7 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
     searchpath.enable()
     stored = open_store(TrackingSettings(uri=uri), create=False).find(run)
     name = f"run {stored.run_id[:SHORT]}"
+    refuse_candidate(stored, name)
     check_code(stored, name)
     known: Any = OmegaConf.create(with_source(stored))
     try:

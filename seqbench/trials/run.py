@@ -50,7 +50,7 @@ def import_all(logs: bool) -> None:
 
 @undisturbed()
 def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRecord:
-    """Train and test one trial, and log it.
+    """Train and test one trial, and log it; a candidate of a tuning is not tested.
 
     Args:
         settings: of the trial.
@@ -80,28 +80,38 @@ def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRe
     store = open_store(settings.tracking) if settings.tracking.enabled else None
     with workspace(record, store) as folder, attempt(record, trial, store) as log:
         with in_folder(), _waiting(f"baselines of {record.task}", settings.trainer.progress):
-            baselines = trial.baselines(folds, predictor.context)
+            baselines = {}
+            if not settings.candidate:
+                baselines = trial.baselines(folds, predictor.context)
         valid = FoldScores(trial.task, "folds", trial.metrics)
         test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
+        sizes = []
         with team(settings, trial.identity.parts) as ranks:
             for data in folds:
                 predictor = trial.predictor(data)
+                sizes.append(predictor.parameter_count)
                 training = _training(trial, data, predictor, record, folder, log)
                 _count(record, fit(training, ranks(training)))
-                data.unseal()
                 valid.add(model_rows(predictor, data.valid()), len(data.splits.valid))
+                if settings.candidate:
+                    continue
+                data.unseal()
                 scored = list(model_rows(predictor, data.test()))
                 test.add(scored, len(data.splits.test))
                 audit_fold(trial, predictor, data, scored, record)
                 log.log_artifact(training.checkpoint, "checkpoint")
-        record.metrics = fold_metrics(record.folds, test)
-        record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
+        record.parameters = round(fmean(sizes))
+        on_valid = {f"valid/{name}": value for name, value in valid.compute().items()}
+        if settings.candidate:  # the rest of a trial is about the test, or about a model to keep
+            record.metrics, record.status, record.reason = on_valid, "FINISHED", ""
+            return record
+        record.metrics = fold_metrics(record.folds, test) | on_valid
         compare(record, test, baselines, folds)
         record.train_groups = fmean(groups_in(data.splits.train) for data in folds)
         with _spared("costs"):
             record.costs = measure_costs(
-                trial.task, trial.model_class, settings.model_parameters, predictor, data,
-                trial.device,
+                trial.task, trial.model_class, settings.of_fold(data.fold).model_parameters,
+                predictor, data, trial.device,
             )  # fmt: skip
         with _spared("back end"):
             record.backend = observe_backend(predictor, next(iter(data.valid())))

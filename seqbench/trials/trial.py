@@ -13,7 +13,7 @@ from seqbench.config.settings import Settings
 from seqbench.config.sources import whole_path
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.identity import Identity, identity
-from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
+from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines, some
 from seqbench.registry.codehash import harness_hashes
 from seqbench.registry.modules import package_folders
 from seqbench.registry.plugins import registry
@@ -64,13 +64,17 @@ class Trial:
         """Prepare the task's data and return those of each fold as batches."""
         from seqbench.training.data import TrialData
 
-        recipe, seed = self.settings.recipe, self.settings.seed
         self.prepare()
+        self._check_by_fold()
         found = []
         for fold, names in self.names.items():
+            recipe = self.settings.of_fold(fold).recipe
             with blame(self.task_registration, "its data"):
                 try:
-                    data = TrialData(self.task, recipe.batch_size, seed, recipe.max_examples, fold)
+                    data = TrialData(
+                        self.task, recipe.batch_size, self.settings.seed, recipe.max_examples,
+                        fold, not self.settings.candidate,
+                    )  # fmt: skip
                 except Refused as refusal:
                     if len(self.names) == 1:
                         raise
@@ -79,6 +83,13 @@ class Trial:
         with blame(self.task_registration, "its data"):
             _ = self.fingerprint  # its faults are the task's too
         return found
+
+    def _check_by_fold(self) -> None:
+        """Refuse settings of folds that the data do not have."""
+        for fold in self.settings.by_fold:
+            if fold not in self.names:
+                shown = ", ".join(some([str(number) for number in self.names], 10, "and {} more"))
+                raise Refused(f"by_fold: {self.settings.called} has no fold {fold}, but {shown}")
 
     def prepare(self) -> None:
         """Prepare the task's data."""
@@ -178,7 +189,7 @@ class Trial:
             return build_predictor(
                 self.task,
                 self.model_class,
-                self.settings.model_parameters,
+                self.settings.of_fold(data.fold).model_parameters,
                 data,
                 self.settings.seed,
             ).to(self.device)
@@ -194,7 +205,7 @@ class Trial:
         from seqbench.training.fit import Training
         from seqbench.trials.extras import plugin_callbacks
 
-        settings = self.settings
+        settings = self.settings.of_fold(data.fold)
         return Training(
             self.task,
             predictor,
@@ -223,12 +234,9 @@ def load(settings: Settings) -> Trial:
 
     task_registration = registry().get("task", settings.task)
     model_registration = registry().get("model", settings.model)
-    with importing(task_registration.target):
-        task_class = task_registration.load()
+    task = make_task(settings, task_registration)
     with importing(model_registration.target):
         model_class = model_registration.load()
-    with blame(task_registration, "its constructor"):
-        task = task_class(**settings.task_parameters)
     try:
         # An impossible value is refused before data are fetched. Whatever else goes wrong without
         # storage and the real input size is for the real constructor to say.
@@ -240,6 +248,21 @@ def load(settings: Settings) -> Trial:
         pass
     device = set_up_device(settings.trainer)
     return Trial(settings, task, model_class, task_registration, model_registration, device)
+
+
+def make_task(settings: Settings, registration: Registration) -> Task:
+    """Return the task of a trial, constructed.
+
+    Raises:
+        Refused: it refuses a parameter, or cannot be used.
+    """
+    from seqbench.trials.undisturbed import importing
+
+    with importing(registration.target):
+        task_class = registration.load()
+    with blame(registration, "its constructor"):
+        task: Task = task_class(**settings.task_parameters)
+    return task
 
 
 @contextmanager
@@ -280,6 +303,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
         reason="ended without a result",
         max_examples=settings.recipe.max_examples,
         tuning=settings.tracking.tuning or "",
+        candidate=settings.candidate,
         folds=list(trial.names),
         context=predictor.context,
         monitor=MetricInfo(task.monitor.name, task.monitor.direction, task.monitor.unit),
@@ -299,21 +323,22 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import FOLDS, LEFT_OUT, PLAN, SOURCE, TITLE, identity_tags
+    from seqbench.tracking import tags
 
     asked, source = trial.identity, trial.settings.source
-    where = {} if source is None else {SOURCE: whole_path(source)}
+    where = {} if source is None else {tags.SOURCE: whole_path(source)}
     folds = [f"fold-{fold}: {names.fold}" for fold, names in trial.names.items() if names.fold]
     said = {
-        LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
-        FOLDS: ", ".join(folds),
-        PLAN: trial.settings.plan,
+        tags.LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
+        tags.FOLDS: ", ".join(folds),
+        tags.PLAN: trial.settings.plan,
     }
     return {
         **where,
+        **({tags.CANDIDATE: "true"} if trial.settings.candidate else {}),
         **{tag: text[:_TAG] for tag, text in said.items() if text},
-        TITLE: trial.settings.called,
-        **identity_tags(asked.configuration, asked.parts, harness_hashes()),
+        tags.TITLE: trial.settings.called,
+        **tags.identity_tags(asked.configuration, asked.parts, harness_hashes()),
         "seqbench.task_origin": trial.task_registration.origin,
         "seqbench.task_version": trial.task.version,
         "seqbench.model_origin": trial.model_registration.origin,

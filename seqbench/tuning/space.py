@@ -24,11 +24,13 @@ from seqbench.config import composition, searchpath, values
 from seqbench.config.composition import compose_each
 from seqbench.config.members import refuse_swept_twice
 from seqbench.config.overrides import LOOKS, override_text, parse, parse_all
-from seqbench.config.settings import Settings, TrackingSettings
+from seqbench.config.settings import BUDGET, Settings, TrackingSettings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
 from seqbench.tracking.address import locate
 
+FOLD = "task.fold"
+"""Key by which a task with folds takes one of them."""
 _PREFIX = "tune."
 _DRAWN = ("recipe.", "model.")  # sections whose keys may be drawn: another task is another question
 
@@ -43,6 +45,9 @@ class TuningSettings:
         sampler: ``tpe`` (Bergstra et al. 2011) or ``random``.
         sampler_seed: of the sampler, for each model alike.
         space: overrides that are distributions.
+        save: name of the recipe that is to be written of each model's best candidate; None writes
+            none.
+        folder: of configurations in which it is written.
     """
 
     seeds: list[int]
@@ -50,6 +55,8 @@ class TuningSettings:
     sampler: Literal["tpe", "random"]
     sampler_seed: int
     space: list[str]
+    save: str | None
+    folder: str
 
     def __post_init__(self) -> None:
         for key, seeds in (("tune.seeds", self.seeds), ("tune.final_seeds", self.final_seeds)):
@@ -102,13 +109,25 @@ class Tuning:
         """Where its studies are kept: beside the tracking store."""
         return locate(self.tracking.uri).state / "tuning"
 
-    def settings_of(self, task: str, model: str) -> Settings:
+    def common(self, task: str, model: str, fold: int | None = None) -> list[str]:
+        """Return what all trials of a study say.
+
+        Args:
+            task: registered name.
+            model: registered name.
+            fold: that chooses for itself; None: the task has one.
+        """
+        nested = [] if fold is None else [f"{FOLD}={fold}"]
+        given = [word for word in self.fixed if fold is None or parse(word).key_or_group != FOLD]
+        return [f"task={task}", f"model={model}", *given, *nested]
+
+    def settings_of(self, task: str, model: str, fold: int | None = None) -> Settings:
         """Return what a study's trials have in common; drawn values and seed are the defaults'.
 
         Raises:
             Refused: a fixed override is wrong.
         """
-        (composed,) = compose_each([[f"task={task}", f"model={model}", *self.fixed]])
+        (composed,) = compose_each([self.common(task, model, fold)])
         return composition.settings(composed)
 
 
@@ -140,6 +159,11 @@ def read_words(words: Sequence[str]) -> Tuning:
         elif item.is_sweep_override():
             if not key.startswith(_DRAWN):
                 raise Refused(f"{word}: a tuning draws keys of recipe and model only, not {key}")
+            if key in BUDGET:
+                raise Refused(
+                    f"{word}: {key} says how long training may take, which all models share; give "
+                    "it one value"
+                )
             space[key] = _distribution(item)
         else:
             fixed.append(word)
@@ -180,7 +204,7 @@ def _check(tuning: Tuning) -> None:
                 f"nothing is left to tune of {model}: every key of the search space has a fixed "
                 "value"
             )
-        common = [f"task={task}", f"model={model}", *tuning.fixed]
+        common = tuning.common(task, model)
         ends = [(key, value) for key, found in space.items() for value in _ends(found)]
         keys += ["", *(key for key, _ in ends)]
         members += [common, *([*common, f"{key}={override_text(value)}"] for key, value in ends)]

@@ -1,4 +1,4 @@
-"""The candidates of one model on one task, kept on disk so that a killed tuning can continue."""
+"""The candidates of one model on a task or fold, on disk so that a killed tuning can continue."""
 
 from __future__ import annotations
 
@@ -54,11 +54,12 @@ Evaluate = Callable[[Mapping[int, Candidate]], list[CandidateResult]]
 
 @dataclass(frozen=True)
 class Study:
-    """The first candidates of a model on a task, as many as its budget says.
+    """The first candidates of a model on a task, or on one fold of it, as many as its budget says.
 
     Args:
         task: registered name.
         model: registered name.
+        fold: that chooses for itself; None: the task has one.
         direction: direction of the monitor, ``min`` or ``max``.
         trials: the budget: number of candidates to evaluate, failed ones included.
         settings: how candidates are drawn.
@@ -68,6 +69,7 @@ class Study:
 
     task: str
     model: str
+    fold: int | None
     direction: str
     trials: int
     settings: TuningSettings
@@ -181,14 +183,16 @@ def _short(value: Any, distribution: BaseDistribution) -> Any:
 
 
 @contextmanager
-def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterator[Study]:
-    """Open the study of a model on a task; only one process at a time may hold it open.
+def open_study(
+    tuning: Tuning, task: str, model: str, direction: str, fold: int | None = None
+) -> Iterator[Study]:
+    """Open the study of a model on a task or fold; only one process may hold it open.
 
     Raises:
         Refused: another process runs the same tuning, or the file cannot be used.
     """
     space = tuning.space_of(model)
-    name = study_name(tuning, task, model)
+    name = study_name(tuning, task, model, fold)
     file = tuning.folder / f"{name}.db"
     make_folder(file)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -202,31 +206,49 @@ def open_study(tuning: Tuning, task: str, model: str, direction: str) -> Iterato
                     direction="minimize" if direction == "min" else "maximize",
                     load_if_exists=True,
                 )
-                yield Study(task, model, direction, tuning.trials, tuning.settings, space, study)
+                settings = tuning.settings
+                yield Study(task, model, fold, direction, tuning.trials, settings, space, study)
             finally:
                 storage.engine.dispose()
     except Timeout as error:
         raise Refused(f"another process tunes {model} on {task} in just this way") from error
 
 
-def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[Candidate]:
-    """Return the candidates of a model on a task drawn so far; creates no file."""
-    name = study_name(tuning, task, model)
-    file = tuning.folder / f"{name}.db"
-    if not file.is_file():
-        return []
+def drawn_candidates(tuning: Tuning, task: str, model: str) -> list[tuple[int | None, Candidate]]:
+    """Return fold and values of a model's candidates on a task drawn so far; creates no file."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.RDBStorage(uri_of(file, "sqlite"))
-    try:
-        study = optuna.load_study(study_name=name, storage=storage)
-        return [dict(trial.params) for trial in study.trials[: tuning.trials]]
-    except KeyError:  # just being made, or given up
-        return []
-    finally:
-        storage.engine.dispose()
+    found: list[tuple[int | None, Candidate]] = []
+    for fold in _begun(tuning, task, model):
+        name = study_name(tuning, task, model, fold)
+        storage = optuna.storages.RDBStorage(uri_of(tuning.folder / f"{name}.db", "sqlite"))
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+            found += [(fold, dict(trial.params)) for trial in study.trials[: tuning.trials]]
+        except KeyError:  # just being made, or given up
+            pass
+        finally:
+            storage.engine.dispose()
+    return found
 
 
-def study_name(tuning: Tuning, task: str, model: str) -> str:
+def _begun(tuning: Tuning, task: str, model: str) -> list[int | None]:
+    """Return the folds of which there are studies: which ones a task has, only its data say."""
+    found: list[int | None] = []
+    if (tuning.folder / f"{study_name(tuning, task, model)}.db").is_file():
+        found.append(None)
+    folds = set()
+    for path in tuning.folder.glob(f"{_stem(task, model)}-fold*-*.db"):
+        number = path.stem.removeprefix(f"{_stem(task, model)}-fold").partition("-")[0]
+        if number.isdecimal() and path.stem == study_name(tuning, task, model, int(number)):
+            folds.add(int(number))
+    return [*found, *sorted(folds)]
+
+
+def _stem(task: str, model: str) -> str:
+    return f"{task.replace('/', '-')}-{model}"
+
+
+def study_name(tuning: Tuning, task: str, model: str, fold: int | None = None) -> str:
     """Return a study's name, which does not depend on the budget.
 
     Changes of code, versions or the user's own data give another study, as they give other trials.
@@ -236,7 +258,7 @@ def study_name(tuning: Tuning, task: str, model: str) -> str:
     usual = [DATABASE_NAME, TrackingSettings().experiment]
     text = json.dumps(
         [
-            identity(tuning.settings_of(task, model)).study,
+            identity(tuning.settings_of(task, model, fold)).study,
             sorted(word for word in tuning.fixed if word.startswith("match=")),
             settings.seeds,
             settings.sampler,
@@ -247,4 +269,5 @@ def study_name(tuning: Tuning, task: str, model: str) -> str:
         sort_keys=True,
     )
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{task.replace('/', '-')}-{model}-{digest}"
+    nested = "" if fold is None else f"-fold{fold}"
+    return f"{_stem(task, model)}{nested}-{digest}"

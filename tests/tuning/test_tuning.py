@@ -95,6 +95,7 @@ def test_a_distribution_is_told_as_it_was_given() -> None:
         ([*WORDS, "recipe.batch_size=choice(8,8)"], "the choices must be different ones"),
         ([*WORDS, "task.split_seed=choice(0,1)"], "draws keys of recipe and model only"),
         ([*WORDS, "recipe=sgd,adamw"], "draws keys of recipe and model only, not recipe"),
+        ([*WORDS, "recipe.patience=choice(5,10)"], "which all models share; give it one value"),
         ([*WORDS, "rerun=always"], "judges each of its candidates once"),
         ([*WORDS, "match=parms"], r"match must be one of params, flops or null, not 'parms'"),
         ([*WORDS, "foo=1"], "unknown key 'foo'"),
@@ -303,11 +304,12 @@ def test_from_the_command_line(
     words = ["tune", *WORDS, "experiment=smoke", "tracking=none"]
     assert 0 == main(words)
     out = capsys.readouterr().out
-    assert 2 * 6 * 2 + 2 * 3 == len(seen)
+    assert 2 * 6 * 2 + 2 * 10 == len(seen)
+    assert [True] * 24 + [False] * 20 == [item.candidate for item in seen]
     for model in ("rnn", "gru"):
         tried = [item for item in seen if item.model == model and item.seed in (0, 1)]
         final = [item for item in seen if item.model == model and item.seed >= 100]
-        assert ([0, 1] * 6, [100, 101, 102]) == (
+        assert ([0, 1] * 6, list(range(100, 110))) == (
             [item.seed for item in tried],
             [item.seed for item in final],
         )
@@ -320,7 +322,7 @@ def test_from_the_command_line(
     drawn = [[(item.recipe, item.seed) for item in seen if item.model == name and item.seed < 2]
              for name in ("rnn", "gru")]  # fmt: skip
     assert drawn[0] == drawn[1], "the same sampler, and here the same scores"
-    assert "3 of 3" in out
+    assert "10 of 10" in out
     assert "6 candidates x seeds 0, 1" in out
     assert "recipe.dropout=interval(0.0,0.6)" in out
     assert 24 == len(known_members(read_words(words[1:])))
@@ -328,7 +330,7 @@ def test_from_the_command_line(
     assert str(picture.relative_to(folder)) in out
     seen.clear()
     assert 0 == main(words)
-    assert {100, 101, 102} == {item.seed for item in seen}, "no candidate is judged twice"
+    assert set(range(100, 110)) == {item.seed for item in seen}, "no candidate is judged twice"
 
 
 def test_stores_in_one_folder_have_their_own_studies() -> None:
