@@ -372,8 +372,8 @@ def _check(record: TrialRecord) -> None:
     for name in ("folds", "bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
         for value in getattr(record, name):
             _check_number(name, value)
-    of_several = [record.baseline_bootstrap, record.intervals, *record.differences.values()]
-    for several in of_several:
+    of_several: list[Mapping[str, Sequence[float]]] = [record.baseline_bootstrap, record.intervals]
+    for several in [*of_several, *record.differences.values()]:
         for name, values in several.items():
             for value in values:
                 _check_number(name, value)
