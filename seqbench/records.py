@@ -20,6 +20,11 @@ Status = Literal["FINISHED", "FAILED", "TIMEOUT", "OOM", "KILLED"]
 it may; or because it was stopped."""
 
 
+def is_own_failure(status: str, reason: str) -> bool:
+    """Return whether a trial ended without a score by its model's own fault."""
+    return status in ("FAILED", "OOM", "TIMEOUT")
+
+
 @dataclass(frozen=True)
 class MetricInfo:
     """A metric's name, which way is better (``min`` or ``max``), and its unit."""

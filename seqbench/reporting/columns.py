@@ -13,25 +13,28 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from seqbench.reporting.difference import Difference
 from seqbench.reporting.forms import Column, Form, Item, Layout, Line, layout
 from seqbench.reporting.numbers import NONE, amount, finite, p_value, quantity, score, share
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import (
+    AcrossRow,
     Compared,
     FoldRow,
     ModelRow,
     PairRow,
     TrialRow,
     VariantRow,
+    across_rows,
     fold_rows,
     model_rows,
     pair_rows,
     variant_rows,
 )
-from seqbench.reporting.statistics import FEW
-from seqbench.reporting.table import Difference, Table
+from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_unit
-from seqbench.reporting.verdict import seeds
+from seqbench.reporting.variant import PASSED
+from seqbench.verdicts.family import Claim
 
 _READ = Form.PAGE | Form.MARKDOWN
 _NARROW = Form.LATEX | Form.TERMINAL
@@ -70,12 +73,6 @@ def _mean_and_deviation(value: float, row: VariantRow) -> str:
     return f"{text} ± {_spread(row.variant.deviation, row)}" if known else text
 
 
-def _by_group(rows: Sequence[VariantRow]) -> str:
-    trials = (trial for row in rows for trial in row.variant.trials)
-    group = next((trial.group for trial in trials if trial.group), "")
-    return f"by {group}" if group else "test data"
-
-
 def _test_metric(rows: Sequence[VariantRow]) -> str:
     return f"test {with_unit(rows[0].table.metric)}" if rows else "test"
 
@@ -85,27 +82,30 @@ def _signed(value: float, level: float) -> str:
     return f"+{text}" if value > 0 else text
 
 
-def _effect(value: float) -> str:
-    return NONE if math.isnan(value) else f"{value + 0.0:+.1f}"
-
-
 def _matters(pair: Difference) -> str:
-    """Return whether a difference matters, in words."""
+    """Return whether a difference is worth having, in words."""
     if pair.practical is None:
         return NONE
     within = f"±{pair.practical:.3g}"
     if pair.equivalent:
         return f"no, within {within}"
-    low, high = pair.interval
-    if pair.seeds < FEW:
-        return f"open ({within}, {seeds(pair.seeds)})"
-    if low > pair.practical or high < -pair.practical:
-        return f"yes, beyond {within}"
-    return f"open ({within})"
+    return f"yes, beyond {within}" if pair.beyond else f"open ({within})"
+
+
+_TURNED = {
+    Claim.BETTER: "worse",
+    Claim.BETTER_ON_AVERAGE: "worse on average",
+    Claim.USUALLY_BETTER: "usually worse",
+}
+
+
+def _claim(pair: Difference) -> str:
+    """Return what is claimed of the first of two, in words."""
+    return str(pair.claim) if pair.favours_first else _TURNED.get(pair.claim, str(pair.claim))
 
 
 def _has_region(rows: Sequence[VariantRow]) -> bool:
-    return any(pair.equivalent is not None for row in rows[:1] for pair in row.table.pairs.values())
+    return any(row.table.margin is not None for row in rows[:1])
 
 
 def _difference(
@@ -143,44 +143,66 @@ def _difference(
 def _differences(p: str) -> list[Column[Compared]]:
     """Return the columns of a difference; ``p`` says what its test is adjusted for.
 
-    JSON has a difference whole, under the keys of :class:`~seqbench.reporting.table.Difference`.
+    JSON has a difference whole, under the keys of
+    :class:`~seqbench.reporting.difference.Difference`.
     """
     return [
-        _difference("mean", "difference", "mean difference from the control on the same seeds",
-                    lambda pair: pair.mean, lambda pair, level: _signed(pair.mean, level),
-                    "control", forms=_READ | Form.LATEX),
-        _difference("interval", "its 95% interval",
-                    "of the mean difference over seeds, bootstrap-t", lambda pair: pair.interval,
-                    lambda pair, level: _ends(pair.interval, level), forms=_READ),
-        _difference("mean", "difference (95%)", "mean difference and its 95% interval",
-                    lambda pair: pair.mean,
+        _difference("mean", "difference", "of the means, from the control; of a pair, first minus "
+                    "second", lambda pair: pair.mean,
+                    lambda pair, level: _signed(pair.mean, level), "control",
+                    forms=_READ | Form.LATEX),
+        _difference("interval", "new groups", "interval of the difference if models are trained "
+                    "again and tested on new groups from the same source, t",
+                    lambda pair: pair.interval, lambda pair, level: _ends(pair.interval, level),
+                    forms=_READ),
+        _difference("mean", "difference (new groups)", "of the means, and its interval if models "
+                    "are trained again and tested on new groups", lambda pair: pair.mean,
                     lambda pair, level: f"{_signed(pair.mean, level)} "
                     f"({_ends(pair.interval, level)})", "control", forms=Form.TERMINAL),
         _difference("p_holm", "p", p, lambda pair: pair.p_holm,
                     lambda pair, _: p_value(pair.p_holm), forms=_READ | _NARROW),
-        _difference("smallest_p", "least p",
-                    "the smallest p that so many paired seeds could have reached",
-                    lambda pair: pair.smallest_p, lambda pair, _: p_value(pair.smallest_p),
-                    forms=_READ),
-        _difference("improvement", "better",
-                    "probability that a run is better than one of the control",
-                    lambda pair: pair.improvement, lambda pair, _: share(pair.improvement),
+        _difference("same_data_interval", "these test data", "interval of the difference if models "
+                    "are trained again and tested on these same test data",
+                    lambda pair: pair.same_data_interval,
+                    lambda pair, level: _ends(pair.same_data_interval, level),
                     forms=_READ | Form.TERMINAL),
-        _difference("effect", "effect",
-                    "mean difference in standard deviations of the differences (Hedges)",
-                    lambda pair: pair.effect, lambda pair, _: _effect(pair.effect), forms=_READ),
+        _difference("improvement", "run better",
+                    "probability that a run is better than one of the control; of a pair, one of "
+                    "the first than one of the second", lambda pair: pair.improvement,
+                    lambda pair, _: share(pair.improvement), forms=_READ | Form.TERMINAL),
+        _difference("claim", "claim", "what may be said of the row, or of the first of a pair, on "
+                    "new groups", lambda pair: pair.claim, lambda pair, _: _claim(pair),
+                    forms=_READ | Form.TERMINAL),
     ]  # fmt: skip
+
+
+def _limits() -> list[Column[Compared]]:
+    """Return the columns that say what of a difference is left open."""
+    return [
+        _difference("not_excluded", "not excluded",
+                    "the largest difference, of either direction, that new groups may show",
+                    lambda pair: pair.not_excluded,
+                    lambda pair, level: amount(pair.not_excluded, level), forms=_READ),
+        _difference("detectable", "found at 80%",
+                    "the difference that this many seeds and groups find in 80 of 100 cases",
+                    lambda pair: pair.detectable,
+                    lambda pair, level: amount(pair.detectable, level), forms=_READ),
+    ]  # fmt: skip
+
+
+def _has_unaudited(rows: Sequence[VariantRow]) -> bool:
+    return any(row.variant.audit != PASSED for row in rows if row.variant.scored)
 
 
 SCORES: list[Column[VariantRow]] = [
     Column("label", "model", _LABEL, lambda row: row.variant.label, align="left",
            forms=_READ | _NARROW | Form.JSON),
     Column(
-        "rank", "rank", "from and to: what cannot be separated from it shares the rank",
-        lambda row: row.variant.rank if row.variant.scored else None, _rank,
+        "rank", "rank", "from and to: 1 + those that are better, up to all but those that are worse",
+        lambda row: row.variant.rank, _rank,
         forms=_READ | _NARROW | Form.JSON,
     ),
-    Column("mean", "test", "mean over seeds", lambda row: row.variant.mean, _score,
+    Column("mean", "test", "mean over seeds, failed runs included", lambda row: row.variant.mean, _score,
            forms=_READ | Form.JSON, is_score=True),
     Column("mean", "mean ± sd", "mean and standard deviation over seeds",
            lambda row: row.variant.mean, _mean_and_deviation, forms=Form.LATEX, is_score=True),
@@ -188,22 +210,21 @@ SCORES: list[Column[VariantRow]] = [
            lambda row: row.variant.mean, _mean_and_deviation, forms=Form.TERMINAL, is_score=True),
     Column("standard_deviation", "sd", "standard deviation over seeds",
            lambda row: row.variant.deviation, _spread, forms=_READ | Form.JSON),
-    Column("interval", "95% interval", "of the mean over seeds, bootstrap-t",
-           lambda row: row.variant.interval, _interval, forms=_READ | Form.JSON),
-    Column(
-        "interval_over_test_data", _by_group,
-        "95% interval of the mean over other draws of the test data",
-        lambda row: row.variant.groups, _interval, forms=_READ | Form.JSON,
-        shown=lambda rows: any(row.variant.groups for row in rows),
-    ),
-    Column(
-        "finished", "seeds", "finished, of those that were tried",
-        lambda row: len(row.variant.scored),
-        lambda number, row: f"{number} of {len(row.variant.trials)}", forms=_READ | _NARROW,
-    ),
-    *_differences("exact sign-flip test against the control, adjusted (Holm)"),
+    Column("interval", "on new groups", "interval of the mean if the model is trained again and "
+           "tested on new groups from the same source", lambda row: row.variant.interval,
+           _interval, forms=_READ | Form.JSON),
+    Column("same_data_interval", "on these test data",
+           "interval of the mean if the model is trained again and tested on these test data",
+           lambda row: row.variant.same_data_interval, _interval, forms=_READ | Form.JSON),
+    Column("finished", "seeds", "finished, of those that count",
+           lambda row: len(row.variant.scored),
+           lambda number, row: f"{number} of {row.variant.number}", forms=_READ | _NARROW),
+    Column("audit", "audit", "whether what the trained model sees was checked",
+           lambda row: row.variant.audit, lambda value, _: value.partition(":")[0],
+           forms=_READ | Form.TERMINAL | Form.JSON, shown=_has_unaudited),
+    *_differences("two-sided, of no difference on new groups; adjusted for all pairs (Holm)"),
     _difference(
-        "equivalent", "matters", "whether the difference can be large enough to matter",
+        "equivalent", "matters", "whether the difference is worth having",
         lambda pair: pair.equivalent, lambda pair, _: _matters(pair), NONE,
         forms=_READ | Form.TERMINAL, shown=_has_region,
     ),
@@ -213,9 +234,8 @@ SCORES: list[Column[VariantRow]] = [
 PAIRS: list[Column[PairRow]] = [
     Column("pair", "pair", "first minus second", lambda row: f"{row.one.label} - {row.other.label}",
            align="left", forms=_READ | Form.TERMINAL),
-    *_differences("exact sign-flip test, adjusted for all pairs of the table (Holm)"),
-    Column("seeds", "seeds", "that both have finished", lambda row: row.difference.seeds,
-           forms=_READ),
+    *_differences("two-sided, of no difference on new groups; adjusted for all pairs (Holm)"),
+    *_limits(),
 ]  # fmt: skip
 """Of every pair of a table's variants."""
 
@@ -249,15 +269,21 @@ COSTS: list[Column[VariantRow]] = [
 OVERVIEW: list[Column[ModelRow]] = [
     Column("model", "model", "of several variants the one with most seeds, then with fewest "
            "changes", lambda row: row.model, align="left"),
-    Column("iqm", "interquartile mean", "of normalised scores over seeds and tasks",
+    Column("mean", "plain mean", "of the normalised means on these tasks",
            lambda row: row.value, lambda value, _: f"{value:.3f}"),
-    Column(
-        "iqm_interval", "95% interval", "seeds drawn again within each task",
-        lambda row: row.interval, lambda value, _: f"{value[0]:.3f} to {value[1]:.3f}"
-        if math.isfinite(value[0]) else NONE,
-    ),
 ]  # fmt: skip
-"""Of the models of an overview."""
+"""Of the models of an overview; a column for each task follows."""
+
+ACROSS: list[Column[AcrossRow]] = [
+    Column("pair", "pair", "of models", lambda row: f"{row.one} - {row.other}", align="left"),
+    Column("better", "better on at least", "tasks on which the mean of the first is better on new "
+           "groups, adjusted for the number of pairs", lambda row: row.better.at_least),
+    Column("better_on", "which", "those that are sure, adjusted for all pairs on all tasks (Holm)",
+           lambda row: ", ".join(row.better.on), align="left"),
+    Column("worse", "worse on at least", "likewise", lambda row: row.worse.at_least),
+    Column("worse_on", "which", "likewise", lambda row: ", ".join(row.worse.on), align="left"),
+]  # fmt: skip
+"""Of pairs of models across tasks."""
 
 _OF_TRIAL = Form.DIALOG | Form.CSV
 
@@ -309,6 +335,8 @@ TRIALS: list[Column[TrialRow]] = [
            lambda row: row.trial.gap, _text, forms=_OF_TRIAL),
     Column("uncommitted", "uncommitted changes", "whose code was not as its commit",
            lambda row: row.trial.uncommitted, _text, forms=_OF_TRIAL),
+    Column("audit", "audit", "what the audit of the trained model saw",
+           lambda row: row.trial.audit, _text, forms=_OF_TRIAL),
     Column("left_out", "left out", "what of the user's own data was not used, and why",
            lambda row: "; ".join(row.trial.left_out), _text, forms=_OF_TRIAL),
     Column("by_fold", "by fold", "primary metric of each fold",
@@ -377,5 +405,16 @@ def cost_layout(table: Table, form: Form) -> Layout:
 
 
 def overview_layout(overview: Overview, form: Form) -> Layout:
-    """Return the models of an overview, laid out."""
-    return layout(OVERVIEW, model_rows(overview), form)
+    """Return the models of an overview with their normalised means on each task, laid out."""
+    columns = [*OVERVIEW, *(_of_task(at, table.name) for at, table in enumerate(overview.tables))]
+    return layout(columns, model_rows(overview), form)
+
+
+def _of_task(place: int, name: str) -> Column[ModelRow]:
+    return Column(f"task {place}", name, "normalised mean", lambda row: row.scores[place],
+                  lambda value, _: f"{value:.3f}")  # fmt: skip
+
+
+def across_layout(overview: Overview, form: Form) -> Layout:
+    """Return the pairs of an overview's models, laid out; no rows where nothing is claimed."""
+    return layout(ACROSS, across_rows(overview), form)

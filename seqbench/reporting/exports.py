@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqbench.reporting.across import overview_verdict
 from seqbench.reporting.columns import (
     COSTS,
     SCORES,
     TRIALS,
+    across_layout,
     cost_layout,
     fold_caption,
     fold_layout,
@@ -25,7 +27,7 @@ from seqbench.reporting.rows import TrialRow, VariantRow, places_of
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_direction
 from seqbench.reporting.trials import ReportedTrial
-from seqbench.reporting.verdict import overview_verdict, verdict
+from seqbench.reporting.verdict import verdict
 
 PICTURES = "pictures"
 """Folder of the pictures, beside the report."""
@@ -47,6 +49,7 @@ def markdown(content: Content) -> str:
             f"## {overview_title(overview)}",
             markdown_text(overview_verdict(overview)),
             markdown_table(overview_layout(overview, Form.MARKDOWN)),
+            markdown_table(across_layout(overview, Form.MARKDOWN)),
             markdown_text(overview_explanation(overview)),
             *_pictures(content, overview.identifier),
         ]

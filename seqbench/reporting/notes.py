@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import MOST_PAIRED, Table
-from seqbench.reporting.verdict import listed, seeds
+from seqbench.reporting.variant import NOT_AUDITED, PASSED
+from seqbench.reporting.wording import listed, new_groups
 
 _MOST_FAILURES = 20  # lines below a table
 
@@ -15,19 +16,25 @@ def badge(table: Table) -> str:
         return "smoke run"
     if table.is_lost:
         return "not compared"
-    if sum(bool(item.scored) for item in table.variants) < 2:
-        return "one model"
-    return "exploratory" if table.is_exploratory else ""
+    if table.able and not table.is_audited:
+        return "not audited"
+    if table.ranked and table.is_exploratory:
+        return "exploratory"
+    return "one model" if len(table.able) < 2 else ""
 
 
 def table_notes(table: Table) -> list[str]:
     """Return what a reader must know of a table."""
     notes = []
-    skewed = [item for item in table.variants if item.is_skewed]
-    if skewed:
+    if any(pair.interval.low <= pair.interval.high for pair in table.pairs.values()):
         notes.append(
-            f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
-            "than 95%."
+            f"Intervals on {new_groups(table)} are of models trained again on this training set. "
+            f"They assume that no rare {table.group or 'group'} decides."
+        )
+    if table.margin is not None:
+        notes.append(
+            f"The smallest difference worth having is {table.margin.amount:.3g} "
+            f"{table.metric.unit or table.metric.name}: {table.margin.reason}."
         )
     if table.left_out:
         notes.append(f"Left out of the data: {'; '.join(table.left_out)}.")
@@ -35,7 +42,7 @@ def table_notes(table: Table) -> list[str]:
         control = next(item for item in table.variants if item.label == table.control)
         if table.wanted not in (control.label, control.model):
             notes.append(
-                f"control={table.wanted} has no score here: compared with {control.label}."
+                f"control={table.wanted} is not ranked here: compared with {control.label}."
             )
     if table.is_large:
         notes.append(
@@ -56,14 +63,9 @@ def table_notes(table: Table) -> list[str]:
     if failures[_MOST_FAILURES:]:
         left = len(failures) - _MOST_FAILURES
         notes.append(f"{left} more lines of failures; results.csv has the reason of each trial.")
-    complete = table.complete_seeds
-    able = table.able if table.is_paired else []
-    if any(len(item.scored) != len(complete) for item in able):
-        numbers = ", ".join(map(str, complete)) or "none"
-        notes.append(
-            "Means are over each model's own seeds, differences over the seeds that both have "
-            f"finished; seeds that all have finished: {numbers}."
-        )
+    for item in table.able:
+        if item.audit not in (PASSED, NOT_AUDITED):
+            notes.append(f"{item.label}, audit {item.audit}.")
     gaps = [trial for trial in table.trials if trial.gap]
     if gaps:
         notes.append(
@@ -93,13 +95,13 @@ def overview_title(item: Overview) -> str:
 def overview_explanation(item: Overview) -> str:
     """Return what an overview's numbers are of."""
     names = "; ".join(
-        f"{table.name}, {seeds(len(shared))}, 0 is {table.trivial_baseline[0]}"
-        for table, shared in zip(item.tables, item.seeds, strict=True)
+        f"{table.name}, 0 is {table.trivial_baseline[0]}"
+        for table in item.tables
         if table.trivial_baseline is not None
     )
     text = (
         "Scores are normalised for each task: its weakest simple predictor is 0, the best score "
-        f"seen is 1. Complete blocks: {names}."
+        f"seen is 1. Tasks: {names}."
     )
     if item.left_out:
         missing = "; ".join(f"{model} ({why})" for model, why in item.left_out.items())

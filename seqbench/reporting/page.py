@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqbench.reporting.across import overview_verdict
 from seqbench.reporting.columns import (
     COSTS,
     PAIRS,
     SCORES,
     TRIALS,
+    across_layout,
     cost_layout,
     fold_caption,
     fold_layout,
@@ -28,7 +30,7 @@ from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import TrialRow, places_of, variant_rows
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
-from seqbench.reporting.verdict import overview_verdict, verdict
+from seqbench.reporting.verdict import verdict
 
 MOST_ROWS = 1000
 """Trials that the page lists; of more it shows aggregates, and the tables beside it have all."""
@@ -181,11 +183,12 @@ def _legend(tables: Sequence[Table]) -> list[Head]:
 
 
 FOOTER = (
-    "Differences are paired by seed: models of one seed have seen the same data in the same order, "
-    "and the same batches where they share a batch size. p: exact "
-    "two-sided sign-flip test, adjusted by Holm's step-down method. Bold: separated from every "
-    "other model of its table. Latencies and memory are of the machine that ran the trials, and "
-    "compare only within it. How everything is computed: docs/statistics.md of seqbench."
+    "Models are compared by runs of their own seeds. On new groups: trained again on the same "
+    "training set and tested on other groups from the same source. On these test data: trained "
+    "again, tested on the same. p: two-sided, adjusted by Holm's step-down method. A run that failed "
+    "by its model's own fault counts as the weakest simple predictor. Bold: better than every other "
+    "model of its table. Latencies and memory are of the machine that ran the trials, and compare "
+    "only within it. How everything is computed: docs/statistics.md of seqbench."
 )
 TUNING = (
     "Best validation score to be expected after n candidates (Dodge et al. 2019), band: 95% of "
@@ -223,6 +226,7 @@ def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:
         "verdict": overview_verdict(item),
         "explanation": overview_explanation(item),
         "scores": overview_layout(item, Form.PAGE),
+        "pairs": across_layout(item, Form.PAGE),
         "pictures": pictures,
     }
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_layout, score_layout
+from seqbench.reporting.difference import Difference
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import terminal_table
 from seqbench.reporting.notes import badge, table_notes
 from seqbench.reporting.numbers import finite
 from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
-from seqbench.reporting.table import FUTURE, Difference, Table
+from seqbench.reporting.table import FUTURE, Table
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200
@@ -43,6 +44,11 @@ def _table(table: Table) -> dict[str, Any]:
         "badge": badge(table),
         "control": table.control,
         "baselines": {name: finite(value) for name, value in table.baselines.items()},
+        "alpha": table.look.alpha,
+        "not_claimed": table.look.why_not,
+        "smallest_difference": table.margin and table.margin.amount,
+        "groups": table.groups.number if table.groups else None,
+        "best": table.best.name if table.best else "",
         "variants": [_variant(row) for row in rows.values()],
         "pairs": [_pair(row) for row in pairs],
         "notes": table_notes(table),
@@ -57,9 +63,12 @@ def _variant(row: VariantRow) -> dict[str, Any]:
         "changes": item.changes,
         "seeds": list(item.scored),
         "tried": len(item.trials),
+        "failed": len(item.failed),
+        "fails_at_most": item.fails_at_most,
         "scores": [finite(value) for value in item.scores],
         "costs": {name: finite(item.cost(name)) for name in names},
         "difference_to_control": item.control and _difference(item.control),
+        "difference_to_simple_predictor": item.baseline and _difference(item.baseline),
         **_plain(values([*SCORES, *COSTS], row, Form.JSON)),
     }
 

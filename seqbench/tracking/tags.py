@@ -26,6 +26,8 @@ FOLDS = "seqbench.folds"
 """Tag that says what folds are called, whose metrics have their numbers."""
 HARNESS = "seqbench.harness"
 """Tag with the hash of each module of the harness that trained a run, as JSON."""
+PLAN = "seqbench.plan"
+"""Tag with the seeds that a sweep planned and the looks at them, as JSON."""
 TAG_LENGTH = 5000
 """Characters of a tag at most: MLflow's limit."""
 
