@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "identity": {"config", "registry", "records"},
     "api": {"api", "records"},
     "nn": {"nn", "api"},
+    "verdicts": {"verdicts", "errors"},
     "training": {"training", "api", "nn", "config"},  # what plugins add is handed in
     "tracking": {"tracking", "records", "config"},
     "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"},
