@@ -21,7 +21,6 @@ from seqbench.reporting.wording import (
     new_groups,
     seeds,
 )
-from seqbench.verdicts.components import ALPHA
 
 
 def verdict(table: Table) -> str:
@@ -77,7 +76,7 @@ def _claimed(table: Table, ranked: Sequence[Variant]) -> list[str]:
 def _look(table: Table) -> list[str]:
     """Say at which of several planned looks this is."""
     look = table.look
-    if look.alpha == ALPHA:
+    if len(look.of) < 2:
         return []
     return [
         f"This is the planned look at {seeds(look.seeds)}, of {joined(list(map(str, look.of)))}: "
