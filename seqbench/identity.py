@@ -32,6 +32,9 @@ plumbing never raises it. 2: each epoch has an order of batches and an augmentat
 BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")
 """Of a recipe, what all variants must share: how long training may take, on how much."""
 
+SPLIT_SEED = "task.split_seed"
+"""The key of the split, where a task deals one by chance."""
+
 _OF_VARIANT = ("model", "model_requires")
 _VERSIONS = ("torch", "lightning")
 _NAMES = ("seed", "task.name", "model.name")
@@ -144,19 +147,49 @@ def conditions_and_variant(
         fingerprint: of the data that were loaded.
         schema: that the parts were kept under.
     """
+    shared, own = _shared_and_own(config)
+    code = {name: parts.get(name, "") for name in _OF_VARIANT}
+    return (
+        digest([task, shared, _rest(parts, schema), fingerprint])[:_SHORT],
+        digest([model, own, code])[:_SHORT],
+    )
+
+
+def conditions_over_splits(
+    task: str, config: Mapping[str, Any], parts: Mapping[str, str], schema: int = SCHEMA
+) -> str:
+    """Return the hash of conditions that may differ in ``task.split_seed``, and in nothing else.
+
+    Trials of one variant under these conditions are replicates of one protocol, on other splits of
+    the same data (see :class:`seqbench.records.Deal`). The data's fingerprint is left out, for it
+    covers the split; which data they are the configuration and the hashes of code and source say.
+
+    Args:
+        task: registered name.
+        config: resolved configuration of the trial, as it was logged.
+        parts: of its identity.
+        schema: that the parts were kept under.
+    """
+    shared, _ = _shared_and_own(config)
+    shared.pop(SPLIT_SEED, None)
+    return digest([task, shared, _rest(parts, schema)])[:_SHORT]
+
+
+def _shared_and_own(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of a configuration belongs to the conditions, and what to the variant."""
     known = flat(deciding(config))
     for name in _NAMES:
         known.pop(name, None)
     shared = {key: value for key, value in known.items() if is_shared(key)}
-    own = {key: value for key, value in known.items() if key not in shared}
-    code = {name: parts.get(name, "") for name in _OF_VARIANT}
+    return shared, {key: value for key, value in known.items() if key not in shared}
+
+
+def _rest(parts: Mapping[str, str], schema: int) -> dict[str, str]:
+    """Return the parts of an identity that belong to the conditions."""
     rest = {name: text for name, text in parts.items() if name not in _OF_VARIANT}
     if schema < SCHEMA:
         rest.pop("source", None)  # said when files were changed, and not what is in them
-    return (
-        digest([task, shared, rest, fingerprint])[:_SHORT],
-        digest([model, own, code])[:_SHORT],
-    )
+    return rest
 
 
 def is_shared(key: str) -> bool:

@@ -77,6 +77,29 @@ class DataNames:
         return names
 
 
+DEAL = 5
+"""Disjoint test folds of a deal."""
+
+
+class Deal(NamedTuple):
+    """What ``task.split_seed`` means where a task deals its groups into splits by chance.
+
+    Seeds 0 to 4 are the five folds of the first deal, 5 to 9 those of the second: each tests a
+    fifth of the groups, no two of a deal share a test group, and together they test all. So five
+    seeds are replicates of one protocol on other training and test data (Nadeau & Bengio 2003).
+    """
+
+    number: int
+    """Another number, another order of the groups."""
+    fold: int
+    """Which of the five is tested, 0 to 4."""
+
+    @classmethod
+    def of(cls, split_seed: int) -> Deal:
+        """Return the deal and the fold of a split seed, which is at least 0."""
+        return cls(*divmod(split_seed, DEAL))
+
+
 class LeftOut(NamedTuple):
     """A part of a user's own data that is not used: a file, a patient, a row."""
 

@@ -8,6 +8,7 @@ from seqbench.api.batch import Batch, Example, SequenceInput, collate
 from seqbench.api.generative import GenerativeTask
 from seqbench.api.model import Context, Encoding, Model
 from seqbench.api.output import FinishedTrial, FoldData, TrainedPredictor
+from seqbench.api.resampling import GroupCounts
 from seqbench.api.task import (
     InputSpec,
     MeanLoss,
@@ -21,7 +22,7 @@ from seqbench.api.task import (
     Visibility,
 )
 from seqbench.errors import Refused
-from seqbench.records import DataNames, LeftOut
+from seqbench.records import DataNames, Deal, LeftOut
 
 if TYPE_CHECKING:
     from seqbench.nn import RecurrentModel
@@ -30,11 +31,13 @@ __all__ = [
     "Batch",
     "Context",
     "DataNames",
+    "Deal",
     "Encoding",
     "Example",
     "FinishedTrial",
     "FoldData",
     "GenerativeTask",
+    "GroupCounts",
     "InputSpec",
     "LeftOut",
     "MeanLoss",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,24 @@ RESAMPLES = 1000
 CHUNK = 100
 """Resamples computed together; bounds the memory."""
 SEED = 0
+
+
+class GroupCounts(NamedTuple):
+    """How much each group of the test data counts in a metric; never which group it is.
+
+    Statistics need it: few large groups decide as much as few groups (Bell & McCaffrey 2002).
+    """
+
+    sizes: tuple[float, ...]
+    """``[G]``, in rising order: a group's predictions, or 1 where groups count alike."""
+    classes: tuple[int, ...] = ()
+    """Groups with cases and groups with controls, where each group has one label and the metric
+    ranks cases above controls (AUROC, average precision); else empty."""
+
+    @classmethod
+    def of(cls, sizes: Iterable[float], classes: tuple[int, ...] = ()) -> GroupCounts:
+        """Return them from sizes in any order."""
+        return cls(tuple(sorted(float(size) for size in sizes)), classes)
 
 
 def resamples(groups: int) -> Iterator[NDArray[np.float64]]:

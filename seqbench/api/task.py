@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqbench.api.batch import Example
-from seqbench.api.resampling import weighted_means
+from seqbench.api.resampling import GroupCounts, weighted_means
 from seqbench.records import DataNames, LeftOut
 
 if TYPE_CHECKING:
@@ -137,6 +137,18 @@ class MetricSet(ABC):
             Scores by metric; empty if the task offers none.
         """
         return {}
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how much each of the groups counts that :meth:`bootstrap_scores` draws.
+
+        Args:
+            metric: one of those that :meth:`bootstrap_scores` returns.
+
+        Returns:
+            None where the metric set does not say: the harness then takes all groups to be equal,
+            and says so.
+        """
+        return None
 
 
 class TaskMetrics(MetricSet):
@@ -338,3 +350,9 @@ class MeanLoss(MetricSet):
             return {}
         totals, counts = np.array(list(self._by_sequence.values())).T
         return {self._name: weighted_means(totals / counts, counts)}
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many predictions each sequence has."""
+        if metric != self._name:
+            return None
+        return GroupCounts.of(count for _, count in self._by_sequence.values())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.config.settings import called
-from seqbench.identity import conditions_and_variant, flat, is_shared
+from seqbench.identity import conditions_and_variant, conditions_over_splits, flat, is_shared
 from seqbench.records import MetricInfo, is_own_failure, left_out_lines
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
@@ -59,6 +59,8 @@ class ReportedTrial:
         reason: why it has no score, in one line.
         began: in seconds since 1970.
         conditions: hash, see :mod:`seqbench.reporting.trials`.
+        over_splits: hash of the conditions but for the split, see
+            :func:`seqbench.identity.conditions_over_splits`.
         variant: hash of the model, its code, its parameters and its recipe.
         context: what predictions saw: ``past``, ``past+future`` or ``all``.
         metric: the primary one.
@@ -100,6 +102,7 @@ class ReportedTrial:
     reason: str
     began: float
     conditions: str
+    over_splits: str
     variant: str
     context: str
     metric: MetricInfo
@@ -185,11 +188,12 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> Reporte
         config.pop(key, None)
     parts = {str(key): str(text) for key, text in mapping_in(tags.get(PARTS, "")).items()}
     origin = {name: tags.get(f"seqbench.{name}", "") for name in _ORIGINS}
+    # What it was nobody knows if this cannot be read, so it is like no other.
+    read = item.config if config else {"model": {"run": item.run_id}}
     conditions, variant = conditions_and_variant(
         record.task,
         record.model,
-        # What it was nobody knows if this cannot be read, so it is like no other.
-        item.config if config else {"model": {"run": item.run_id}},
+        read,
         parts,
         origin["data"],
         schema_in(tags),
@@ -221,6 +225,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> Reporte
         reason=reason,
         began=item.began,
         conditions=conditions,
+        over_splits=conditions_over_splits(record.task, read, parts, schema_in(tags)),
         variant=variant,
         context=record.context,
         metric=record.primary,

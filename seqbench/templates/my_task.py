@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqbench.api import (
+    Deal,
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -25,9 +27,8 @@ from seqbench.api import (
     Task,
     Visibility,
 )
+from seqbench.api.resampling import weighted_means
 from seqbench.errors import Refused
-
-PARTS = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 
 class MyTask(Task):
@@ -38,7 +39,8 @@ class MyTask(Task):
 
     Args:
         source: the CSV file; null draws an example, slow and fast waves in noise.
-        split_seed: another number puts other sequences into training, validation and test.
+        split_seed: which split: 0 to 4 test a fifth of the sequences each, and together all; 5 to 9
+            are the fifths of another deal.
     """
 
     version = "1"  # change it when the same parameters give other data, targets or metrics
@@ -82,10 +84,12 @@ class MyTask(Task):
 
     def splits(self, fold: int = 0) -> Splits:
         """Return the sequences, each in one part."""
-        order = np.random.default_rng(self._split_seed).permutation(len(self._examples))
-        bounds = np.cumsum([round(share * len(order)) for share in PARTS.values()])[:-1]
-        train, valid, test = np.split(order, bounds)
-        return Splits(*([self._examples[at] for at in part] for part in (train, valid, test)))
+        deal = Deal.of(self._split_seed)
+        order = np.random.default_rng(deal.number).permutation(len(self._examples))
+        fifths = np.array_split(order, 5)
+        test, valid, *train = fifths[deal.fold :] + fifths[: deal.fold]
+        parts = (np.concatenate(train), valid, test)
+        return Splits(*([self._examples[at] for at in part] for part in parts))
 
     def fingerprint(self) -> str:
         """Return a hash of every value and label."""
@@ -137,17 +141,27 @@ class MyTask(Task):
 class _Scores(MetricSet):
     def __init__(self, task: MyTask) -> None:
         self._nll = MeanLoss(task, "nll")
-        self._right = 0
-        self._count = 0
+        self._right: list[float] = []  # of each sequence, 1 or 0
 
     def update(self, predictions: Tensor, targets: Tensor, sequences: Tensor) -> None:
         self._nll.update(predictions, targets, sequences)
-        self._right += int((predictions.argmax(1) == targets).sum())
-        self._count += len(targets)
+        self._right += (predictions.argmax(1) == targets).double().tolist()
 
     def compute(self) -> dict[str, float]:
-        accuracy = self._right / self._count if self._count else float("nan")
+        accuracy = sum(self._right) / len(self._right) if self._right else float("nan")
         return {**self._nll.compute(), "accuracy": accuracy}
+
+    def bootstrap_scores(self) -> dict[str, list[float]]:
+        """Return both over resamples of the sequences, from which tables have intervals."""
+        if not self._right:
+            return {}
+        right = np.array(self._right)
+        accuracies = weighted_means(right, np.ones(len(right)))
+        return {**self._nll.bootstrap_scores(), "accuracy": accuracies}
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return that sequences, which are what is resampled, count alike: one label each."""
+        return GroupCounts.of([1.0] * len(self._right))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqbench.api import Example, InputSpec, Task, collate
 from seqbench.testing.checklist import Check, require
+from seqbench.testing.grouping import check_groups
 from seqbench.testing.storage import check_damage, check_fingerprint, check_idempotence
 from seqbench.testing.subjects import TaskSubject, check_configuration, check_parameter_docs
 from seqbench.training.scoring import score_baselines
@@ -191,6 +192,10 @@ def _metrics(subject: TaskSubject) -> None:
             )
 
 
+def _groups(subject: TaskSubject) -> str | None:
+    return check_groups(subject, _rows(subject))
+
+
 def _bounds(sequences: Tensor, size: int) -> Iterator[tuple[int, int]]:
     """Yield where batches of so many sequences begin and end."""
     first = torch.searchsorted(sequences, torch.arange(0, int(sequences.max()) + 1, size))
@@ -270,6 +275,7 @@ TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("specifications", "sizes and statistics fit the data", _specifications),
     Check("loss", "the loss is one finite number per prediction", _loss),
     Check("metrics", "scores are the same at any batch size", _metrics),
+    Check("groups", "the sizes of the groups are those that the scores are made of", _groups),
     Check("augmentation", "augmenting draws from its generator alone", _augmentation),
     Check("baselines", "simple predictors are there and have a score", _baselines),
     Check("damaged data", "files that are cut short are refused or made again", check_damage),

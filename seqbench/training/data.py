@@ -45,6 +45,25 @@ class TrialData:
         self._step_targets = task.visibility is not Visibility.SEQUENCE
         self._sealed = True
 
+    @property
+    def targets_per_batch(self) -> float:
+        """Targets that count in a training batch, on average over an epoch, before augmentation.
+
+        A step's loss is a sum over targets divided by this one number, the same for all batches of
+        all epochs. So each target weighs alike, whatever sequences its batch holds, and a last,
+        smaller batch weighs less.
+        """
+        targets = 0
+        for example in self.splits.train:
+            if not self._step_targets:
+                targets += 1
+            elif example.target_mask is None:
+                targets += len(example.values)
+            else:
+                targets += int(example.target_mask.sum())
+        batches = -(-len(self.splits.train) // self._batch_size)
+        return max(targets, 1) / batches
+
     def unseal(self) -> None:
         """Allow the test split: the epoch has been selected."""
         self._sealed = False
@@ -116,6 +135,11 @@ class TrialData:
                         f"a group of the task's {name} split is in {seen[group]} too: a leak"
                     )
                 seen[group] = name
+
+
+def groups_in(examples: Sequence[Example]) -> int:
+    """Return how many groups (patients, pieces) examples are of; those without one do not count."""
+    return len({example.group for example in examples} - {""})
 
 
 class BucketSampler(Sampler[list[int]]):

@@ -224,6 +224,7 @@ def train(training: Training, rank: Rank) -> History:
         optimisation(training.predictor, task.monitor, recipe, len(loader)),
         DropoutSeed(training.seed, rank.number),
         limit.check,
+        training.data.targets_per_batch,
         rank.size,
     )
     callbacks: list[Callback] = [

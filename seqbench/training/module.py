@@ -64,6 +64,7 @@ class TrialModule(LightningModule):
             :func:`~seqbench.training.optimisation.optimisation`.
         dropout: its seeds.
         check_limits: raises once the trial has used more than it may; called after each batch.
+        targets_per_batch: see :attr:`~seqbench.training.data.TrialData.targets_per_batch`.
         ranks: that share each batch.
     """
 
@@ -74,6 +75,7 @@ class TrialModule(LightningModule):
         optimisation: dict[str, Any],
         dropout: DropoutSeed,
         check_limits: Callable[[], None],
+        targets_per_batch: float,
         ranks: int = 1,
     ) -> None:
         super().__init__()
@@ -82,6 +84,7 @@ class TrialModule(LightningModule):
         self._optimisation = optimisation
         self._dropout = dropout
         self._check_limits = check_limits
+        self._targets_per_batch = targets_per_batch
         self._ranks = ranks
         self._losses = _Losses(torch.zeros(()))
         self._metrics = task.metrics()
@@ -105,9 +108,10 @@ class TrialModule(LightningModule):
         return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Return the mean loss of the predictions that count.
+        """Return the batch's summed losses, divided by the targets that a batch has on average.
 
-        On one of several ranks it is this rank's share of that mean over the whole batch.
+        Divided by its own number of targets, a target would weigh more in a batch of short
+        sequences than in one of long ones. On one of several ranks it is this rank's share.
         """
         total, count = batch_loss(self._task, self.predictor, batch)
         whole: Tensor | float = total.detach()
@@ -116,7 +120,7 @@ class TrialModule(LightningModule):
         losses = self._losses
         losses.total = losses.total + whole
         losses.count += count
-        return total / max(count, 1)
+        return total / self._targets_per_batch
 
     def on_after_backward(self) -> None:
         """Make the gradients those of the whole batch."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqbench.api import Batch, Example, MetricSet, Predictions, Task
+from seqbench.api import Batch, Example, GroupCounts, MetricSet, Predictions, Task
 from seqbench.api.resampling import percentile_interval, weighted_means
 from seqbench.api.task import Pooling
 from seqbench.training.predictor import Predictor, counted
@@ -96,6 +96,21 @@ class FoldScores:
                 if all(name in scores for scores in self.by_fold)
             }
         return {name: np.array(values) for name, values in found.items()}
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how much each of the groups counts that :attr:`bootstrap_scores` draw.
+
+        Args:
+            metric: one of :attr:`bootstrap_scores`.
+
+        Returns:
+            None where the metric set does not say.
+        """
+        if len(self.by_fold) == 1:
+            return self._alone.group_counts(metric)
+        if self._pooling == "predictions":
+            return self._together.group_counts(metric)
+        return GroupCounts.of([1.0] * len(self.by_fold))
 
     def intervals(self, other: FoldScores | None = None) -> dict[str, tuple[float, float]]:
         """Return the metrics' 95% intervals over other draws of the test data.

@@ -62,9 +62,10 @@ def evaluate(
         metrics=fold_metrics(list(trial.names), test),
         best_epochs=[best[fold] for fold in reloaded.matched.values() if fold in best],
         epochs=stored.record.epochs,
+        train_groups=stored.record.train_groups,
         backend=observe_backend(predictor, next(iter(data.test()))),
     )
-    compare(record, test, trial.baselines(folds))
+    compare(record, test, trial.baselines(folds), folds)
     fingerprint = trial.task.fingerprint()
     tracking = replace(trial.settings.tracking, uri=uri)
     kept = kept_words(trial.settings, tracking)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seqbench.api import MetricSet, Task, TaskMetrics
+from seqbench.api import GroupCounts, MetricSet, Task, TaskMetrics
 from seqbench.errors import Refused, SeqbenchError
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import Kind, Registration
@@ -96,6 +96,9 @@ class _Together(MetricSet):
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
         return self._own.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        return self._own.group_counts(metric)
 
     def _drop(self, name: str, error: Exception) -> None:
         del self._extras[name]

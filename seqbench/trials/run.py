@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.settings import Settings
@@ -20,6 +21,10 @@ from seqbench.trials.trial import Trial, check_plugin, load, new_record
 from seqbench.trials.undisturbed import in_folder, notify, undisturbed
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from seqbench.api import GroupCounts
     from seqbench.tracking.runlog import RunLog
     from seqbench.training.data import TrialData
     from seqbench.training.fit import Fitted, Training
@@ -47,6 +52,7 @@ def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRe
     from seqbench.tracking.store import open_store
     from seqbench.training.backend import observe_backend
     from seqbench.training.costs import measure_costs
+    from seqbench.training.data import groups_in
     from seqbench.training.fit import fit
     from seqbench.training.scoring import FoldScores, model_rows
 
@@ -72,7 +78,8 @@ def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRe
                 log.log_artifact(training.checkpoint, "checkpoint")
         record.metrics = fold_metrics(record.folds, test)
         record.metrics |= {f"valid/{name}": value for name, value in valid.compute().items()}
-        compare(record, test, baselines)
+        compare(record, test, baselines, folds)
+        record.train_groups = fmean(groups_in(data.splits.train) for data in folds)
         with _spared("costs"):
             record.costs = measure_costs(
                 trial.task, trial.model_class, settings.model_parameters, predictor, data,
@@ -155,8 +162,19 @@ def fold_metrics(folds: Sequence[int], test: FoldScores) -> dict[str, float]:
     return metrics
 
 
-def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldScores]) -> None:
+def compare(
+    record: TrialRecord,
+    test: FoldScores,
+    baselines: Mapping[str, FoldScores],
+    folds: Sequence[TrialData],
+) -> None:
     """Put the baselines' scores into a record, and how sure the model's and the differences are.
+
+    Args:
+        record: of the trial.
+        test: the model's scores.
+        baselines: those of the baselines, on the same data.
+        folds: the data.
 
     Raises:
         TrialFailed: a baseline lacks the primary metric.
@@ -168,10 +186,37 @@ def compare(record: TrialRecord, test: FoldScores, baselines: Mapping[str, FoldS
         if found := test.intervals(scores):
             record.differences[name] = found
     record.intervals = test.intervals()
-    drawn = test.bootstrap_scores.get(record.primary.name)
+    name = record.primary.name
+    drawn = test.bootstrap_scores.get(name)
     if drawn is not None:
-        record.bootstrap_scores = [float(f"{value:.7g}") for value in drawn.tolist()]
+        record.bootstrap_scores = _rounded(drawn)
         record.group = test.group
+        record.baseline_bootstrap = {
+            baseline: _rounded(scores.bootstrap_scores[name])
+            for baseline, scores in baselines.items()
+            if name in scores.bootstrap_scores
+        }
+        counts = test.group_counts(name) or _equal(record, folds)
+        record.group_sizes, record.group_classes = list(counts.sizes), list(counts.classes)
+
+
+def _rounded(scores: NDArray[np.float64]) -> list[float]:
+    """Return bootstrap scores as a record keeps them, to seven digits."""
+    return [float(f"{value:.7g}") for value in scores.tolist()]
+
+
+def _equal(record: TrialRecord, folds: Sequence[TrialData]) -> GroupCounts:
+    """Return that groups of the test data count alike, as their metric set does not say."""
+    from seqbench.api import GroupCounts
+    from seqbench.training.data import groups_in
+
+    tests = [data.splits.test for data in folds]
+    groups = sum(groups_in(examples) or len(examples) for examples in tests)
+    sys.stderr.write(
+        f"seqbench: task={record.task} does not say how much each {record.group or 'group'} of the "
+        f"test data counts in {record.primary.name} (MetricSet.group_counts): taken to be equal\n"
+    )
+    return GroupCounts.of([1.0] * groups)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from seqbench.tasks.data.columns import ColumnChoice, names_in
 from seqbench.tasks.data.drawing import draw_series
 from seqbench.tasks.data.examples import Filling, chronological
 from seqbench.tasks.data.parts import SequenceParts, Split
-from seqbench.tasks.data.reader import FEWEST_GROUPS, Reader
+from seqbench.tasks.data.reader import FEWEST_GROUPS, IN_TIME, Reader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,8 @@ class Anomaly(ForecastTask):
         group: a table's column of what a split keeps together; null: one named group.
         drop: a table's columns that are not read: a name, or a list of them.
         split: ``given`` keeps a split that the data have; ``hashed`` deals all out anew.
-        split_seed: another number, another deal.
+        split_seed: which split that is dealt: 0 to 4 test a fifth of the groups each, and together
+            all; 5 to 9 are the fifths of another deal. Refused where nothing is dealt.
         skip_bad: true goes on without files and sequences that cannot be used.
         buffer: largest width of VUS-PR's buffer, in steps.
     """
@@ -161,6 +162,7 @@ class Anomaly(ForecastTask):
         if not self._reader.splits_in_time(collection):
             labelled = {item.name: str(_labels(item).any()) for item in collection.series}
             return self._reader.deal(collection, labelled)
+        self._reader.deals_nothing(IN_TIME)
         found = SequenceParts([], [], [])
         for item in collection.series:
             parts = chronological(item, len(item.values), 0)

@@ -64,7 +64,8 @@ class Forecast(DataTask):
         group: a table's column of what a split keeps together; null: one named group.
         drop: a table's columns that are not read: a name, or a list of them.
         split: ``given`` keeps a split that the data have; ``hashed`` deals all out anew.
-        split_seed: another number, another deal.
+        split_seed: which split that is dealt: 0 to 4 test a fifth of the groups each, and together
+            all; 5 to 9 are the fifths of another deal. Refused where nothing is dealt.
         missing: whether models are told what was observed and when; null: where values are missing
             or times are irregular.
         skip_bad: true goes on without files and sequences that cannot be used.

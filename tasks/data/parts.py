@@ -3,7 +3,7 @@
 Where the data have a test part it is kept, and validation is cut from the training part unless they
 have that too. Without one, three in five groups train, one validates, and one is for test.
 Groups are dealt out class by class, in the order of a hash of their names, so that the parts are
-alike and everyone's are the same.
+alike and everyone's are the same. A split seed says which deal, and which fifth of it is tested.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from seqbench.errors import Refused
-from seqbench.records import LeftOut
+from seqbench.records import Deal, LeftOut
 from seqbench.tasks.data.collection import ReadSequence, listed
 
 Split = Literal["given", "hashed"]
 
 PATTERN = ("train", "test", "train", "valid", "train")
-"""How groups of a class are dealt out."""
+"""How groups of a class are dealt out, for the first fold of a deal; others begin later in it."""
 CUT = ("train", "train", "valid", "train", "train")
 """How those of a given training part are."""
 
@@ -34,7 +34,7 @@ class SequenceParts(NamedTuple):
 
 
 def deal(
-    series: Sequence[ReadSequence], strata: Mapping[str, str], split: Split, seed: int
+    series: Sequence[ReadSequence], strata: Mapping[str, str], split: Split, split_seed: int
 ) -> SequenceParts:
     """Return the sequences by part.
 
@@ -42,12 +42,12 @@ def deal(
         series: with unique names.
         strata: the class of each, by its name; none has one if it is absent.
         split: ``given`` keeps a split that the data have; ``hashed`` deals them all out anew.
-        seed: another number, another deal.
+        split_seed: see :class:`~seqbench.records.Deal`; 0 where the split is given.
 
     Raises:
         Refused: a group is in two parts of the given split, or there are too few groups.
     """
-    given = split == "given" and {"train", "test"} <= {item.part for item in series}
+    given = is_given(series, split)
     grouped = _grouped(series, given)
     if given:
         _check_groups(grouped)
@@ -56,10 +56,10 @@ def deal(
         rest = [item for item in grouped if item.part not in ("test", "valid")]
         if valid:
             return SequenceParts(rest, valid, test)
-        parts = _dealt(rest, strata, CUT, seed)
+        parts = _dealt(rest, strata, CUT, Deal.of(0))
         found = SequenceParts(_of(rest, parts, "train"), _of(rest, parts, "valid"), test)
     else:
-        parts = _dealt(grouped, strata, PATTERN, seed)
+        parts = _dealt(grouped, strata, PATTERN, Deal.of(split_seed))
         found = SequenceParts(*(_of(grouped, parts, part) for part in SequenceParts._fields))
     for name, part in zip(found._fields, found, strict=True):
         if not part:
@@ -69,6 +69,11 @@ def deal(
                 " five of a class are the least"
             )
     return found
+
+
+def is_given(series: Sequence[ReadSequence], split: Split) -> bool:
+    """Return whether the data have a split of their own that is kept."""
+    return split == "given" and {"train", "test"} <= {item.part for item in series}
 
 
 def without_copies(parts: SequenceParts) -> tuple[SequenceParts, list[LeftOut]]:
@@ -127,7 +132,7 @@ def _check_groups(series: Sequence[ReadSequence]) -> None:
 
 
 def _dealt(
-    series: Sequence[ReadSequence], strata: Mapping[str, str], pattern: Sequence[str], seed: int
+    series: Sequence[ReadSequence], strata: Mapping[str, str], pattern: Sequence[str], deal: Deal
 ) -> dict[str, str]:
     """Return the part of each group."""
     stratum: dict[str, str] = {}
@@ -137,7 +142,7 @@ def _dealt(
         stratum,
         key=lambda group: (
             stratum[group],
-            hashlib.sha256(f"{seed}\0{group}".encode()).hexdigest(),
+            hashlib.sha256(f"{deal.number}\0{group}".encode()).hexdigest(),
         ),
     )
     counts: dict[str, int] = {}
@@ -145,5 +150,5 @@ def _dealt(
     for group in order:
         place = counts.get(stratum[group], 0)
         counts[stratum[group]] = place + 1
-        parts[group] = pattern[place % len(pattern)]
+        parts[group] = pattern[(place - deal.fold) % len(pattern)]
     return parts

@@ -13,9 +13,10 @@ from seqbench.records import DataNames, LeftOut
 from seqbench.tasks.data.collection import Collection, ReadSequence
 from seqbench.tasks.data.columns import ColumnChoice
 from seqbench.tasks.data.examples import Stretch, chronological, pieces
-from seqbench.tasks.data.parts import SequenceParts, Split, deal, without_copies
+from seqbench.tasks.data.parts import SequenceParts, Split, deal, is_given, without_copies
 from seqbench.tasks.data.source import read_source
 
+IN_TIME = "fewer than ten groups of sequences are each split in time"
 SHOWN = 3
 """Sequences that are named where none can be used."""
 FEWEST_GROUPS = 10
@@ -33,7 +34,7 @@ class Reader:
         problem: which of several problems in a folder of .ts or .arff files.
         columns: which columns of a table are what.
         split: ``given`` or ``hashed``.
-        split_seed: another number, another deal of the groups.
+        split_seed: which deal and fold, see :class:`~seqbench.records.Deal`.
         skip_bad: whether to go on without files and sequences that cannot be used.
 
     Raises:
@@ -129,15 +130,27 @@ class Reader:
         Raises:
             Refused: there are too few, or a group is in two parts of the data's own split.
         """
+        if is_given(collection.series, self._split):
+            self.deals_nothing("the data have a test part of their own; task.split=hashed deals"
+                               " all sequences out anew")  # fmt: skip
         found = deal(collection.series, strata, self._split, self._split_seed)
         parts, copies = without_copies(found)
         self.left_out = (*self.left_out, *copies)
         return parts
 
+    def deals_nothing(self, reason: str) -> None:
+        """Refuse a split seed other than 0, as nothing is dealt by chance.
+
+        Raises:
+            Refused: there is one.
+        """
+        if self._split_seed:
+            raise Refused(f"task.split_seed={self._split_seed} changes nothing: {reason}")
+
     def splits_in_time(self, collection: Collection) -> bool:
         """Return whether there are so few sequences that each is split in time."""
         series = collection.series
-        given = self._split == "given" and {"train", "test"} <= {item.part for item in series}
+        given = is_given(series, self._split)
         return not given and len({item.group or item.name for item in series}) < FEWEST_GROUPS
 
     def pieces(self, collection: Collection, window: int, ahead: int) -> list[list[Stretch]]:
@@ -153,6 +166,7 @@ class Reader:
                 [piece for item in part for piece in pieces(item, window, ahead)]
                 for part in self.deal(collection, {})
             ]
+        self.deals_nothing(IN_TIME)
         found: list[list[Stretch]] = [[], [], []]
         for item in collection.series:
             for into, part in zip(found, chronological(item, window, ahead), strict=True):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqbench.api import MetricSet
+from seqbench.api import GroupCounts, MetricSet
 from seqbench.api.resampling import weighted_means
 from seqbench.tasks.speech.classification import ClassificationMetrics
 
@@ -58,17 +58,26 @@ class GroupedMeans:
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the means over resamples of the groups; none of fewer than ``FEWEST_GROUPS``."""
-        groups = self._groups()
-        names = [groups[n] if n < len(groups) else str(n) for n in self._counts]
-        of_group, places = np.unique(np.array(names), return_inverse=True)
-        if len(of_group) < FEWEST_GROUPS:
+        places, weights = self._weights()
+        if len(weights) < FEWEST_GROUPS:
             return {}
-        weights = np.bincount(places.ravel(), list(self._counts.values())).astype(np.float64)
         found = {}
         for name, sums in self._sums.items():
-            totals = np.bincount(places.ravel(), [sums[number] for number in self._counts])
+            totals = np.bincount(places, [sums[number] for number in self._counts])
             found[name] = weighted_means(totals / weights, weights)
         return found
+
+    def group_counts(self) -> GroupCounts:
+        """Return how many rows each group has."""
+        return GroupCounts.of(self._weights()[1].tolist())
+
+    def _weights(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the place of each sequence's group, and each group's rows."""
+        groups = self._groups()
+        names = [groups[n] if n < len(groups) else str(n) for n in self._counts]
+        places = np.unique(np.array(names), return_inverse=True)[1].ravel()
+        rows = np.bincount(places, list(self._counts.values())) if names else np.empty(0)
+        return places, rows.astype(np.float64)
 
 
 class ClassMetrics(ClassificationMetrics):
@@ -94,6 +103,10 @@ class ClassMetrics(ClassificationMetrics):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return accuracy and NLL over resamples of the groups."""
         return self._means.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return how many predictions each group has."""
+        return self._means.group_counts()
 
 
 class ErrorMetrics(MetricSet):
@@ -135,6 +148,10 @@ class ErrorMetrics(MetricSet):
         found = self._means.bootstrap_scores()
         return found | {"rmse": np.sqrt(found["mse"]).tolist()} if found else {}
 
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return how many predictions each group has."""
+        return self._means.group_counts()
+
 
 class ForecastMetrics(MetricSet):
     """MAE and MSE of forecasts, in training's standard deviations of each column.
@@ -163,3 +180,7 @@ class ForecastMetrics(MetricSet):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return both over resamples of the groups."""
         return self._means.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return how many predictions each group has."""
+        return self._means.group_counts()

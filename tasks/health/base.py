@@ -47,7 +47,8 @@ class HealthTask(Task):
     Args:
         source: None for the built-in records, or a folder with a user's own.
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
-        split_seed: another number, another deal of the patients into folds.
+        split_seed: another number, another deal of the patients into folds. Each deal tests every
+            patient; the five disjoint test parts are the folds.
         skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
             used.
     """

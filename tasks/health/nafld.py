@@ -80,7 +80,8 @@ class NAFLD(HealthTask):
             and only events from before the outcome may be in the folder. Take logarithms of skewed
             values beforehand. Nothing of a folder is cached.
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
-        split_seed: another number, another deal of the patients into folds.
+        split_seed: another number, another deal of the patients into folds. Each deal tests every
+            patient; the five disjoint test parts are the folds.
         skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
             used.
     """

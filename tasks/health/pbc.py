@@ -73,7 +73,8 @@ class PBC(HealthTask):
             any unit, and a label may only tell of what comes after its time. Take logarithms of
             skewed values beforehand. Nothing of a folder is cached.
         fold: which fifth of the patients is tested; ``all``: each in turn, a model for each.
-        split_seed: another number, another deal of the patients into folds.
+        split_seed: another number, another deal of the patients into folds. Each deal tests every
+            patient; the five disjoint test parts are the folds.
         visits: ``all``, or ``protocol``: without the 57 visits of the leak above.
         skip_bad: whether patients of ``source`` are left out, and listed, of whom a line cannot be
             used.

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqbench.api import MetricSet
+from seqbench.api import GroupCounts, MetricSet
 from seqbench.api.resampling import resamples
 
 Floats = NDArray[np.float64]
 
 BINS = 10
 """Groups of like risk of the calibration error."""
+_RANKING = ("auroc", "auprc")
 HELP: Mapping[str, str] = {
     "auroc": "area under the ROC curve: how often a positive has a higher risk than a negative",
     "auprc": (
@@ -77,6 +78,21 @@ class RiskMetrics(MetricSet):
             for name, values in scorer(counts[:, of_row.ravel()]).items():
                 found[name] += values.tolist()
         return found
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        """Return how many labels each patient has.
+
+        Of a metric that ranks positives above negatives also how many patients are positive and
+        how many negative, if none is both.
+        """
+        rows = self._rows()
+        of_row = np.unique(rows.patients, return_inverse=True)[1].ravel()
+        labels = np.bincount(of_row)
+        positives = np.bincount(of_row, rows.labels)
+        classes: tuple[int, ...] = ()
+        if metric in _RANKING and ((positives == 0) | (positives == labels)).all():
+            classes = int((positives > 0).sum()), int((positives == 0).sum())
+        return GroupCounts.of(labels.tolist(), classes)
 
     def _rows(self) -> _Rows:
         if not self._logits:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     LeftOut,
     MeanLoss,
@@ -83,7 +84,8 @@ class Music(GenerativeTask):
             They are listed.
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note. For chorales and MIDI
             files.
-        split_seed: another number gives another split of the chorales or of a folder of MIDI files.
+        split_seed: which split of the chorales, or of a folder of MIDI files: 0 to 4 test a fifth
+            of the groups each, and together all; 5 to 9 are the fifths of another deal.
         transpose: training pieces move by a random number of semitones in ``[-transpose,
             transpose]`` each time they are drawn, as far as no note falls off the keyboard. 0
             leaves them alone.
@@ -317,6 +319,10 @@ class _FrameMetrics(MetricSet):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
         return self._nll.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many frames each piece has."""
+        return self._nll.group_counts(metric)
 
 
 def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -94,7 +95,8 @@ class Harmonize(Task):
 
     Args:
         grid: frames per piece: one each ``quarter`` or ``sixteenth`` note.
-        split_seed: another number gives another split.
+        split_seed: which split: 0 to 4 test a fifth of the groups each, and together all; 5 to 9
+            are the fifths of another deal.
     """
 
     version = "1"
@@ -263,6 +265,10 @@ class _VoiceMetrics(MetricSet):
     def bootstrap_scores(self) -> dict[str, list[float]]:
         """Return the NLL over other draws of the pieces."""
         return self._nll.bootstrap_scores()
+
+    def group_counts(self, metric: str) -> GroupCounts | None:
+        """Return how many frames each piece has."""
+        return self._nll.group_counts(metric)
 
 
 def _by_voice(predictions: Tensor) -> Sequence[Tensor]:

@@ -15,6 +15,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqbench.errors import Refused
+from seqbench.records import DEAL, Deal
+
 KEYS = 88
 LOWEST = 21
 """MIDI note number of the first key."""
@@ -128,36 +131,60 @@ def near_duplicate_groups(rolls: Sequence[Roll]) -> list[int]:
 
 
 def split_by_group(
-    names: Sequence[str], groups: Sequence[int], frames: Sequence[int], seed: int
+    names: Sequence[str], groups: Sequence[int], frames: Sequence[int], split_seed: int
 ) -> list[str]:
     """Return each piece's split, about 60/20/20 by frames; groups stay whole.
 
-    Groups come in the order of a hash of the seed and their first name, and each goes to the split
-    that is least full for its share (:data:`SHARES`): the same on every machine, and three groups
-    fill three splits.
+    Groups come in the order of a hash of the deal and their first name: the same on every machine.
+    Each goes to the split that is least full for its share (:data:`SHARES`), and training is three
+    parts of equal shares; the last groups go to parts that are empty. Of these five parts the
+    seed's fold (:class:`~seqbench.records.Deal`) is for test, the next for validation, the others
+    for training.
 
     Args:
         names: of the pieces, unique.
         groups: of each piece, from :func:`near_duplicate_groups`.
         frames: of each piece, its weight.
-        seed: any other gives another split.
+        split_seed: which deal, and which of its five folds is tested.
+
+    Raises:
+        Refused: there are too few groups for that fold.
     """
+    deal = Deal.of(split_seed)
     members: dict[int, list[int]] = defaultdict(list)
     for piece, group in enumerate(groups):
         members[group].append(piece)
 
     def order(group: int) -> bytes:
         first = min(names[piece] for piece in members[group])
-        return hashlib.sha256(f"{seed}:{first}".encode()).digest()
+        return hashlib.sha256(f"{deal.number}:{first}".encode()).digest()
 
-    filled = dict.fromkeys(SHARES, 0)
-    chosen = [""] * len(names)
-    for group in sorted(members, key=order):
-        split = min(SHARES, key=lambda name: filled[name] / SHARES[name])
+    filled, empty = [0] * DEAL, list(range(DEAL))
+    chosen = [0] * len(names)
+    for place, group in enumerate(sorted(members, key=order)):
+        splits = {name: sum(filled[part] for part in parts) for name, parts in _PARTS.items()}
+        split = min(SHARES, key=lambda name: splits[name] / SHARES[name])
+        part = min(_PARTS[split], key=filled.__getitem__)
+        if len(members) - place <= len(empty) and part not in empty:
+            part = empty[0]
+        if part in empty:
+            empty.remove(part)
         for piece in members[group]:
-            chosen[piece] = split
-            filled[split] += frames[piece]
-    return chosen
+            chosen[piece] = part
+            filled[part] += frames[piece]
+    roles = {deal.fold: "test", (deal.fold + 1) % DEAL: "valid"}
+    found = [roles.get(part, "train") for part in chosen]
+    if missing := [split for split in SHARES if split not in found]:
+        raise Refused(
+            f"task.split_seed={split_seed}: {len(members)} pieces that differ are too few for five"
+            f" test folds: none is left for {missing[0]}; use more pieces, or"
+            f" task.split_seed={deal.number * DEAL}"
+        )
+    return found
+
+
+_PARTS = {"train": (2, 3, 4), "valid": (1,), "test": (0,)}
+"""The parts of each split, for the first fold of a deal."""
 
 
 def _frames(note: Note, ticks_per_quarter: int, grid: Grid) -> tuple[int, int]:

@@ -48,7 +48,8 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
     Args:
         data: a ``.mat``, ``.pkl``, ``.pickle`` or ``.npz`` file, or a folder of MIDI files.
         grid: of MIDI files; the other forms are rolls already.
-        split_seed: of a MIDI folder without ``train``, ``valid`` and ``test`` subfolders.
+        split_seed: of a MIDI folder without ``train``, ``valid`` and ``test`` subfolders; 0 for
+            anything else.
 
     Raises:
         Refused: the path is missing or not of the form, or what it holds cannot be used.
@@ -61,6 +62,7 @@ def load_source(data: UserData, grid: Grid, split_seed: int) -> Pieces:
             raise Refused(
                 f"task.source '{path}' is neither a {known} file nor a folder of MIDI files{midi}"
             )
+        _deals_nothing(split_seed, "the file has splits of its own")
         pieces = _rolls_of_a_file(data)
     else:
         pieces = _midi_folder(data, grid, split_seed)
@@ -98,6 +100,7 @@ def _midi_folder(data: UserData, grid: Grid, split_seed: int) -> Pieces:
     folder = data.path
     given = _given_splits(folder)
     if given:
+        _deals_nothing(split_seed, f"the folder has {', '.join(given.values())}")
         paths = {split: data.find(MIDI, "MIDI files", folder / given[split]) for split in SPLITS}
         _leave_out_others(data, given)
         found = _midi_pieces(data, [path for split in SPLITS for path in paths[split]], grid)
@@ -125,6 +128,11 @@ def _midi_folder(data: UserData, grid: Grid, split_seed: int) -> Pieces:
     for (name, rolls), split in zip(named, chosen, strict=True):
         by_split[split].append(Piece(name, rolls.on_grid))
     return by_split
+
+
+def _deals_nothing(split_seed: int, reason: str) -> None:
+    if split_seed:
+        raise Refused(f"task.split_seed={split_seed} changes nothing: {reason}")
 
 
 def _given_splits(folder: Path) -> dict[str, str]:

@@ -16,7 +16,13 @@ from seqbench.config.composition import compose, settings
 from seqbench.config.machine import usable_cpus
 from seqbench.config.sources import content_hash
 from seqbench.errors import Refused
-from seqbench.identity import Identity, conditions_and_variant, digest, identity
+from seqbench.identity import (
+    Identity,
+    conditions_and_variant,
+    conditions_over_splits,
+    digest,
+    identity,
+)
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.registry.plugins import add_plugin_file
 from seqbench.registry.registration import Registration
@@ -99,6 +105,20 @@ def test_one_file_under_two_paths_is_one_table() -> None:
     pair = table.pair("gru", "lstm")
     assert pair is not None
     assert (3, -0.5) == (pair.seeds, pair.mean)
+
+
+def test_conditions_over_splits_differ_in_nothing_but_the_split() -> None:
+    """Not in the data's fingerprint, which they do not see; the parts and other keys count."""
+    config = settings(compose(["task=music"])).to_dict()
+    parts = {"task": "t", "model": "m", "protocol": "2", "source": "s"}
+
+    def found(changes: dict[str, str] | None = None, **of_task: object) -> str:
+        changed = {**config, "task": {**config["task"], **of_task}}
+        return conditions_over_splits("music", changed, parts | (changes or {}))
+
+    assert found() == found(split_seed=4) == found({"model": "other"})
+    others = [found(grid="sixteenth"), *(found({name: "x"}) for name in parts if name != "model")]
+    assert 5 == len({found(), *others})
 
 
 def test_what_conditions_and_variants_are_made_of() -> None:

@@ -75,9 +75,10 @@ def test_a_given_split_is_kept_and_validation_is_cut_from_its_training_part(tmp_
     assert {"P_TEST.ts"} == {name.partition(",")[0] for name in test}
     again = Classify(source=str(tmp_path)).splits()
     assert groups_of(again) == [train, valid, test]
-    other = Classify(source=str(tmp_path), split_seed=1).splits()
-    assert groups_of(other)[1] != valid
-    assert groups_of(other)[2] == test
+    with pytest.raises(Refused, match=r"task.split_seed=1 changes nothing: .* test part") as no:
+        Classify(source=str(tmp_path), split_seed=1).splits()
+    assert "task.split=hashed" in str(no.value)
+    Classify(source=str(tmp_path), split="hashed", split_seed=1).prepare()
 
 
 def test_without_a_split_three_in_five_train(tmp_path: Path) -> None:
@@ -271,6 +272,8 @@ def test_bootstrap_draws_groups(tmp_path: Path) -> None:
         targets = torch.stack([example.targets for example in test])
         metrics.update(torch.randn(len(test), 2), targets, torch.arange(len(test)))
         found.append(metrics.bootstrap_scores())
+        sizes = metrics.group_counts("accuracy").sizes
+        assert ([1.0] * 20 if len(set(groups)) > 5 else [20.0]) == list(sizes)
     assert 1000 == len(found[0]["accuracy"])
     assert {} == found[1], "one group is for test"
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from seqbench.api import MeanLoss, resampling
+from seqbench.api import GroupCounts, MeanLoss, resampling
 from seqbench.api.resampling import percentile_interval
 from seqbench.tasks.health.pbc import PBC
 from seqbench.tasks.health.risk import BINS, HELP, RiskMetrics
@@ -175,3 +175,19 @@ def test_a_resample_without_a_positive_is_left_out() -> None:
     """One positive patient is missing from a third of the resamples; the others count."""
     logits, labels = np.array([2.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
     assert (1.0, 1.0) == interval_of(logits, labels, np.arange(3))
+
+
+def test_the_groups_are_patients_with_as_many_labels_as_they_have_visits(rows: Rows) -> None:
+    """Some of these have visits of both kinds, so patients are of no class."""
+    visits = sorted(np.bincount(rows[2]).tolist())
+    assert GroupCounts(tuple(map(float, visits))) == metrics_of(*rows).group_counts("auroc")
+
+
+def test_patients_with_one_label_are_cases_or_controls() -> None:
+    """That counts where cases are ranked above controls, and nowhere else."""
+    patients = np.array([0, 0, 1, 2, 3, 3, 3])
+    labels = np.array([1.0, 1, 0, 0, 0, 0, 0])
+    metrics = metrics_of(np.linspace(0, 1, 7), labels, patients)
+    for name in ("auroc", "auprc"):
+        assert GroupCounts((1.0, 1.0, 2.0, 3.0), (1, 3)) == metrics.group_counts(name)
+    assert GroupCounts((1.0, 1.0, 2.0, 3.0)) == metrics.group_counts("nll")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqbench.errors import Refused
 from seqbench.tasks._archive import read_members
 from seqbench.tasks.music import chorales as chorales_module
 from seqbench.tasks.music.chorales import (
@@ -259,10 +260,41 @@ def test_silence_and_tiny_pieces_have_groups() -> None:
 def test_the_split_follows_its_seed() -> None:
     """The same on every machine, another with another seed, and never an empty part."""
     names = [f"piece {number}" for number in range(6)]
-    six = split_by_group(names, range(6), [10] * 6, seed=0)
+    six = split_by_group(names, range(6), [10] * 6, 0)
     assert six == ["train", "train", "valid", "train", "test", "train"]
-    assert six != split_by_group(names, range(6), [10] * 6, seed=1)
-    shuffled = split_by_group(names[::-1], range(6), [10] * 6, seed=0)
+    assert six != split_by_group(names, range(6), [10] * 6, 1)
+    shuffled = split_by_group(names[::-1], range(6), [10] * 6, 0)
     assert six == shuffled[::-1]
-    for seed in range(10):
+    for seed in (0, 1, 5, 6):
         assert set(SHARES) == set(split_by_group(names[:3], range(3), [1, 50, 1000], seed))
+
+
+@pytest.mark.parametrize("frames", [[1000, 1, 1, 1, 1], [0] * 5, [1, 50, 1000, 3, 2]])
+def test_five_groups_of_any_size_fill_five_folds(frames: list[int]) -> None:
+    for deal in range(4):
+        tested = []
+        for fold in range(5):
+            chosen = split_by_group(list("abcde"), range(5), frames, 5 * deal + fold)
+            assert set(SHARES) == set(chosen)
+            tested += [name for name, split in zip("abcde", chosen, strict=True) if split == "test"]
+        assert sorted(tested) == list("abcde")
+
+
+def test_too_few_groups_for_a_fold_are_refused_and_the_advice_works() -> None:
+    with pytest.raises(Refused, match=r"task.split_seed=8: 3 pieces that differ are too few") as no:
+        split_by_group(list("abc"), range(3), [1, 50, 1000], 8)
+    advised = int(str(no.value).rpartition("=")[2])
+    assert set(SHARES) == set(split_by_group(list("abc"), range(3), [1, 50, 1000], advised))
+
+
+def test_split_seeds_are_disjoint_folds_of_a_deal(corpus: Chorales) -> None:
+    """Each piece is tested by one seed of a deal, its group with it; another deal is another."""
+    deals = []
+    for deal in (0, 1):
+        tests = []
+        for seed in range(5 * deal, 5 * deal + 5):
+            chosen = split_by_group(corpus.names, corpus.groups, corpus.quarters, seed)
+            tests.append({n for n, s in zip(corpus.names, chosen, strict=True) if s == "test"})
+        assert sorted(corpus.names) == sorted(itertools.chain(*tests))
+        deals.append(tests)
+    assert not any(test in deals[0] for test in deals[1])

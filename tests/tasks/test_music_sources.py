@@ -214,6 +214,17 @@ def test_a_folder_of_midi_files_is_split_by_group(tmp_path: Path) -> None:
     assert names[0] != names[2]
 
 
+def test_a_split_that_is_given_has_no_seed(tmp_path: Path) -> None:
+    """Of a file, and of a folder with one for each split."""
+    file = write_npz(tmp_path / "cut.npz")
+    for number, split in enumerate(SPLITS):
+        write_midi(tmp_path / "given" / split / "a.mid", tune(number))
+    for path in (file, tmp_path / "given"):
+        assert all(load(path, "quarter", 0).values())
+        with pytest.raises(Refused, match=r"task.split_seed=3 changes nothing: the (file|folder)"):
+            load(path, "quarter", 3)
+
+
 def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     """Return paths that cannot be used, each with what the refusal says beside the path."""
     mat = write_mat(folder / "cut.mat", ROLLS)

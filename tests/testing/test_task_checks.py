@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seqbench.api import (
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -23,6 +24,7 @@ from seqbench.api import (
     Task,
     Visibility,
 )
+from seqbench.api.resampling import weighted_means
 from seqbench.config.machine import DATA_VARIABLE
 from seqbench.testing import (
     TASK_CHECKS,
@@ -117,6 +119,33 @@ class SmallError(MeanLoss):
         self._count += len(targets)
 
 
+class EqualSizes(MeanLoss):
+    """Pieces of unlike length that are said to count alike."""
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        return GroupCounts.of([1.0] * len(self._by_sequence))
+
+
+class OneGroupTooMany(MeanLoss):
+    def group_counts(self, metric: str) -> GroupCounts:
+        found = super().group_counts(metric)
+        return GroupCounts.of([*found.sizes, 1.0]) if found else GroupCounts(())
+
+
+class OtherDraws(MeanLoss):
+    """Draws that weigh groups otherwise than the score does."""
+
+    def bootstrap_scores(self) -> dict[str, list[float]]:
+        totals, counts = np.array(list(self._by_sequence.values())).T
+        return {"loss": weighted_means(totals / counts, np.ones(len(counts)))}
+
+
+class TooManyCases(MeanLoss):
+    def group_counts(self, metric: str) -> GroupCounts:
+        found = super().group_counts(metric)
+        return GroupCounts(found.sizes, (1, len(found.sizes))) if found else GroupCounts(())
+
+
 def unit_on_both_sides(self: Honest, fold: int = 0) -> Splits:
     found = Honest.splits(self)
     return Splits(found.train, found.valid, [Example(e.values + 1, e.targets, group=e.group)
@@ -164,6 +193,10 @@ PLANTED_TASKS: dict[str, list[dict[str, Any]]] = {
         {"metrics": lambda self: BatchMeans(self, "loss")},
         {"metrics": lambda self: SmallError(self, "loss")},
         {"metrics": lambda self: MeanLoss(self, "other")},
+    ],
+    "groups": [
+        {"metrics": lambda self, made=made: made(self, "loss")}
+        for made in (EqualSizes, OneGroupTooMany, OtherDraws, TooManyCases)
     ],
     "augmentation": [
         {"augment": lambda self, e, g: Example(torch.rand_like(e.values), e.targets)},

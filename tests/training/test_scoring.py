@@ -12,6 +12,7 @@ from torch import Tensor
 from seqbench.api import (
     Batch,
     Example,
+    GroupCounts,
     InputSpec,
     MeanLoss,
     Metric,
@@ -51,6 +52,9 @@ class Counts(MetricSet):
 
     def compute(self) -> dict[str, float]:
         return {"mean": float(torch.cat(self.values).mean()), "sequences": len(set(self.sequences))}
+
+    def group_counts(self, metric: str) -> GroupCounts:
+        return GroupCounts.of([self.sequences.count(number) for number in set(self.sequences)])
 
     def bootstrap_scores(self) -> dict[str, list[float]]:
         return {"mean": [self.compute()["mean"] + change for change in (-1.0, 0.0, 1.0)]}
@@ -152,6 +156,24 @@ def test_a_mean_loss_draws_whole_sequences() -> None:
     expected = (rows @ values.double().numpy()) / rows.sum(axis=1)
     assert expected == pytest.approx(loss.bootstrap_scores()["loss"], rel=1e-6)
     assert {} == MeanLoss(Twofold(), "loss").bootstrap_scores()
+
+
+def test_a_mean_loss_says_how_many_rows_each_sequence_has() -> None:
+    """In rising order, of whichever batches they came in."""
+    loss = MeanLoss(Twofold(), "loss")
+    for numbers in ([0, 0, 0, 1], [1, 1, 1, 2]):
+        loss.update(torch.zeros(4, 1), torch.zeros(4), torch.tensor(numbers))
+    assert GroupCounts((1.0, 3.0, 4.0)) == loss.group_counts("loss")
+    assert loss.group_counts("other") is None
+
+
+@pytest.mark.parametrize(
+    ("pooling", "sizes"),
+    [("predictions", (1, 1, 2, 2, 3, 3, 4)), ("folds", (1, 1))],
+)
+def test_groups_of_several_folds(pooling: str, sizes: tuple[int, ...]) -> None:
+    """Pooled predictions have the groups of all folds; averaged folds are the groups, alike."""
+    assert GroupCounts(tuple(map(float, sizes))) == scores_of(pooling).group_counts("mean")
 
 
 def test_model_and_baseline_rows_are_the_same() -> None:

@@ -151,6 +151,49 @@ def test_a_model_is_trained_for_each_fold(trial: Callable[..., TrialRecord]) -> 
     assert pytest.approx(float(squares), rel=1e-5) == record.baselines["zero"]["error"]
 
 
+def test_a_record_has_the_groups_and_the_baselines_draws(
+    trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six sequences of five steps; the copy makes no error, whatever is drawn."""
+    record = trial(model="    pass\n")
+    assert [5.0] * 6 == record.group_sizes
+    assert [] == record.group_classes
+    assert {"copy": [0.0] * 1000} == record.baseline_bootstrap
+    assert 1000 == len(record.bootstrap_scores)
+    assert 0 == record.train_groups
+    assert "group_counts" not in capsys.readouterr().err
+    assert record == TrialRecord.from_json(record.to_json())
+
+
+def test_averaged_folds_are_groups_that_count_alike(trial: Callable[..., TrialRecord]) -> None:
+    """The groups that are trained on are counted in each fold, and averaged."""
+    grouped = """
+    def splits(self, fold=0):
+        values = torch.rand(12, 5, 2, generator=torch.Generator().manual_seed(fold))
+        names = [f"{fold}/{number // (fold - 1)}" for number in range(12)]
+        found = [Example(v, v, group=name) for v, name in zip(values, names)]
+        return Splits(found[:4], found[4:8], found[8:])
+"""
+    record = trial(task=FOLDS + grouped)
+    assert [1.0, 1.0] == record.group_sizes
+    assert (4 + 1) / 2 == record.train_groups
+    assert 1000 == len(record.baseline_bootstrap["zero"])
+
+
+def test_groups_of_metrics_that_do_not_say_their_sizes_are_equal_and_a_line_says_so(
+    trial: Callable[..., TrialRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = """
+    def metrics(self):
+        class Silent(MeanLoss):
+            def group_counts(self, metric):
+                return None
+        return Silent(self, "error")
+"""
+    assert [1.0] * 6 == trial(task=silent).group_sizes
+    assert "task=toy does not say how much each group of the test data" in capsys.readouterr().err
+
+
 def test_a_model_that_cheats_is_refused(trial: Callable[..., TrialRecord]) -> None:
     with pytest.raises(Refused, match=r"model=odd .* leaks: .* must not see"):
         trial(model=CHEAT)
