@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seqbench.reporting.difference import Difference
-from seqbench.reporting.numbers import amount, percentage, p_value, score, share
+from seqbench.reporting.numbers import p_value, percentage, score, share
 from seqbench.reporting.table import Table
 from seqbench.reporting.variant import Variant
 from seqbench.reporting.wording import (
@@ -112,10 +112,8 @@ def against_control(table: Table, ranked: Sequence[Variant]) -> list[str]:
     control = next(item for item in ranked if item.label == table.control)
     better = [item for item in ranked if table.is_better(item, control)]
     worse = sum(table.is_better(control, item) for item in ranked)
-    found = [
-        f"On {called(table.name)} {len(ranked)} variants are too many to compare every pair: each "
-        f"is compared with {called(control.label)} alone.",
-    ]
+    many = f"On {called(table.name)} {len(ranked)} variants are too many to compare every pair:"
+    found = [f"{many} each is compared with {called(control.label)} alone."]
     text = f"T{scope(table)[1:]}, {len(better)} are better than it"
     if better:
         text += f" (the best mean has {called(better[0].label)}, "
@@ -145,7 +143,8 @@ def against_baseline(table: Table) -> list[str]:
     name, level = table.best_baseline
     said = f"the best simple predictor, {called(name)} ({score(level, level)})"
     if any(item.baseline is None or item.baseline.why_not for item in table.ranked):
-        return [*found, f"The strongest simple predictor, {called(name)}, has {score(level, level)}."]
+        said = f"The strongest simple predictor, {called(name)}, has {score(level, level)}."
+        return [*found, said]
     clauses: dict[tuple[str, str], list[Variant]] = {words: [] for words in _VERBS.values()}
     for item in table.ranked:
         assert item.baseline is not None

@@ -239,8 +239,8 @@ def _take_baselines(table: Table) -> None:
 
     A run that failed counts as the weakest of them.
     """
-    latest = max((trial for trial in table.trials if trial.baselines),
-                 key=lambda trial: (bool(trial.baseline_bootstrap), trial.began), default=None)  # fmt: skip
+    told = [trial for trial in table.trials if trial.baselines]
+    latest = max(told, key=lambda t: (bool(t.baseline_bootstrap), t.began), default=None)
     found = dict(latest.baselines) if latest else {}
     finite = {name: value for name, value in found.items() if abs(value) < LARGEST}
     table.baselines = dict(sorted(finite.items(), key=lambda item: table.sign * item[1]))

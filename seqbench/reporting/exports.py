@@ -12,18 +12,18 @@ from seqbench.reporting.columns import (
     COSTS,
     SCORES,
     TRIALS,
-    across_layout,
     cost_layout,
     fold_caption,
     fold_layout,
-    overview_layout,
     score_layout,
 )
+from seqbench.reporting.columns_across import across_layout, overview_layout, split_layout
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import latex_table, latex_text, markdown_table, markdown_text
 from seqbench.reporting.notes import badge, overview_explanation, overview_title, table_notes
-from seqbench.reporting.page import FOOTER, TUNING, Content
+from seqbench.reporting.page import FOOTER, SPLITS_EXPLAINED, TUNING, Content
 from seqbench.reporting.rows import TrialRow, VariantRow, places_of
+from seqbench.reporting.splits import split_verdict
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_direction
 from seqbench.reporting.trials import ReportedTrial
@@ -52,6 +52,13 @@ def markdown(content: Content) -> str:
             markdown_table(across_layout(overview, Form.MARKDOWN)),
             markdown_text(overview_explanation(overview)),
             *_pictures(content, overview.identifier),
+        ]
+    for item in content.splits:
+        parts += [
+            f"## {markdown_text(item.name)}",
+            markdown_text(split_verdict(item)),
+            markdown_table(split_layout(item, Form.MARKDOWN)),
+            SPLITS_EXPLAINED,
         ]
     for table in content.tables:
         older = f" (older conditions {table.conditions})" if table.is_old else ""

@@ -58,7 +58,7 @@ def _rank(table: Table, ranked: Sequence[Variant], pairs: dict[tuple[str, str], 
     if table.is_exploratory or not claimed:
         return
     if pairs:
-        table.best = best(pairs, table.margin and table.margin.amount, table.look.alpha)
+        table.best = best(pairs, table.margin.amount if table.margin else None, table.look.alpha)
     if table.best is not None and any(
         pair.improvement < 0.5 and pair.improvement_p <= table.look.alpha
         for (one, _), pair in table.pairs.items()

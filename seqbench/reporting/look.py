@@ -47,6 +47,10 @@ class Look:
         return replace(self, why_not="; ".join(filter(None, [why_not, self.why_not])))
 
 
+UNSEEN = Look(0, why_not="nothing is compared")
+"""Of a table that is not judged."""
+
+
 @lru_cache
 def read_plan(text: str) -> SeedPlan | None:
     """Return the plan that a run's tag holds; None where it holds none."""
@@ -74,7 +78,8 @@ def look_at(runs: Mapping[str, Sequence[ReportedTrial]]) -> Look:
     least, most = (pick(runs, key=lambda label: len(runs[label])) for pick in (min, max))
     if len(runs[least]) < FEW:
         few = len(runs[least])
-        return Look(seeds, why_not=f"{few} seed{'s' * (few != 1)} of {least} {'are' if few > 1 else 'is'} too few")
+        words = f"{few} seed{'s' * (few != 1)} of {least} {'are' if few != 1 else 'is'}"
+        return Look(seeds, why_not=f"{words} too few")
     plans = {label: {read_plan(t.plan) for t in trials} for label, trials in runs.items()}
     unplanned = [label for label, found in plans.items() if None in found]
     if unplanned:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from seqbench.reporting.table import Table
 from seqbench.reporting.variant import Variant, by_weight
+from seqbench.verdicts.across_tasks import better_on_at_least
 from seqbench.verdicts.components import ALPHA
 from seqbench.verdicts.family import holm
-from seqbench.verdicts.across_tasks import better_on_at_least
 
 
 @dataclass(frozen=True)

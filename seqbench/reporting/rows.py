@@ -10,6 +10,7 @@ from typing import Protocol
 
 from seqbench.reporting.difference import Difference
 from seqbench.reporting.overview import Across, Overview
+from seqbench.reporting.splits import SplitDifference, SplitTable
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.variant import Variant
@@ -102,6 +103,14 @@ class AcrossRow:
 
 
 @dataclass(frozen=True)
+class SplitRow:
+    """A row about two variants over splits; ``level`` is a score of theirs."""
+
+    pair: SplitDifference
+    level: float
+
+
+@dataclass(frozen=True)
 class TrialRow:
     """A row about a trial; ``place`` is None for one that no table holds, as it is a candidate."""
 
@@ -155,3 +164,9 @@ def across_rows(overview: Overview) -> list[AcrossRow]:
     both = itertools.combinations(overview.scores, 2) if overview.pairs else ()
     pairs = overview.pairs
     return [AcrossRow(one, other, pairs[one, other], pairs[other, one]) for one, other in both]
+
+
+def split_rows(item: SplitTable) -> list[SplitRow]:
+    """Return a row for each two variants over splits."""
+    level = item.tables[0].ranked[0].mean
+    return [SplitRow(pair, level) for pair in item.differences]

@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_layout, score_layout
+from seqbench.reporting.columns_across import split_layout
 from seqbench.reporting.difference import Difference
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import terminal_table
 from seqbench.reporting.notes import badge, table_notes
 from seqbench.reporting.numbers import finite
 from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
+from seqbench.reporting.splits import SplitTable, split_tables, split_verdict
 from seqbench.reporting.table import FUTURE, Table
 from seqbench.reporting.verdict import verdict
 
@@ -23,7 +25,21 @@ _WIDTH = 200
 
 def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Return tables as JSON types; what is not finite is null."""
-    return [_table(table) for table in tables]
+    splits = split_tables(tables)
+    return [
+        {**_table(table), "over_splits": [_splits(x) for x in splits if table in x.tables]}
+        for table in tables
+    ]
+
+
+def _splits(item: SplitTable) -> dict[str, Any]:
+    return {
+        "verdict": split_verdict(item),
+        "test_share": item.test_share,
+        "not_claimed": item.why_not,
+        "best": item.best,
+        "pairs": [_plain(vars(pair)) for pair in item.differences],
+    }
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -113,3 +129,7 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
             target.print(terminal_table(pair_layout(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
             target.print(Text(note, style="yellow"), soft_wrap=True)
+    for item in split_tables(tables):
+        target.print()
+        target.print(Text(split_verdict(item), style="bold"), soft_wrap=True)
+        target.print(terminal_table(split_layout(item, Form.TERMINAL)), crop=False)

@@ -68,10 +68,8 @@ def _unbeaten(table: Table, leader: Variant, others: Sequence[Variant]) -> list[
     """Say whom the only one that none is better than is better than itself, and whom it is not."""
     beaten = [item for item in others if table.is_better(leader, item)]
     rest = [item for item in others if item not in beaten]
-    found = [
-        f"On {called(table.name)}, {scope(table)}, no model is better than {called(leader.label)} "
-        f"({design(table)}).",
-    ]
+    on = f"On {called(table.name)}, {scope(table)},"
+    found = [f"{on} no model is better than {called(leader.label)} ({design(table)})."]
     if beaten:
         found.append(f"It is better than {listed(beaten)} (adjusted p ≤ {table.look.alpha:.2g}).")
     told, open_ = [], []
@@ -99,11 +97,9 @@ def _on_these_data(table: Table, leaders: Sequence[Variant]) -> list[str]:
             ahead.append(item)
     if not ahead:
         return []
-    return [
-        f"On these test data alone, trained again, {called(first.label)} is ahead of "
-        f"{listed(ahead)} (adjusted p ≤ {table.look.alpha:.2g}); other {group_words(table)} may "
-        "say otherwise."
-    ]
+    text = f"On these test data alone, trained again, {called(first.label)} is ahead of "
+    text += f"{listed(ahead)} (adjusted p ≤ {table.look.alpha:.2g});"
+    return [f"{text} other {group_words(table)} may say otherwise."]
 
 
 def _losers(table: Table, leaders: Sequence[Variant], others: Sequence[Variant]) -> list[str]:

@@ -78,6 +78,11 @@ class Variant:
         return [trial.score for trial in self.scored.values()]
 
     @property
+    def has_mean(self) -> bool:
+        """Whether its mean is of all runs that count."""
+        return bool(self.scores) and (not self.failed or math.isfinite(self.stand_in))
+
+    @property
     def counted_scores(self) -> list[float]:
         """Scores of all runs that count; without a stand-in only of those that finished."""
         known = math.isfinite(self.stand_in)

@@ -32,10 +32,8 @@ def sentences(table: Table) -> list[str]:
     """Return a table's verdict, sentence by sentence."""
     name = called(table.name)
     if table.is_lost:
-        return [
-            f"Nothing can be said of {name}: what its {len(table.trials)} trials were cannot be "
-            "read any more."
-        ]
+        what = f"what its {len(table.trials)} trials were cannot be read any more"
+        return [f"Nothing can be said of {name}: {what}."]
     if not table.able:
         return [f"Nothing can be said of {name}: {_unscored(table)}.", *failures(table)]
     ranked = table.ranked
@@ -78,10 +76,9 @@ def _look(table: Table) -> list[str]:
     look = table.look
     if len(look.of) < 2:
         return []
-    return [
-        f"This is the planned look at {seeds(look.seeds)}, of {joined(list(map(str, look.of)))}: "
-        f"a claim needs p up to {look.alpha:.2g}."
-    ]
+    looks = joined(list(map(str, look.of)))
+    text = f"This is the planned look at {seeds(look.seeds)}, of {looks}:"
+    return [f"{text} a claim needs p up to {look.alpha:.2g}."]
 
 
 def _alone(table: Table, item: Variant) -> str:
@@ -139,8 +136,8 @@ def _on_these_data(table: Table, ranked: Sequence[Variant], why_not: str) -> lis
     if len(ranked) == 2 and table.pairs:
         pair = table.pairs[first.label, ranked[1].label]
         verb = "is ahead of" if ahead else "is not shown to be ahead of"
-        return [*found, f"{where} {called(first.label)} {verb} {called(ranked[1].label)}: by "
-                f"{_these(table, pair, first.mean)}."]  # fmt: skip
+        who = f"{called(first.label)} {verb} {called(ranked[1].label)}"
+        return [*found, f"{where} {who}: by {_these(table, pair, first.mean)}."]
     if ahead:
         found.append(f"{where} {called(first.label)} is ahead of {listed(ahead)} (adjusted p ≤ "
                      f"{table.look.alpha:.2g}, {design(table)}).")  # fmt: skip

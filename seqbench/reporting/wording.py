@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seqbench.errors import shortened
 from seqbench.reporting.difference import Difference, Interval
-from seqbench.reporting.numbers import amount, percentage, p_value
+from seqbench.reporting.numbers import amount, p_value, percentage
 from seqbench.reporting.table import Table
 from seqbench.reporting.variant import Variant
 

@@ -15,6 +15,7 @@ import pytest
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.overview import overviews
 from seqbench.reporting.page import Content
+from seqbench.reporting.splits import split_tables
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
 from seqbench.tracking.logged import LoggedTrial
@@ -174,7 +175,7 @@ def content_of() -> Callable[[list[ReportedTrial], list[Table]], Content]:
     def make(trials: list[ReportedTrial], tables: list[Table]) -> Content:
         return Content(
             store="store.db", chosen="", trials=trials, tables=tables,
-            overviews=overviews(tables)[0], pictures={}, tunings=[], commands=lambda _: [],
+            overviews=overviews(tables)[0], splits=split_tables(tables), pictures={}, tunings=[], commands=lambda _: [],
             notes=[],
         )  # fmt: skip
 
