@@ -180,14 +180,13 @@ def _claim(
     if pair.why_not or new is None:
         return Claim.NO_VERDICT, True
     first = bool(new.gain > 0)
-    runs_differ = single is not None and single.p <= alpha
-    runs_first = single is not None and single.chance > 0.5
     if p_new <= alpha:
-        if runs_differ:
-            return (Claim.BETTER if runs_first == first else Claim.OPPOSED), first
-        return (Claim.BETTER if single is None else Claim.BETTER_ON_AVERAGE), first
+        if single is None or single.supports(first, alpha):
+            return Claim.BETTER, first
+        opposed = single.supports(not first, alpha)
+        return (Claim.OPPOSED if opposed else Claim.BETTER_ON_AVERAGE), first
     if p_single <= alpha:
-        return Claim.USUALLY_BETTER, runs_first
+        return Claim.USUALLY_BETTER, single is not None and single.chance > 0.5
     return (Claim.EQUIVALENT if equivalent else Claim.OPEN), first
 
 
@@ -217,7 +216,7 @@ def best(
         return Best(
             name,
             gain,
-            all(runs.chance > 0.5 and runs.p <= alpha for runs in single),
+            all(runs.supports(True, alpha) for runs in single),
             margin is not None and all(_p_beyond(new, margin) <= alpha for new in won),
             margin is not None and gain > margin,
         )

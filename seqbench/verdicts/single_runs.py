@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -34,21 +34,36 @@ class SingleRuns:
         low: end of its ``1 - alpha`` interval.
         high: the other end.
         p: two-sided, of P = 1/2.
+        smallest_p: the smallest p that so few runs can have, where those of one model all win.
     """
 
     chance: float
     low: float
     high: float
     p: float
+    smallest_p: float
 
     def swapped(self) -> SingleRuns:
         """Return the chance that the second model's run beats the first's."""
-        return SingleRuns(1 - self.chance, 1 - self.high, 1 - self.low, self.p)
+        return replace(self, chance=1 - self.chance, low=1 - self.high, high=1 - self.low)
 
     @property
     def overlap(self) -> bool:
         """Whether a run of the model that is usually worse beat, or equalled, one of the other."""
         return 0 < self.chance < 1
+
+    def supports(self, first: bool, alpha: float) -> bool:
+        """Return whether single runs of one model are better, as a claim about means needs it.
+
+        p is at most alpha or, where so few runs cannot reach that (at a planned look at six seeds),
+        it is the smallest that there is.
+
+        Args:
+            first: whether it is the first model.
+            alpha: of the claim.
+        """
+        agrees = self.chance > 0.5 if first else self.chance < 0.5
+        return agrees and self.p <= max(alpha, self.smallest_p * (1 + _TIE))
 
 
 def compare_single_runs(a: Runs, b: Runs, alpha: float = ALPHA) -> SingleRuns | None:
@@ -69,7 +84,8 @@ def compare_single_runs(a: Runs, b: Runs, alpha: float = ALPHA) -> SingleRuns | 
         return None
     chance, variance, df = brunner_munzel(x, y)
     low, high = chance_interval(chance, variance, df, (len(x), len(y)), alpha)
-    return SingleRuns(chance, low, high, permuted_p(x, y))
+    smallest = 2 / math.comb(len(x) + len(y), len(x))
+    return SingleRuns(chance, low, high, permuted_p(x, y), smallest)
 
 
 def brunner_munzel(x: ArrayLike, y: ArrayLike) -> tuple[float, float, float]:
@@ -201,4 +217,4 @@ def _against_fixed(x: Array, score: float, alpha: float) -> SingleRuns:
     low = float(betaincinv(wins, n - wins + 1, alpha / 2)) if wins else 0.0
     lost = n - wins - ties
     high = 1 - (float(betaincinv(lost, n - lost + 1, alpha / 2)) if lost else 0.0)
-    return SingleRuns((wins + ties / 2) / n, low, high, p)
+    return SingleRuns((wins + ties / 2) / n, low, high, p, 2.0 ** (1 - n))
