@@ -48,7 +48,7 @@ def best(table: Table, ranked: Sequence[Variant]) -> list[str]:
             f"{second} comes closest, {by} behind {facts}.",
         ]
     if not single:
-        mixed = [x for x in others if pairs[x.label].improvement_p > table.look.alpha]
+        mixed = [item for item in others if pairs[item.label].runs_favour <= 0]
         found.append(_overlap(first, mixed, pairs))
     return [*found, *_matters(table, pair), *_vanishes(pair)]
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from seqbench.verdicts.components import Estimate
+from seqbench.verdicts.components import ALPHA, Estimate
 from seqbench.verdicts.family import Claim, Finding
+from seqbench.verdicts.single_runs import SingleRuns
 
 
 class Interval(NamedTuple):
@@ -38,6 +39,12 @@ def interval_of(estimate: Estimate | None, sign: int) -> Interval:
     return found.turned if sign > 0 else found
 
 
+def _favoured(single: SingleRuns | None, alpha: float) -> int:
+    if single is None:
+        return 0
+    return int(single.supports(True, alpha)) - int(single.supports(False, alpha))
+
+
 @dataclass(frozen=True)
 class Difference:
     """Two variants of the same conditions, or a variant and a simple predictor.
@@ -57,6 +64,8 @@ class Difference:
         improvement: probability that a run of the first is better than one of the second.
         improvement_interval: of it.
         improvement_p: of one half, by permutation.
+        runs_favour: whose single runs are better as a claim needs it: 1 the first one's, -1 the
+            second one's, 0 neither's.
         not_excluded: the largest difference, of either direction, in ``interval``.
         detectable: the difference that this design finds with a probability of 80%.
         practical: the smallest difference that is worth having; None if nobody says.
@@ -77,6 +86,7 @@ class Difference:
     improvement: float
     improvement_interval: Interval
     improvement_p: float
+    runs_favour: int
     not_excluded: float
     detectable: float
     practical: float | None
@@ -91,6 +101,7 @@ class Difference:
         finding: Finding,
         sign: int,
         *,
+        alpha: float = ALPHA,
         practical: float | None = None,
         detectable: float = math.nan,
         barred: str = "",
@@ -101,6 +112,7 @@ class Difference:
         Args:
             finding: of the pair.
             sign: 1 where a smaller score is better, otherwise -1.
+            alpha: of the table's look.
             practical: see the class.
             detectable: see the class.
             barred: why the whole table claims nothing; empty where it may.
@@ -121,6 +133,7 @@ class Difference:
             improvement=single.chance if single else math.nan,
             improvement_interval=Interval(single.low, single.high) if single else UNKNOWN,
             improvement_p=single.p if single and not barred else math.nan,
+            runs_favour=_favoured(single, alpha) if not barred else 0,
             not_excluded=float(new.not_excluded) if new else math.nan,
             detectable=detectable,
             practical=practical,
@@ -139,6 +152,7 @@ class Difference:
             interval=self.interval.turned,
             same_data_interval=self.same_data_interval.turned,
             improvement=1 - self.improvement,
+            runs_favour=-self.runs_favour,
             improvement_interval=Interval(
                 1 - self.improvement_interval.high, 1 - self.improvement_interval.low
             ),

@@ -59,12 +59,10 @@ def _rank(table: Table, ranked: Sequence[Variant], pairs: dict[tuple[str, str], 
         return
     if pairs:
         table.best = best(pairs, table.margin.amount if table.margin else None, table.look.alpha)
-    if table.best is not None and any(
-        pair.improvement < 0.5 and pair.improvement_p <= table.look.alpha
-        for (one, _), pair in table.pairs.items()
-        if one == table.best.name
-    ):
-        table.best = None  # its mean is better and its single runs are usually worse: no winner
+    if table.best is not None:
+        name = table.best.name
+        if any(pair.runs_favour < 0 for (one, _), pair in table.pairs.items() if one == name):
+            table.best = None  # its mean is better, another's single runs are: no winner
     better = np.array([[table.is_better(one, other) for other in ranked] for one in ranked])
     for item, rank in zip(ranked, rank_intervals(better), strict=True):
         item.rank = rank
@@ -102,6 +100,7 @@ def _differences(
         names: Difference.of(
             finding,
             table.sign,
+            alpha=table.look.alpha,
             practical=margin,
             detectable=_detectable(finding.pair, table.groups, level),
             barred=table.look.why_not,

@@ -175,8 +175,8 @@ def content_of() -> Callable[[list[ReportedTrial], list[Table]], Content]:
     def make(trials: list[ReportedTrial], tables: list[Table]) -> Content:
         return Content(
             store="store.db", chosen="", trials=trials, tables=tables,
-            overviews=overviews(tables)[0], splits=split_tables(tables), pictures={}, tunings=[], commands=lambda _: [],
-            notes=[],
+            overviews=overviews(tables)[0], splits=split_tables(tables), pictures={}, tunings=[],
+            commands=lambda _: [], notes=[],
         )  # fmt: skip
 
     return make
