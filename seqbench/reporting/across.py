@@ -16,7 +16,7 @@ def overview_verdict(overview: Overview) -> str:
     )
     if overview.why_not:
         return f"{text} Nothing is claimed across tasks: {overview.why_not}."
-    told = [text for model in models if (text := _better(overview, model))]
+    told = [*filter(None, (_better(overview, model) for model in models))]
     return " ".join([text, *(told[:_MOST] or ["None is shown to be better than another."])])
 
 

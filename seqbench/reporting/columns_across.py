@@ -28,10 +28,11 @@ ACROSS: list[Column[AcrossRow]] = [
     Column("pair", "pair", "of models", lambda row: f"{row.one} - {row.other}", align="left"),
     Column("better", "better on at least", "tasks on which the mean of the first is better on new "
            "groups, adjusted for the number of pairs", lambda row: row.better.at_least),
-    Column("better_on", "which", "those that are sure, adjusted for all pairs on all tasks (Holm)",
+    Column("better_on", "surely better on",
+           "tasks, adjusted for all pairs on all tasks (Holm)",
            lambda row: ", ".join(row.better.on), align="left"),
     Column("worse", "worse on at least", "likewise", lambda row: row.worse.at_least),
-    Column("worse_on", "which", "likewise", lambda row: ", ".join(row.worse.on), align="left"),
+    Column("worse_on", "surely worse on", "likewise", lambda row: ", ".join(row.worse.on), align="left"),
 ]  # fmt: skip
 """Of pairs of models across tasks."""
 

@@ -83,6 +83,11 @@ def difference(
     return Column(key, heading, meaning, found, said, **options)
 
 
+def _with_interval(pair: Difference, level: float) -> str:
+    text, interval = signed(pair.mean, level), ends(pair.interval, level)
+    return text if interval == NONE else f"{text} ({interval})"
+
+
 def differences(p: str) -> list[Column[Compared]]:
     """Return the columns of a difference; ``p`` says what its test is adjusted for.
 
@@ -100,8 +105,7 @@ def differences(p: str) -> list[Column[Compared]]:
                     forms=READ),
         difference("mean", "difference (new groups)", "of the means, and its interval if models "
                     "are trained again and tested on new groups", lambda pair: pair.mean,
-                    lambda pair, level: f"{signed(pair.mean, level)} "
-                    f"({ends(pair.interval, level)})", "control", forms=Form.TERMINAL),
+                    _with_interval, "control", forms=Form.TERMINAL),
         difference("p_holm", "p", p, lambda pair: pair.p_holm,
                     lambda pair, _: p_value(pair.p_holm), forms=READ | NARROW),
         difference("same_data_interval", "these test data", "interval of the difference if models "

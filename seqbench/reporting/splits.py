@@ -88,7 +88,13 @@ def split_tables(tables: Sequence[Table]) -> list[SplitTable]:
     for table in tables:
         first = table.trials[0]
         seed = first.config.get(SPLIT_SEED)
-        if table.is_old or table.is_lost or not table.ranked or not isinstance(seed, int):
+        if (
+            table.is_old
+            or table.is_smoke
+            or table.is_lost
+            or not table.ranked
+            or not isinstance(seed, int)
+        ):
             continue
         if seed < 0 or any(trial.folds for trial in table.trials):
             continue
