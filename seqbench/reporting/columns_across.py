@@ -32,7 +32,8 @@ ACROSS: list[Column[AcrossRow]] = [
            "tasks, adjusted for all pairs on all tasks (Holm)",
            lambda row: ", ".join(row.better.on), align="left"),
     Column("worse", "worse on at least", "likewise", lambda row: row.worse.at_least),
-    Column("worse_on", "surely worse on", "likewise", lambda row: ", ".join(row.worse.on), align="left"),
+    Column("worse_on", "surely worse on", "likewise",
+           lambda row: ", ".join(row.worse.on), align="left"),
 ]  # fmt: skip
 """Of pairs of models across tasks."""
 
