@@ -42,7 +42,9 @@ class TrialFailed(SeqbenchError):  # noqa: N818
         status: how it ended, see :data:`seqbench.records.Status`.
     """
 
-    def __init__(self, message: str, status: Literal["FAILED", "TIMEOUT", "OOM"] = "FAILED"):
+    def __init__(
+        self, message: str, status: Literal["FAILED", "TIMEOUT", "OOM", "KILLED"] = "FAILED"
+    ) -> None:
         super().__init__(message)
         self.status = status
 

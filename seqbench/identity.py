@@ -20,13 +20,14 @@ from seqbench.records import SCHEMA
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import Registration
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The version of the harness: everything of seqbench that every trial shares, from the scaling of
 inputs to the optimiser's steps and the scores.
 
 A person raises it, in the commit that makes a trial's numbers others than they were: results of
 before cannot stand beside results of after. ``make golden`` says when that is so, and when not;
 plumbing never raises it. 2: each epoch has an order of batches and an augmentation of its own.
+3: each target weighs alike in the loss, whatever the lengths of its batch's sequences.
 """
 
 BUDGET = ("recipe.max_epochs", "recipe.patience", "recipe.max_examples")

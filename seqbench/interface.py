@@ -323,10 +323,16 @@ def _warn(text: str) -> None:
 
 
 def _flat(overrides: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield keys with dots; a mapping's keys are below its own."""
+    """Yield keys with dots; a mapping's keys are below its own.
+
+    What a mapping calls the ``name`` of a task or model chooses it, with its own parameters.
+    """
     for key, value in overrides.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            below = dict(value)
+            if not prefix and key in ("task", "model") and below.get("name") is not None:
+                yield key, below.pop("name")
+            yield from _flat(below, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

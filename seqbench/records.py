@@ -5,7 +5,9 @@ Tracking writes a :class:`TrialRecord`, reporting reads it. Standard library onl
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
@@ -17,12 +19,58 @@ names for two fields; a key from files' times and a hash of the harness."""
 
 Status = Literal["FINISHED", "FAILED", "TIMEOUT", "OOM", "KILLED"]
 """How a trial ended: with a result; of its own fault; because it used the time or the memory that
-it may; or because it was stopped."""
+it may; or because it, or the machine below it, was stopped."""
 
 
-def is_own_failure(status: str, reason: str) -> bool:
-    """Return whether a trial ended without a score by its model's own fault."""
-    return status in ("FAILED", "OOM", "TIMEOUT")
+def is_own_failure(status: str, reason: str = "") -> bool:
+    """Return whether a trial ended without a score by its model's own fault, which is a result.
+
+    A loss that is not finite, an exception in its code, a failed audit, more time or memory than it
+    may use: all that is what the model does under these conditions. What the machine did (KILLED)
+    says nothing of the model, and the trial is run again with its seed.
+
+    Args:
+        status: of the record's words.
+        reason: that is kept beside it; runs of former versions call lost processes FAILED, too.
+    """
+    return status in ("FAILED", "OOM", "TIMEOUT") and not _FORMERLY_FAILED.match(reason)
+
+
+_FORMERLY_FAILED = re.compile(
+    "no space left on the disk of |its worker process |worker processes do not start|"
+    "could not be started: |the process of device "
+)
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Return whether an exception says what the machine did: its disk, network or processes.
+
+    Any other one is the model's own. A process that is gone raises nothing here: whoever waits for
+    it knows.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, KeyboardInterrupt | ConnectionError | TimeoutError):
+            return True
+        if isinstance(found, OSError) and found.errno in _OF_MACHINE:
+            return True
+        if type(found).__name__ in _BY_NAME:
+            return True
+        if isinstance(found, RuntimeError) and _OF_DEVICE.search(str(found)):
+            return True
+        found = found.__cause__
+    return False
+
+
+_OF_MACHINE = {
+    errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO,
+    errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EADDRINUSE, errno.ENETDOWN, errno.ENETUNREACH,
+    errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOBUFS, errno.ENOLCK,
+}  # fmt: skip
+_BY_NAME = ("gaierror", "URLError", "DistBackendError", "DistNetworkError", "DistStoreError")
+"""Errors of the standard library's network and of torch's, which are not imported here."""
+_OF_DEVICE = re.compile("uncorrectable ECC|no CUDA-capable device|Connection closed by peer")
+"""What torch says of a device or another process that is gone."""
 
 
 @dataclass(frozen=True)
@@ -107,24 +155,45 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def left_out_lines(items: Sequence[LeftOut]) -> list[str]:
+def left_out_lines(items: Sequence[LeftOut], whole: bool = False) -> list[str]:
     """Return a line for each reason that something was left out, of many the most frequent.
 
-    It says how many there are, the first names and the reason: ``3: a, b, c: no label``.
+    It has the first names and the reason: ``a, b, c and 4 more: no label``. Where something is not
+    named, a last line says where all of it stands.
+
+    Args:
+        items: what was left out.
+        whole: whether every name is to be said, with a line for each.
     """
+    if whole:
+        return [_line([item.name], item.reason) for item in items]
     by_reason: dict[str, list[str]] = {}
     for item in items:
         by_reason.setdefault(" ".join(item.reason.split()), []).append(item.name)
     groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
-    lines = [
-        f"{len(names)}: {', '.join(some(names, _NAMED, '... and {} more'))}: {reason}"[:_SHOWN]
-        for reason, names in groups
-    ]
-    return some(lines, _REASONS, "... and {} more reasons")
+    lines = [_line(names, reason) for reason, names in groups]
+    found = some(lines, _REASONS, "{} more reasons")
+    if found != lines or any(len(names) > _NAMED for names in by_reason.values()):
+        found.append(f"all {len(items)}: {WHOLE_LIST}")
+    return found
+
+
+WHOLE_LIST = "on the page of `seqbench report`, and in the run's record.json"
+"""Where everything that was left out is listed."""
+
+
+def _line(names: Sequence[str], reason: str) -> str:
+    """Return names and a reason in one line; both may be as long as a path."""
+    shown = [name if len(name) <= _NAME else f"...{name[3 - _NAME :]}" for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    text = f"{', '.join(shown)}{more}: {' '.join(reason.split())}"
+    return text if len(text) <= _LINE else f"{text[: _LINE - 3]}..."
 
 
 _NAMED = 3
 _REASONS = 5
+_NAME = 60  # characters
+_LINE = 280
 
 
 def some(items: Sequence[str], most: int, more: str) -> list[str]:
@@ -266,14 +335,23 @@ class TrialRecord:
         """Read what :meth:`to_json` wrote; fields unknown to this version are left out.
 
         Raises:
-            ValueError: it is no JSON, or too deeply nested.
-            TypeError: a field is not of its type, or a number too large for one.
-            AttributeError: it is no mapping.
+            ValueError: it is no JSON, too deeply nested, or no record: a field is missing, not of
+                its type, or a number too large for one.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("it holds no mapping")
+            return cls._of(data)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def _of(cls, data: dict[str, Any]) -> TrialRecord:
         data.setdefault("schema", 1)
         for old, new in _FORMER_NAMES.items():
             if old in data:
@@ -319,12 +397,16 @@ def _check(record: TrialRecord) -> None:
     for found in scores:
         for name, value in found.items():
             _check_number(name, value)
-    for name in ("bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
+    for name in ("folds", "bootstrap_scores", "best_epochs", "group_sizes", "group_classes"):
         for value in getattr(record, name):
             _check_number(name, value)
     for drawn in record.baseline_bootstrap.values():
         for value in drawn:
             _check_number("baseline_bootstrap", value)
+    for ends in [record.intervals, *record.differences.values()]:
+        for name, values in ends.items():
+            for value in values:
+                _check_number(name, value)
 
 
 def _check_number(name: str, value: object) -> None:

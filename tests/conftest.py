@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
 from seqbench.api import SequenceInput
@@ -42,6 +43,13 @@ from seqbench.tracking import mlflow_client
 # A shell starts background jobs with Ctrl-C ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A machine that is busy is no fault of a test: none of them asks how long its examples take.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("untimed")
 
 
 def _hostile() -> ModuleType:
@@ -65,6 +73,19 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy a SQLite database that may be open, into one that may be."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
+
+
+def copy_store_folder(source: Path, target: Path) -> Path:
+    """Copy a store's folder. What lies beside its database may go at any time, as it is open."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("mlflow.db*"))
+    copy_database(source / "mlflow.db", target / "mlflow.db")
+    return target
+
+
+@pytest.fixture(scope="session")
+def copy_store() -> Callable[[Path, Path], Path]:
+    """Copy a store's folder, see :func:`copy_store_folder`."""
+    return copy_store_folder
 
 
 @pytest.fixture(scope="session")

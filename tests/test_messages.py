@@ -334,3 +334,13 @@ def test_arrays_are_lists() -> None:
     assert found == "seed=0,1,2"
     assert interface._word("recipe.lr", np.float32(0.5)) == "recipe.lr=0.5"
     assert interface._word("task.source", Path("a b")) == "task.source='a b'"
+
+
+def test_a_mapping_with_a_name_chooses() -> None:
+    """So that no message has keys of a task that was not asked for."""
+    given = {"task": {"name": "data/classify", "source": "uea"}, "recipe": {"lr": 1}}
+    assert dict(interface._flat(given)) == {
+        "task": "data/classify", "task.source": "uea", "recipe.lr": 1,
+    }  # fmt: skip
+    with pytest.raises(Refused, match=r"unknown task 'muzic' \(did you mean 'music'"):
+        seqbench.run(task={"name": "muzic"})

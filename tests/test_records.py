@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from seqbench.records import DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
+from seqbench.records import WHOLE_LIST, DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
 
 
 def test_record_survives_json() -> None:
@@ -50,10 +50,19 @@ def test_what_was_left_out_is_counted_by_reason() -> None:
     """The most frequent reason first, of many names the first, of many reasons too."""
     assert left_out_lines([]) == []
     items = [LeftOut("z", "rare"), *(LeftOut(name, "no\nlabel") for name in "abcd")]
-    assert left_out_lines(items) == ["4: a, b, c, ... and 1 more: no label", "1: z: rare"]
+    assert left_out_lines(items) == [
+        "a, b, c and 1 more: no label",
+        "z: rare",
+        f"all 5: {WHOLE_LIST}",
+    ]
+    assert left_out_lines(items, whole=True)[0] == "z: rare"
+    assert len(left_out_lines(items, whole=True)) == 5
+    assert left_out_lines(items[:1]) == ["z: rare"]
     many = left_out_lines([LeftOut(str(number), f"line {number}") for number in range(9)])
-    assert many[-1] == "... and 4 more reasons"
-    assert len(many) == 6
+    assert many[-2:] == ["4 more reasons", f"all 9: {WHOLE_LIST}"]
+    assert len(many) == 7
+    long = [LeftOut("n" * 500, "r" * 500)]
+    assert all(len(line) <= 300 for line in left_out_lines(long) + left_out_lines(long, whole=True))
 
 
 def test_a_fold_is_called_by_its_name() -> None:

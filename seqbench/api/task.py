@@ -211,6 +211,9 @@ class Task(ABC):
     relative to the folder that the source lies in, for example ``"../labels.json"``. Literal."""
     source_name_counts: ClassVar[bool] = False
     """Whether the name of a ``source`` that is a single file decides anything. Literal."""
+    title_parameters: ClassVar[Sequence[str]] = ()
+    """Parameters that name a part of a ``source``, such as one of several problems. Where they are
+    given, tables call the data by their values too: ``data: uea BasicMotions``. Literal."""
 
     def __init_subclass__(cls, **options: object) -> None:
         """Accept ``alignment`` and ``unit``, the former names of ``visibility`` and ``group``."""

@@ -27,6 +27,7 @@ def command(args: list[str]) -> int:
     from seqbench.reporting.models import compare_models
     from seqbench.reporting.progress import watched
     from seqbench.reporting.summary import print_tables
+    from seqbench.reporting.text import wrapped
 
     found = compare_models(given.list("MODEL"), wanted(given), watched)
     if given.flag("--json"):
@@ -34,7 +35,7 @@ def command(args: list[str]) -> int:
         return EXIT_DONE
     print_tables(found.tables)
     for line in found.not_compared:
-        sys.stdout.write(f"\n{line}\n")
+        sys.stdout.write(f"\n{wrapped(line)}\n")
     return EXIT_DONE
 
 

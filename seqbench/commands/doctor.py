@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from seqbench import __version__
 from seqbench.commands import read
-from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus
+from seqbench.config.machine import DATA_VARIABLE, data_folder, usable_cpus, why_unwritable
 from seqbench.config.settings import TrackingSettings
 from seqbench.errors import EXIT_DONE, EXIT_FAILED, SeqbenchError
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
+from seqbench.reporting.text import wrapped
 
 _SHOWN = ("torch", "lightning", "mlflow", "hydra-core")
 
@@ -29,7 +30,7 @@ class Finding(NamedTuple):
     Args:
         ok: whether nothing needs to be done.
         subject: what was looked at.
-        message: what was found, and otherwise what to do.
+        message: what was found, and otherwise what to do; a long list has several lines.
     """
 
     ok: bool
@@ -60,7 +61,9 @@ def command(args: list[str]) -> int:
         for finding in check():
             failed += not finding.ok
             mark = "ok" if finding.ok else "TO DO"
-            sys.stdout.write(f"{mark:<7}{finding.subject:<12}{finding.message}\n")
+            first, *others = finding.message.splitlines() or [""]
+            sys.stdout.write(f"{mark:<7}{finding.subject:<12}{first}\n")
+            sys.stdout.write("".join(f"{'':<19}{line}\n" for line in others))
             sys.stdout.flush()
     sys.stdout.write(f"{failed} to do\n" if failed else "all is well\n")
     return EXIT_FAILED if failed else EXIT_DONE
@@ -92,7 +95,7 @@ def check_versions() -> Iterator[Finding]:
             yield Finding(True, name, f"{version} (needs {needs})")
         else:
             others.append(f"{name} {version}")
-    yield Finding(True, "packages", ", ".join(others))
+    yield Finding(True, "packages", wrapped(", ".join(others)))
 
 
 def check_devices() -> Iterator[Finding]:
@@ -151,7 +154,7 @@ def check_engine() -> Iterator[Finding]:
             yield Finding(True, "engine", "; ".join(filter(None, facts)))
         else:
             yield Finding(False, "engine", f"{reason}: {backend.advice}")
-    yield Finding(True, "back ends", ", ".join(others))
+    yield Finding(True, "back ends", wrapped(", ".join(others)))
 
 
 def check_plugins() -> Iterator[Finding]:
@@ -167,7 +170,7 @@ def check_plugins() -> Iterator[Finding]:
             else:
                 usable.setdefault(item.origin, []).append(item.name)
         for origin, names in usable.items():
-            yield Finding(True, f"{kind}s", f"{origin}: {', '.join(names)}")
+            yield Finding(True, f"{kind}s", wrapped(f"{origin}: {', '.join(names)}"))
     for problem in found.problems:
         yield Finding(False, "plugins", problem)
 
@@ -178,12 +181,9 @@ def check_data() -> Iterator[Finding]:
     if folder.exists() and not folder.is_dir():
         yield Finding(False, "data", f"{folder} is not a folder: set {DATA_VARIABLE} to one")
         return
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+    if reason := why_unwritable(folder):
         advice = f"set {DATA_VARIABLE} to a folder that can be written"
-        yield Finding(False, "data", f"{folder} cannot be written: {advice}")
+        yield Finding(False, "data", f"{folder} cannot be written ({reason}): {advice}")
         return
     sizes = list(_sizes_below(folder))
     held = f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB" if sizes else "nothing cached yet"
@@ -200,7 +200,7 @@ def _sizes_below(folder: Path) -> Iterator[int]:
 
 def check_tracking() -> Iterator[Finding]:
     """Open the tracking store that a trial would use; nothing is created."""
-    from seqbench.tracking.address import is_ready, locate
+    from seqbench.tracking.address import check_writable, is_ready, locate
     from seqbench.tracking.store import COUNT_LIMIT, open_store
 
     try:
@@ -208,6 +208,7 @@ def check_tracking() -> Iterator[Finding]:
         if address.database is not None and not is_ready(address.database):
             yield _store_to_come(address.database)
             return
+        check_writable(address)
         store = open_store(TrackingSettings(), create=False)
         runs = store.count()
     except SeqbenchError as error:
@@ -222,8 +223,9 @@ def check_tracking() -> Iterator[Finding]:
 
 
 def _store_to_come(database: Path) -> Finding:
-    existing = next(path for path in database.parents if path.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
-        return Finding(True, "tracking", f"the first trial makes {database}")
-    advice = "work in a folder that can be written, or use tracking.uri=PATH or tracking=none"
-    return Finding(False, "tracking", f"{existing} cannot be written: {advice}")
+    from seqbench.tracking.address import OTHERWISE
+
+    if reason := why_unwritable(database.parent):
+        advice = f"work in a folder that can be written, or {OTHERWISE}"
+        return Finding(False, "tracking", f"{database} cannot be made ({reason}): {advice}")
+    return Finding(True, "tracking", f"the first trial makes {database}")

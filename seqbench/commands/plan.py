@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.commands import read
-from seqbench.errors import EXIT_DONE, Refused
+from seqbench.errors import EXIT_DONE, Refused, listed
 from seqbench.records import some
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def plan_table(found: Plan) -> Table:
     from rich import box
     from rich.table import Table
 
+    from seqbench.reporting.markup import longest_word
     from seqbench.reporting.text import duration
     from seqbench.sweeps.plan import State
 
@@ -79,8 +80,8 @@ def plan_table(found: Plan) -> Table:
         state for state in get_args(State) if any(item.state == state for item in found.trials)
     ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("task", "model"):
-        table.add_column(name)
+    for name, texts in zip(("task", "model"), zip(*groups, strict=True), strict=True):
+        table.add_column(name, min_width=longest_word([name, *texts]))
     for state in states:
         table.add_column(state, justify="right")
     is_other = any(item.is_of_other_code for item in found.trials)
@@ -125,9 +126,9 @@ def known_from(left: Sequence[Planned]) -> list[str]:
     models: dict[tuple[str, str], dict[str, None]] = {}
     for item in left:
         if item.forecast is not None:
-            models.setdefault((item.forecast.basis, item.task), {})[item.model] = None
+            models.setdefault((item.forecast.basis, item.title), {})[item.model] = None
     return [
-        f"time of {task} {', '.join(names)}: {basis}" for (basis, task), names in models.items()
+        f"time of {task} {listed(names, 100)}: {basis}" for (basis, task), names in models.items()
     ]
 
 

@@ -19,7 +19,7 @@ def command(args: list[str]) -> int:
     folds = trial.data()
     write = sys.stdout.write
     write(f"{trial.settings.called}, data {trial.task.fingerprint()}\n")
-    for line in left_out_lines(trial.left_out):
+    for line in left_out_lines(trial.left_out, whole=True):
         write(f"  left out {line}\n")
     for data in folds:
         if len(folds) > 1:

@@ -20,6 +20,7 @@ from seqbench.errors import EXIT_DONE, Refused, SeqbenchError
 from seqbench.tracking.address import Address, is_ready, locate, no_store_yet
 from seqbench.tracking.mlflow_client import set_environment
 from seqbench.tracking.pages import VIEW, experiment_page
+from seqbench.tracking.readonly import readable
 
 HOST = "127.0.0.1"
 DEFAULT = "Default"
@@ -79,8 +80,9 @@ def _start(address: Address, port: int, output: IO[bytes]) -> subprocess.Popen[b
     set_environment()
     uri, folder = address.uri, None
     if address.database is not None:  # MLflow would make a folder named like the escaped path
-        folder = address.database.parent
-        uri = uri_of(address.database.relative_to(folder), "sqlite")
+        database = readable(address.database)
+        folder = database.parent
+        uri = uri_of(database.relative_to(folder), "sqlite")
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line: it may hold a password
         "PYTHONSAFEPATH": "1",  # nothing in the store's folder is imported

@@ -56,10 +56,10 @@ def store_words(tracking: TrackingSettings) -> list[str]:
 def command(*words: str | Sequence[str]) -> str:
     """Return a command of seqbench as a shell takes it; its words, or lists of them."""
     every = [word for part in words for word in ([part] if isinstance(part, str) else part)]
-    return " ".join(map(_quoted, ["seqbench", *every]))
+    return " ".join(map(quoted, ["seqbench", *every]))
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Return a word as a shell takes it; in double quotes where it holds single ones alone."""
     if "'" in word and not set('"$`\\!') & set(word):
         return f'"{word}"'

@@ -1,4 +1,4 @@
-"""What a configuration says beside task and model, typed and checked. Standard library only.
+"""What a configuration says beside task and model, typed and checked. Nothing heavy is imported.
 
 The fields are the keys of ``conf/recipe``, ``conf/trainer``, ``conf/tracking`` and of ``limits``;
 an impossible value raises ``ValueError`` with one line that names the key.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from seqbench.config.machine import default_threads
+from seqbench.config.titles import called
 
 Rerun = Literal["never", "failed", "stale", "code", "always"]
 """Which trials a sweep runs beside those that were never tried or were stopped: ``failed`` ones;
@@ -178,7 +178,7 @@ class Settings:
     @property
     def called(self) -> str:
         """What tables call the task's data."""
-        return called(self.task, self.source, self.title)
+        return called(self.task, self.task_parameters, self.title)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -218,23 +218,6 @@ _ADDED: dict[tuple[str, str], object] = {
 
 TITLE = "title"
 """Key of a stored configuration: what the data are called, see :attr:`Settings.title`."""
-
-
-def called(task: str, source: str | None, title: str = "") -> str:
-    """Return what tables call a task's data: built-in ones as the task, a user's as their file.
-
-    Args:
-        task: registered name.
-        source: the user's own data, or None.
-        title: what the user calls the data; empty where the user says nothing.
-    """
-    if title or source is None:
-        return title or task
-    path = Path(source).expanduser()
-    if not path.name or path.name == "..":
-        path = path.resolve()
-    name = path.name if path.is_dir() else path.stem
-    return f"{task.partition('/')[0]}: {name or source}"
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,15 @@ HARNESS = ("api", "nn", "training", "trials")
 """The packages of seqbench that decide how every model is trained and scored."""
 
 DOCUMENTATION = frozenset(
-    {"baseline_scores", "citation", "licence", "metric_help", "sizes", "smallest_difference"}
+    {
+        "baseline_scores",
+        "citation",
+        "licence",
+        "metric_help",
+        "sizes",
+        "smallest_difference",
+        "title_parameters",
+    }
 )
 """Attributes of a model or task that do not count, unless the code that is reached reads them."""
 

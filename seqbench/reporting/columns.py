@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from seqbench.records import left_out_lines
 from seqbench.reporting.columns_difference import (
     NARROW,
     READ,
@@ -203,7 +204,10 @@ TRIALS: list[Column[TrialRow]] = [
     Column("audit", "audit", "what the audit of the trained model saw",
            lambda row: row.trial.audit, _text, forms=_OF_TRIAL),
     Column("left_out", "left out", "what of the user's own data was not used, and why",
-           lambda row: "; ".join(row.trial.left_out), _text, forms=_OF_TRIAL),
+           lambda row: "; ".join(f"{name}: {why}" for name, why in row.trial.left_out), _text,
+           forms=Form.CSV),
+    Column("left_out_by_reason", "left out", "the same by reason, in short",
+           lambda row: "; ".join(left_out_lines(row.trial.left_out)), _text, forms=Form.DIALOG),
     Column("by_fold", "by fold", "primary metric of each fold",
            lambda row: ", ".join(f"{name} {value:.4g}" for name, value in row.trial.folds.items()),
            _text, forms=Form.DIALOG),

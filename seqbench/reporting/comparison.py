@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqbench.config.titles import part
 from seqbench.identity import BUDGET
 from seqbench.reporting.judging import judge_table
 from seqbench.reporting.table import FUTURE, LOST, Margin, Table
@@ -18,6 +19,7 @@ from seqbench.reporting.trials import (
     ReportedTrial,
     by_pair,
     changes_of,
+    task_parameters,
     word,
 )
 from seqbench.reporting.variant import Variant, by_weight
@@ -101,7 +103,7 @@ def _tell_old(tables: Sequence[Table]) -> None:
     """Find the tables whose place a later one has taken, and name those that differ in budget."""
     budgets = [tuple(word(table.trials[0].config.get(key)) for key in BUDGET) for table in tables]
     asked = [
-        (table.task, table.title, table.two_sided, table.changes, budget)
+        (table.task, table.title, table.two_sided, table.changes, budget, _part(table))
         for table, budget in zip(tables, budgets, strict=True)
     ]
     current: dict[tuple[object, ...], float] = {}
@@ -116,9 +118,9 @@ def _tell_old(tables: Sequence[Table]) -> None:
             table.newest < current.get((*_without_title(key), source), -math.inf)
             for source in table.sources or {""}
         )
-        named.setdefault(key[:-1], set()).add(budget)
+        named.setdefault(_without_budget(key), set()).add(budget)
     for table, key, budget in zip(tables, asked, budgets, strict=True):
-        differing = zip(BUDGET, budget, zip(*named[key[:-1]], strict=True), strict=True)
+        differing = zip(BUDGET, budget, zip(*named[_without_budget(key)], strict=True), strict=True)
         words = [f"{name}={value}" for name, value, all_of in differing if len(set(all_of)) > 1]
         table.changes = " ".join([*filter(None, [table.changes]), *words])
 
@@ -126,6 +128,16 @@ def _tell_old(tables: Sequence[Table]) -> None:
 def _without_title(key: tuple[object, ...]) -> tuple[object, ...]:
     """Return what a table was asked for; the same data may be called otherwise by now."""
     return (key[0], *key[2:])
+
+
+def _without_budget(key: tuple[object, ...]) -> tuple[object, ...]:
+    return (*key[:4], *key[5:])
+
+
+def _part(table: Table) -> tuple[str, ...]:
+    """Return which part of a source a table is of, where its title may be all that says it."""
+    trial = table.trials[0]
+    return tuple(part(trial.task, task_parameters(trial)).values())
 
 
 def _tell_apart(tables: Sequence[Table]) -> None:

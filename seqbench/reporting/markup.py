@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from seqbench.reporting.forms import Layout, Line
@@ -18,6 +18,7 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "≤": r"$\leq$", "±": r"$\pm$", "µ": r"$\mu$",
 }  # fmt: skip
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")
+_WORD = 40  # characters
 _STYLES = {"best": "bold", "baseline": "italic dim", "partial": "yellow"}
 
 
@@ -73,16 +74,26 @@ def _latex_items(layout: Layout, line: Line) -> list[str]:
     return found
 
 
+def longest_word(texts: Iterable[str]) -> int:
+    """Return the width of a column in which no word is broken but one that is very long."""
+    return min(_WORD, max((len(word) for text in texts for word in text.split()), default=0))
+
+
 def terminal_table(layout: Layout) -> Table:
-    """Return a table for Rich; a long name of a row folds, what stands beside it does not."""
+    """Return a table for Rich; a long name of a row breaks, what stands beside it does not.
+
+    It breaks between words, and inside one only where that is longer than any column should be.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in layout.heads:
+    for place, head in enumerate(layout.heads):
+        shown = [head.text, *(line.items[place].text for line in layout.lines)]
         table.add_column(
             Text(head.text),
+            min_width=longest_word(shown),
             justify=head.align,
             overflow="fold" if head.align == "left" else "ellipsis",
             no_wrap=head.align == "right",

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seqbench.config.command import command, plugin_words
-from seqbench.errors import Refused, did_you_mean, shortened
+from seqbench.errors import Refused, did_you_mean, listed, shortened
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.selection import Selection, Wanted, plugins_of, select, trial_words
 from seqbench.reporting.summary import print_tables, summary
 from seqbench.reporting.table import Table
+from seqbench.reporting.text import wrapped
 from seqbench.verdicts.family import Claim
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Comparison:
 
         text = io.StringIO()
         print_tables(self.tables, Console(file=text, highlight=False, emoji=False))
-        return "\n".join([text.getvalue().strip("\n"), *self.not_compared])
+        return "\n".join([text.getvalue().strip("\n"), *map(wrapped, self.not_compared)])
 
     @property
     def not_compared(self) -> list[str]:
@@ -132,8 +133,12 @@ def _compares(table: Table) -> bool:
 
 def _has(table: Table) -> str:
     """Return what trials a table has, where they are too few to compare."""
-    models = ", ".join(
-        f"{item.label} {len(item.scored)} of {len(item.trials)} trials" for item in table.variants
+    models = listed(
+        (
+            f"{item.label} {len(item.scored)} of {len(item.trials)} trials"
+            for item in table.variants
+        ),
+        100,
     )
     reasons = dict.fromkeys(trial.reason for trial in table.trials if not trial.is_scored)
     why = f" ({'; '.join(filter(None, reasons))})" if any(reasons) else ""

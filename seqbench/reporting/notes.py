@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from seqbench.errors import listed as named
+from seqbench.records import left_out_lines, some
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import MOST_PAIRED, Table
 from seqbench.reporting.variant import NOT_AUDITED, PASSED
@@ -23,8 +25,29 @@ def badge(table: Table) -> str:
     return "one model" if len(table.able) < 2 else ""
 
 
-def table_notes(table: Table) -> list[str]:
-    """Return what a reader must know of a table."""
+def failures(table: Table) -> list[str]:
+    """Return why trials of a table have no score, a line for each variant and reason."""
+    found = []
+    for item in table.variants:
+        reasons: dict[str, list[int]] = {}
+        for trial in item.trials:
+            if not trial.is_scored:
+                why = f"{trial.status}: {trial.reason}" if trial.reason else trial.status
+                if trial.status == "KILLED":
+                    why += "; the same command goes on from its last checkpoint"
+                reasons.setdefault(why, []).append(trial.seed)
+        for why, of_seeds in reasons.items():
+            found.append(f"{item.label}, seed {named(map(str, of_seeds), 60)}: {why}")
+    return found
+
+
+def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
+    """Return what a reader must know of a table.
+
+    Args:
+        table: of a report.
+        left_out: whether that includes what of the data was left out, in short.
+    """
     notes = []
     if any(pair.interval.low <= pair.interval.high for pair in table.pairs.values()):
         notes.append(
@@ -36,8 +59,8 @@ def table_notes(table: Table) -> list[str]:
             f"The smallest difference worth having is {table.margin.amount:.3g} "
             f"{table.metric.unit or table.metric.name}: {table.margin.reason}."
         )
-    if table.left_out:
-        notes.append(f"Left out of the data: {'; '.join(table.left_out)}.")
+    if left_out:
+        notes += [f"Left out of the data: {line}" for line in left_out_lines(table.left_out)]
     if table.wanted and table.control:
         control = next(item for item in table.variants if item.label == table.control)
         if table.wanted not in (control.label, control.model):
@@ -48,21 +71,8 @@ def table_notes(table: Table) -> list[str]:
         notes.append(
             f"Of more than {MOST_PAIRED} variants each is compared with the control alone."
         )
-    incomplete = [item for item in table.variants if len(item.scored) < len(item.trials)]
-    failures = []
-    for item in incomplete:
-        reasons: dict[str, list[int]] = {}
-        for trial in item.trials:
-            if not trial.is_scored:
-                why = f"{trial.status}: {trial.reason}" if trial.reason else trial.status
-                reasons.setdefault(why, []).append(trial.seed)
-        for why, of_seeds in reasons.items():
-            numbers = ", ".join(map(str, of_seeds))
-            failures.append(f"{item.label}, seed {numbers}: {why}")
-    notes += failures[:_MOST_FAILURES]
-    if failures[_MOST_FAILURES:]:
-        left = len(failures) - _MOST_FAILURES
-        notes.append(f"{left} more lines of failures; results.csv has the reason of each trial.")
+    more = "{} more lines of failures; results.csv has the reason of each trial."
+    notes += some(failures(table), _MOST_FAILURES, more)
     for item in table.able:
         if item.audit not in (PASSED, NOT_AUDITED):
             notes.append(f"{item.label}, audit {item.audit}.")

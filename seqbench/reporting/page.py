@@ -38,6 +38,8 @@ MOST_TABLES = 60
 """Tables that the page shows in full; of others it has the verdicts."""
 MOST_PAIRS = 1000
 """Pairs of variants that the page lists, in all of its tables together."""
+MOST_LEFT_OUT = 1000
+"""Parts of the data that the page lists as left out, below a table."""
 PICTURE_BYTES = 800_000
 """What pictures may take of the page, which is to stay below 3 MB."""
 
@@ -217,13 +219,20 @@ def _section(table: Table, pictures: Sequence[str], pairs: Layout) -> dict[str, 
         "caption": f"Test {table.metric.name}{unit}: {better}; "
         f"conditions {table.conditions}{control}",
         "scores": score_layout(table, Form.PAGE),
-        "notes": table_notes(table),
+        "notes": table_notes(table, left_out=False),
+        "left_out": table.left_out[:MOST_LEFT_OUT],
+        "left_out_caption": _left_out_caption(len(table.left_out)),
         "folds": fold_layout(table, Form.PAGE),
         "folds_caption": fold_caption(table),
         "pairs": pairs,
         "costs": cost_layout(table, Form.PAGE),
         "pictures": pictures,
     }
+
+
+def _left_out_caption(number: int) -> str:
+    rest = f"; the first {MOST_LEFT_OUT}, results.csv has all" if number > MOST_LEFT_OUT else ""
+    return f"Left out of the data: {number}{rest}"
 
 
 def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from seqbench.config.command import command
 from seqbench.errors import Refused, why_not
+from seqbench.records import some
 from seqbench.reporting.drawing import Picture, looks
 from seqbench.reporting.exports import PICTURES, latex, markdown, write_csv, write_parquet
+from seqbench.reporting.notes import failures
 from seqbench.reporting.overview import Overview, overviews
 from seqbench.reporting.page import PICTURE_BYTES, Content, page
 from seqbench.reporting.pictures import (
@@ -26,11 +28,13 @@ from seqbench.reporting.selection import Selection, Wanted, commands_for, select
 from seqbench.reporting.splits import split_tables, split_verdict
 from seqbench.reporting.summary import summary
 from seqbench.reporting.table import Table
+from seqbench.reporting.text import wrapped
 from seqbench.reporting.tuned import tuning_pictures
 from seqbench.reporting.verdict import verdict
 
 FOLDER = "seqbench-report"
 PAGE = "report.html"
+_MOST_FAILURES = 5  # lines below a verdict
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,13 @@ class Report:
         return summary(self.tables)
 
     def __str__(self) -> str:
-        """Return the verdicts, and where the files are."""
-        said = self.verdicts if self.tables else [self.nothing]
+        """Return the verdicts, why trials have no score, and where the files are."""
+        said = [] if self.tables else [self.nothing]
+        for table in self.tables:
+            if not table.is_old:
+                more = "{} more lines of failures; results.csv has the reason of each trial"
+                why = some(failures(table), _MOST_FAILURES, more)
+                said += [wrapped(verdict(table)), *(f"  {wrapped(line)}" for line in why)]
         return "\n".join([*said, *map(str, self.files)])
 
 
@@ -82,7 +91,10 @@ def report(folder: Path, wanted: Wanted | None = None, watch: ProgressWatch = un
     if not folder.absolute().parent.is_dir():
         raise Refused(f"out={folder}: there is no folder {folder.parent}; make it first")
     if folder.exists() and not folder.is_dir():
-        raise Refused(f"out={folder} cannot be written: a file is there, and no folder")
+        raise Refused(
+            f"out={folder} cannot be written: a file is there, and no folder; name another place"
+            " with out=PATH"
+        )
     selection = select(wanted, watch)
     if not selection.trials:
         kept = f"; {folder / PAGE} stays as it is" if (folder / PAGE).exists() else ""
@@ -91,7 +103,10 @@ def report(folder: Path, wanted: Wanted | None = None, watch: ProgressWatch = un
     try:
         files = write_report(folder, selection, wanted.chosen, watch)
     except OSError as error:
-        raise Refused(f"out={folder} cannot be written: {why_not(error)}") from error
+        raise Refused(
+            f"out={folder} cannot be written: {why_not(error)}; name a folder that can be, with"
+            " out=PATH"
+        ) from error
     only = f"there is no trial but candidates of tunings in {selection.store}"
     nothing = "" if selection.tables else only
     return Report(folder, files, selection.tables, nothing)

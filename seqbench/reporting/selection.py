@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,8 +12,9 @@ from seqbench.config import composition, searchpath
 from seqbench.config.command import command
 from seqbench.config.composition import compose_each
 from seqbench.config.overrides import override_text
-from seqbench.config.settings import TrackingSettings, called
+from seqbench.config.settings import TrackingSettings
 from seqbench.config.sources import whole_path
+from seqbench.config.titles import called
 from seqbench.errors import Refused, did_you_mean, listed, shortened
 from seqbench.identity import flat, is_shared
 from seqbench.registry.plugins import plugin_files, registry
@@ -20,7 +22,13 @@ from seqbench.registry.registration import KINDS
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.table import Table
-from seqbench.reporting.trials import SOURCE_KEY, Defaults, ReportedTrial, make_trials
+from seqbench.reporting.trials import (
+    SOURCE_KEY,
+    Defaults,
+    ReportedTrial,
+    make_trials,
+    task_parameters,
+)
 from seqbench.tracking.address import locate
 from seqbench.tracking.logged import LoggedTrial, logged_trials, trial_runs
 from seqbench.tracking.trials import StoredSweep, stored_sweeps
@@ -218,7 +226,9 @@ def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
     found = {}
     for pair, composed in each:
         with suppress(Refused):
-            found[pair] = flat(composition.settings(composed).to_dict())
+            # A run's configuration is read from JSON, where a tuple is a list.
+            said = json.dumps(composition.settings(composed).to_dict())
+            found[pair] = flat(json.loads(said))
     return found
 
 
@@ -284,6 +294,6 @@ def trial_words(
         for key, value in sorted(config.items(), key=lambda item: not is_shared(item[0]))
         if (key not in normal or normal[key] != value) and (is_shared(key) or not only_shared)
     ]
-    usual = called(trial.task, str(given) if given else None)
+    usual = called(trial.task, task_parameters(trial))
     title = [f"task.title={override_text(trial.title)}"] if trial.title != usual else []
     return [*words, *title]

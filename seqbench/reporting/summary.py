@@ -18,6 +18,7 @@ from seqbench.reporting.numbers import finite
 from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
 from seqbench.reporting.splits import SplitTable, split_tables, split_verdict
 from seqbench.reporting.table import FUTURE, Table
+from seqbench.reporting.text import wrapped
 from seqbench.reporting.verdict import verdict
 
 _WIDTH = 200
@@ -122,13 +123,13 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     target.width = max(target.width, _WIDTH)  # a narrow terminal breaks lines, not columns
     for table in tables:
         target.print()
-        target.print(Text(verdict(table), style="bold"), soft_wrap=True)
+        target.print(Text(wrapped(verdict(table)), style="bold"), soft_wrap=True)
         target.print(terminal_table(score_layout(table, Form.TERMINAL)), crop=False)
         if len(table.able) > 2:
             target.print("every pair, adjusted for all of them:")
             target.print(terminal_table(pair_layout(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
-            target.print(Text(note, style="yellow"), soft_wrap=True)
+            target.print(Text(wrapped(note), style="yellow"), soft_wrap=True)
     for item in split_tables(tables):
         target.print()
         target.print(Text(split_verdict(item), style="bold"), soft_wrap=True)

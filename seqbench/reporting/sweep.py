@@ -31,7 +31,7 @@ class TrialResult:
         metric: the primary one; None without a result.
         score: its value on test; NaN without.
         title: what the task's data are called; empty where its name says it.
-        left_out: what of a user's own data was not used, and why.
+        left_out: what of a user's own data was not used, and why, in lines.
     """
 
     task: str
@@ -114,7 +114,9 @@ def print_sweep(results: Sequence[TrialResult], console: Console | None = None) 
         text = f"{times}{task} {model}: {status}" + (f": {reason}" if reason else "")
         target.print(Text(text, style="red"), soft_wrap=True)
     for task, text in dict.fromkeys((r.called, r.left_out) for r in results if r.left_out):
-        target.print(Text(f"left out of {task}: {text}", style="yellow"), soft_wrap=True)
+        first, *others = text.splitlines()
+        said = [f"left out of {task}: {first}", *(f"  {line}" for line in others)]
+        target.print(Text("\n".join(said), style="yellow"), soft_wrap=True)
 
 
 def sweep_layout(results: Sequence[TrialResult], form: Form = Form.TERMINAL) -> Layout:

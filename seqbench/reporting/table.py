@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.records import MetricInfo
+from seqbench.records import LeftOut, MetricInfo
 from seqbench.reporting.difference import Difference
 from seqbench.reporting.look import UNSEEN, Look
 from seqbench.reporting.trials import ReportedTrial
@@ -96,8 +96,8 @@ class Table:
         return (self.task, *sorted(self.sources)[:1])
 
     @property
-    def left_out(self) -> Sequence[str]:
-        """What of the user's own data was not used, a line for each reason; of its latest trial."""
+    def left_out(self) -> Sequence[LeftOut]:
+        """What of the user's own data was not used, and why; of its latest trial."""
         said = [trial for trial in self.trials if trial.left_out]
         return max(said, key=lambda trial: trial.began).left_out if said else ()
 

@@ -108,8 +108,12 @@ def result_table(
         "95% intervals": ", ".join(
             f"{name} {_interval(interval)}" for name, interval in record.intervals.items()
         ),
+        "fold": _fold(record),
         "by fold": _by_fold(record),
-        "left out": "\n".join(left_out_lines(record.left_out)),
+        # What is not logged stands here alone, and so the whole of it.
+        "left out": "\n".join(
+            left_out_lines(record.left_out, whole=evaluation is not None or not record.run_id)
+        ),
         "validation": _validation(record),
         "parameters": f"{record.parameters:,}",
         "training": _training(record),
@@ -246,6 +250,14 @@ def _validation(record: TrialRecord) -> str:
 def _interval(interval: tuple[float, float]) -> str:
     largest = max(map(abs, interval))
     return " to ".join(_number(end, largest) for end in interval)
+
+
+def _fold(record: TrialRecord) -> str:
+    """Return the name of the fold of a trial that has one, where its title does not say it."""
+    name = record.fold_name(record.folds[0]) if len(record.folds) == 1 else ""
+    stem = name.rpartition(".")[0] or name
+    is_said = record.title.endswith((f" {name}", f" {stem}"))
+    return "" if is_said or name == str(record.folds[0]) else name
 
 
 def _by_fold(record: TrialRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from seqbench.records import MetricInfo
@@ -38,6 +39,14 @@ def told_apart(names: Sequence[str], sources: Sequence[str]) -> list[str]:
         f"{name} ({source})" if source and len(places[name]) > 1 else name
         for name, source in zip(names, sources, strict=True)
     ]
+
+
+def wrapped(text: str) -> str:
+    """Return sentences in lines that a terminal can hold; a path or a name stays whole."""
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+_WIDTH = 120
 
 
 def duration(seconds: float) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqbench.config.settings import called
+from seqbench.config.titles import called, said_by
 from seqbench.identity import conditions_and_variant, conditions_over_splits, flat, is_shared
-from seqbench.records import MetricInfo, is_own_failure, left_out_lines
+from seqbench.records import LeftOut, MetricInfo, is_own_failure
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
 from seqbench.tracking.tags import PARTS, PLAN, SOURCE, TITLE, mapping_in, schema_in
@@ -91,7 +91,7 @@ class ReportedTrial:
         title: what a person calls its data.
         source: where the user's own data lay, as a whole path; empty for built-in ones.
         folds: the primary metric on test by the name of the fold, where there are several.
-        left_out: what of the user's own data was not used, a line for each reason.
+        left_out: what of the user's own data was not used, and why.
     """
 
     run_id: str
@@ -133,7 +133,7 @@ class ReportedTrial:
     title: str
     source: str
     folds: Mapping[str, float]
-    left_out: Sequence[str]
+    left_out: Sequence[LeftOut]
 
     @property
     def short(self) -> str:
@@ -163,7 +163,8 @@ class ReportedTrial:
 def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[ReportedTrial]:
     """Return runs as a report has them; of a trial that ran several times one is kept.
 
-    That is its latest run that has finished, or else its latest.
+    That is its latest run that has finished and can be read in full, or else its latest that has
+    finished, or else its latest.
 
     Args:
         logged: runs, the latest first.
@@ -176,9 +177,14 @@ def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> l
         trial = _trial(item, item.parent in candidates_of, known)
         identity = (trial.task, trial.conditions, trial.variant, trial.seed, trial.candidate)
         before = chosen.get(identity)
-        if before is None or (before.status != "FINISHED" and trial.status == "FINISHED"):
+        if before is None or _worth(trial) > _worth(before):
             chosen[identity] = trial
     return list(chosen.values())
+
+
+def _worth(trial: ReportedTrial) -> tuple[bool, bool]:
+    finished = trial.status == "FINISHED"
+    return finished, finished and not trial.gap
 
 
 def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> ReportedTrial:
@@ -266,7 +272,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> Reporte
             for fold in record.folds
             if f"fold-{fold}/{name}" in record.metrics
         },
-        left_out=left_out_lines(record.left_out),
+        left_out=known.setdefault(repr(record.left_out), record.left_out),
     )
 
 
@@ -284,11 +290,18 @@ _ORIGINS = ("data", "task_version", "task_origin", "model_origin")
 
 def _called(task: str, config: Config) -> str:
     """Return what the data of a run are called that does not say it itself."""
-    section = config.get("task")
-    source = section.get("source") if isinstance(section, Mapping) else None
-    title = config.get("title")
-    return called(task, source if isinstance(source, str) else None,
-                  title if isinstance(title, str) else "")  # fmt: skip
+    section, title = config.get("task"), config.get("title")
+    parameters = section if isinstance(section, Mapping) else {}
+    return called(task, parameters, title if isinstance(title, str) else "")
+
+
+def task_parameters(trial: ReportedTrial) -> dict[str, object]:
+    """Return the parameters of a trial's task, from its flat configuration."""
+    return {
+        key.removeprefix("task."): value
+        for key, value in trial.config.items()
+        if key.startswith("task.")
+    }
 
 
 def _curve(history: Any, key: str, steps: int) -> Curve | None:
@@ -341,8 +354,8 @@ def changes_of(
 ) -> str:
     """Return what of a configuration was changed, as words of a command, but for a source.
 
-    A table's name says that. Without defaults, for a plugin is no longer there, that is what
-    differs between trials.
+    A table's name says that, and which part of it. Without defaults, for a plugin is no longer
+    there, that is what differs between trials.
     """
     pair = trial.task, trial.model
     normal = defaults.get(pair)
@@ -354,10 +367,12 @@ def changes_of(
             for key in keys
             if len({str(config.get(key)) for config in others}) == 1
         }
+    parts = said_by(trial.title, trial.task, task_parameters(trial))
+    in_title = {SOURCE_KEY, *(f"task.{key}" for key in parts)}
     return " ".join(
         f"{key}={word(value)}"
         for key, value in sorted(trial.config.items())
-        if key != SOURCE_KEY
+        if key not in in_title
         and is_shared(key) == shared
         and (key not in normal or normal[key] != value)
     )

@@ -79,7 +79,7 @@ class SlurmLauncher(TrialLauncher):
                         yield number, job.result()
                     except Exception as error:
                         reason = f"job {job.job_id}: {first_line(error)}"
-                        yield number, Outcome("FAILED", reason, died=True)
+                        yield number, Outcome("KILLED", reason, died=True)
                 time.sleep(0.2)
         finally:
             for job in running.values():
@@ -144,7 +144,7 @@ class RayLauncher(TrialLauncher):
                     except ray.exceptions.OutOfMemoryError as error:
                         yield number, Outcome("OOM", f"ray: {first_line(error)}", died=True)
                     except ray.exceptions.RayError as error:
-                        yield number, Outcome("FAILED", f"ray: {first_line(error)}", died=True)
+                        yield number, Outcome("KILLED", f"ray: {first_line(error)}", died=True)
         finally:
             ray.shutdown()
 

@@ -15,7 +15,7 @@ from typing import Literal
 from seqbench.config import searchpath
 from seqbench.config.settings import Rerun, Settings
 from seqbench.errors import TRACEBACK, Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
-from seqbench.records import MetricInfo, Status, left_out_lines
+from seqbench.records import MetricInfo, Status, is_of_machine, left_out_lines
 from seqbench.registry import plugins
 from seqbench.sweeps.plan import state_of
 
@@ -143,7 +143,7 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
     except Exception as error:
         _show(error)
         prefix = "" if isinstance(error, SeqbenchError) else f"{type(error).__name__}: "
-        return Outcome("FAILED", f"{prefix}{error}")
+        return Outcome("KILLED" if is_of_machine(error) else "FAILED", f"{prefix}{error}")
     return Outcome(
         "FINISHED",
         metric=record.primary,
@@ -151,7 +151,7 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
         monitor=record.metrics[f"valid/{record.monitor.name}"],
         run_id=record.run_id,
         seconds=time.perf_counter() - began,
-        left_out="; ".join(left_out_lines(record.left_out)),
+        left_out="\n".join(left_out_lines(record.left_out)),
     )
 
 

@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -54,7 +54,7 @@ class LocalLauncher(TrialLauncher):
                 self._pool = ProcessPool(
                     self._size,
                     initializer=prepare_worker,
-                    initargs=(os.getpid(),),
+                    initargs=(os.getpid(), any(map(_is_logged, trials))),
                     context=multiprocessing.get_context("spawn"),
                 )
             try:
@@ -79,12 +79,27 @@ class LocalLauncher(TrialLauncher):
         self._size = 0
 
 
-def prepare_worker(parent: int) -> None:
-    """Prepare a new worker process: one thread; it ends when told to, or when its parent dies."""
+def _is_logged(trial: Planned) -> bool:
+    return trial.settings is not None and trial.settings.tracking.enabled
+
+
+def prepare_worker(parent: int, logs: bool) -> None:
+    """Prepare a new worker process: one thread; it ends when told to, or when its parent dies.
+
+    What trials need is imported, which on a busy machine can take longer than a trial may.
+
+    Args:
+        parent: number of the process that runs the sweep.
+        logs: whether its trials are logged.
+    """
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    with suppress(Exception):  # the trial tells what is wrong
+        from seqbench.trials.run import import_all
+
+        import_all(logs)
 
 
 _working = False
@@ -129,15 +144,15 @@ def _result(future: Future[Outcome]) -> Outcome:
             how = f"was killed by {signal.Signals(-code).name}"
         if code == -signal.SIGKILL:
             how += ", as the system does when memory runs out (limits.gib ends a trial before)"
-        return Outcome("FAILED", f"its worker process {how}", died=True)
+        return Outcome("KILLED", f"its worker process {how}", died=True)
     except TimeoutError:
         return Outcome("TIMEOUT", "did not end at limits.minutes, and was killed", died=True)
     except BrokenProcessPool as error:
-        return Outcome("FAILED", f"worker processes do not start: {first_line(error)}")
+        return Outcome("KILLED", f"worker processes do not start: {first_line(error)}")
     except (KeyboardInterrupt, CancelledError) as error:
         raise KeyboardInterrupt from error
     except Exception as error:
-        return Outcome("FAILED", f"{type(error).__name__}: {first_line(error)}")
+        return Outcome("KILLED", f"{type(error).__name__}: {first_line(error)}")
 
 
 def _timeout(trial: Planned) -> float | None:

@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple, get_args
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
 from seqbench.config.members import sweep_members
-from seqbench.config.settings import Rerun, Settings, TrackingSettings
+from seqbench.config.settings import Limits, Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused, shortened
 from seqbench.identity import Identity, identity
-from seqbench.records import SCHEMA, MetricInfo
+from seqbench.records import SCHEMA, MetricInfo, is_own_failure
 from seqbench.registry.codehash import harness_hashes
 from seqbench.reporting.text import told_apart
 from seqbench.sweeps.forecast import Forecast, Forecaster
@@ -24,17 +24,19 @@ from seqbench.trials.equal_size import trial_settings, with_width
 
 State = Literal["finished", "stale", "failed", "running", "unfinished", "new", "impossible"]
 """How a trial of a sweep stands. ``stale``: it has finished, and something that decides its result
-has changed since. ``unfinished``: it was stopped, and goes on from its last checkpoint."""
+has changed since, or its record cannot be read any more. ``failed``: of its model's own fault, see
+:func:`seqbench.records.is_own_failure`; that is its result. ``unfinished``: it was stopped, or used
+more than it was allowed then and is allowed more now; it goes on from its last checkpoint."""
 
 RUNS: dict[Rerun, tuple[State, ...]] = {
     "never": ("new", "unfinished"),
     "failed": ("new", "unfinished", "failed"),
-    "stale": ("new", "unfinished", "failed", "stale"),
+    "stale": ("new", "unfinished", "stale"),
     "code": ("new", "unfinished", "failed", "stale"),
     "always": ("new", "unfinished", "failed", "stale", "finished"),
 }
 """Which states are run; the impossible is too, so that its mistake is told. ``code`` runs finished
-trials too, where other code of seqbench trained them."""
+trials too, where other code of seqbench trained them; what failed may have failed by it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Planned:
         title: what the task's data are called, told apart from others of the plan.
         left_out: what of a user's own data was not used, and why, of a trial that has finished.
         parts: of its identity, when it was planned.
+        ended: how the run of a failed trial ended, in the record's words.
     """
 
     overrides: list[str]
@@ -75,6 +78,7 @@ class Planned:
     title: str = ""
     left_out: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    ended: str = ""
 
     @property
     def task(self) -> str:
@@ -201,7 +205,8 @@ def _titled(planned: Sequence[Planned], sources: Mapping[str, str]) -> list[Plan
     places = []
     for item in planned:
         source = item.settings.source if item.settings else None
-        content = sources.get(source or "", source or "")
+        key = f"{item.settings.task} {source}" if item.settings else ""
+        content = sources.get(key, source or "")
         places.append(first.setdefault(content, source or ""))
     titles = [item.settings.called if item.settings else item.task for item in planned]
     apart = told_apart(titles, places)
@@ -247,7 +252,11 @@ def _planned(
 ) -> Planned:
     """Return how a trial stands, from its runs, the latest first."""
     same = [trial for trial in before if not asked.changed(trial.parts)]
-    finished = [(_other_code(trial), trial) for trial in same if trial.status == "FINISHED"]
+    finished = [
+        (_other_code(trial), trial)
+        for trial in same
+        if trial.status == "FINISHED" and not trial.damage
+    ]
     if finished:
         reason, trial = next((found for found in finished if not found[0]), finished[0])
         return Planned(
@@ -260,10 +269,15 @@ def _planned(
                 words, settings, "running", "", trial.run_id, trial.seconds, epochs=trial.epochs
             )
     for trial in same:
-        if trial.status in ("FAILED", "TIMEOUT", "OOM"):
-            reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
-            return Planned(words, settings, "failed", reason, trial.run_id)
-        return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
+        if trial.status == "FINISHED":
+            reason = f"it has no result any more: {trial.damage}"
+            return Planned(words, settings, "stale", reason, trial.run_id, trial.seconds)
+        reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
+        if not is_own_failure(trial.status, trial.reason):
+            return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
+        if _may_use_more(settings.limits, trial):
+            return Planned(words, settings, "unfinished", reason, trial.run_id)
+        return Planned(words, settings, "failed", reason, trial.run_id, ended=trial.status)
     source = settings.task_parameters.get("source")
     others = [
         trial
@@ -281,6 +295,17 @@ def _planned(
             reason = f"recorded before identities of schema {SCHEMA}"
         return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
     return Planned(words, settings, "new")
+
+
+def _may_use_more(now: Limits, failed: StoredTrial) -> bool:
+    """Return whether a limit ended a trial, and a larger one or none holds now."""
+    name = {"TIMEOUT": "minutes", "OOM": "gib"}.get(failed.status, "")
+    try:
+        then = float(failed.config.get(f"limits.{name}", ""))
+    except ValueError:  # no limit, so another one allows no more
+        return False
+    limit = getattr(now, name)
+    return limit is None or limit > then
 
 
 def _other_code(trial: StoredTrial) -> str:

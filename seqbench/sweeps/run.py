@@ -7,12 +7,13 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from seqbench.config.settings import Settings, TrackingSettings
+from seqbench.config.titles import said_by
 from seqbench.errors import Refused, TrialFailed
 from seqbench.identity import identity
 from seqbench.reporting.forms import Form
@@ -134,7 +135,7 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
             TrialResult(
                 task=item.trial.task,
                 model=item.trial.model,
-                changes=" ".join(f"{key}={words[key]}" for key in words if key in varied),
+                changes=" ".join(_changes(item.trial, words, varied)),
                 seed=str(seed),
                 status=status(item),
                 reason=item.outcome.reason if item.outcome else item.trial.reason,
@@ -145,6 +146,16 @@ def results(ran: Sequence[Ran]) -> list[TrialResult]:
             )
         )
     return found
+
+
+def _changes(trial: Planned, words: Mapping[str, str], varied: Collection[str]) -> list[str]:
+    """Return what tells a trial from others of its sweep, but for what its data's name says."""
+    asked = trial.settings
+    said = said_by(asked.called, asked.task, asked.task_parameters) if asked else ()
+    in_title = {f"task.{key}" for key in said}
+    return [
+        f"{key}={value}" for key, value in words.items() if key in varied and key not in in_title
+    ]
 
 
 def _keys(overrides: Sequence[str]) -> dict[str, str]:
@@ -296,8 +307,7 @@ def _names(trials: Sequence[Planned]) -> list[str]:
     varied = _varied(keys)
     names = []
     for trial, words in zip(trials, keys, strict=True):
-        others = [f"{key}={words[key]}" for key in words if key in varied]
-        names.append(" ".join([trial.title, trial.model, *others]))
+        names.append(" ".join([trial.title, trial.model, *_changes(trial, words, varied)]))
     return names
 
 

@@ -7,13 +7,15 @@ import re
 import shlex
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from seqbench.config.machine import why_unwritable
 from seqbench.config.settings import TrackingSettings
 from seqbench.config.uris import uri_of
 from seqbench.errors import Refused, did_you_mean
+from seqbench.tracking.readonly import readable
 
 RUNS_FOLDER = "seqbench-runs"
 """Folder in the working directory of what is kept where no setting names another place."""
@@ -58,6 +60,18 @@ class Address:
         It is that of the SQLite file; where a server keeps the runs, one in the working directory.
         """
         return Path(RUNS_FOLDER).absolute() if self.database is None else self.database.parent
+
+    @property
+    def name(self) -> str:
+        """What tells it apart from other stores with the same :attr:`state`."""
+        return self.shown if self.database is None else self.database.name
+
+    @property
+    def for_reading(self) -> Address:
+        """It, with the URI of a copy if it is a file that cannot be written."""
+        if self.database is None:
+            return self
+        return replace(self, uri=uri_of(readable(self.database), "sqlite"))
 
     @property
     def option(self) -> str:
@@ -156,21 +170,27 @@ def readable_path(path: Path) -> str:
     return str(absolute.relative_to(here) if inside else absolute)
 
 
-def is_ready(database: Path) -> bool:
+def is_ready(database: Path, *, write: bool = False) -> bool:
     """Return whether a complete store stands in a SQLite file; False if there is none yet.
 
+    Args:
+        database: the file.
+        write: whether it is to be written, too.
+
     Raises:
-        Refused: the file is no store of MLflow's, cannot be read, or cannot be written.
+        Refused: the file is no store of MLflow's, cannot be read, or cannot be written as it is to.
     """
     shown = readable_path(database)
     try:
         if not database.exists() or database.stat().st_size == 0:
             return False
-        with closing(sqlite3.connect(database, timeout=10)) as connection:
+        opened = database if write else readable(database)
+        with closing(sqlite3.connect(opened, timeout=10)) as connection:
             query = "SELECT name FROM sqlite_master WHERE type = 'table'"
             tables = {name for (name,) in connection.execute(query)}
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+            if write:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
     except (OSError, sqlite3.Error) as error:
         raise Refused(f"the tracking store {shown} cannot be used: {error}; {OTHERWISE}") from error
     if "alembic_version" not in tables:
@@ -178,6 +198,19 @@ def is_ready(database: Path) -> bool:
             f"{shown} is a database, but not a tracking store; choose another tracking.uri"
         )
     return True
+
+
+def check_writable(address: Address) -> None:
+    """Refuse a store that takes no run, or cannot keep a run's files; nothing is made.
+
+    Raises:
+        Refused: the file, or a folder beside it, cannot be written.
+    """
+    if address.database is not None:
+        is_ready(address.database, write=True)
+    for folder in (address.state, address.artifacts, address.state / "unfinished"):
+        if folder is not None and (reason := why_unwritable(folder)):
+            raise _unwritable(folder, reason)
 
 
 def make_folder(database: Path) -> None:
@@ -191,8 +224,8 @@ def make_folder(database: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error.strerror or str(error)) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(folder, "permission denied")
+    if reason := why_unwritable(folder):
+        raise _unwritable(folder, reason)
 
 
 def _unwritable(folder: Path, reason: str) -> Refused:

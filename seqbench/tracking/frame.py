@@ -32,7 +32,7 @@ def trials_frame(settings: TrackingSettings, all_runs: bool = False) -> pd.DataF
     if settings.enabled and (address.database is None or is_ready(address.database)):
         with mlflow_client.quiet():
             try:
-                client = mlflow_client.connect(address)
+                client = mlflow_client.connect(address.for_reading)
                 runs = every_run(client, settings.experiment, "tags.`seqbench.key` != ''")
                 rows = [_row(run) for run in runs]
             except Exception as error:

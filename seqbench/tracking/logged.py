@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seqbench.config.settings import TrackingSettings
@@ -15,8 +13,7 @@ from seqbench.errors import Refused
 from seqbench.records import TrialRecord
 from seqbench.tracking.address import locate
 from seqbench.tracking.mlflow_client import LateClient, first_line
-from seqbench.tracking.operations import RECORD
-from seqbench.tracking.stored import RunFiles
+from seqbench.tracking.stored import RunFiles, read_config, read_record
 from seqbench.tracking.tags import CONFIGURATION, MONITOR, PARENT, PRIMARY, metric_in
 from seqbench.tracking.tracked import CONFIG
 from seqbench.tracking.trials import RawRun, raw_runs, status_of
@@ -89,15 +86,15 @@ def _logged(run: RawRun, files: RunFiles) -> LoggedTrial:
     record = None
     if status != "RUNNING":
         try:
-            record = TrialRecord.from_json(_text(files.path(RECORD)))
-        except (Refused, OSError, ValueError, TypeError, AttributeError) as error:
+            record = read_record(files)
+        except Refused as refusal:
             if status == "FINISHED":  # one that was killed had no time to write it
-                gaps.append(f"{RECORD}: {first_line(error)}")
-    config: Any = {}
+                gaps.append(first_line(refusal))
+    config: dict[str, Any] = {}
     try:
-        config = json.loads(_text(files.path(CONFIG)))
-    except (Refused, OSError, ValueError, RecursionError) as error:
-        gaps.append(f"{CONFIG}: {first_line(error)}")
+        config = read_config(files)
+    except Refused as refusal:
+        gaps.append(first_line(refusal))
     if not _is_config(config):
         gaps.append(f"{CONFIG} is no configuration")
         config = {}
@@ -119,18 +116,9 @@ def _logged(run: RawRun, files: RunFiles) -> LoggedTrial:
     )
 
 
-def _text(path: Path) -> str:
-    """Return a file's text, in which a half of a surrogate pair, no character, is replaced."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "\\ud" in text.lower():
-        whole = json.dumps(json.loads(text), ensure_ascii=False)
-        text = whole.encode("utf-8", "replace").decode("utf-8")
-    return text
-
-
-def _is_config(config: Any) -> bool:
+def _is_config(config: Mapping[str, Any]) -> bool:
     sections = ("task", "model", "recipe", "trainer", "tracking")
-    return isinstance(config, dict) and all(
+    return all(
         isinstance(config.get(section, {}), dict) and _is_shallow(config.get(section), _DEEPEST)
         for section in sections
     )

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqbench.config.uris import uri_of
+from seqbench.config.uris import path_of, uri_of
 from seqbench.errors import Refused
 from seqbench.tracking.address import OTHERWISE, Address
 from seqbench.tracking.environment import version
@@ -65,8 +65,8 @@ def connect(address: Address) -> MlflowClient:
     load()
     from mlflow.tracking import MlflowClient
 
-    if address.database is not None:
-        _check_schema(address, address.database)
+    if address.database is not None and (opened := path_of(address.uri)) is not None:
+        _check_schema(address, opened)
 
     return MlflowClient(address.uri, registry_uri=address.uri)
 

@@ -188,7 +188,7 @@ def deliver(only: Address | None = None) -> Delivered:
 
 def _deliver(folder: Path, address: Address, operations: Sequence[Operation]) -> str:
     """Deliver what waits in a folder, which is locked."""
-    if address.database is not None and not is_ready(address.database):
+    if address.database is not None and not is_ready(address.database, write=True):
         raise Refused("it does not exist; the next trial makes it")
     with mlflow_client.quiet():
         client = mlflow_client.connect(address)

@@ -42,7 +42,7 @@ from seqbench.tracking.tags import (
     SWEEP_KEY,
     TAG_LENGTH,
 )
-from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations
+from seqbench.tracking.tracked import STATUS, TrackedRun, config_operations, mlflow_status
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -87,14 +87,14 @@ def open_store(settings: TrackingSettings, *, create: bool = True) -> Store:
 
 
 def _open(address: Address, settings: TrackingSettings, create: bool) -> Store:
-    if address.database is not None and not is_ready(address.database):
+    if address.database is not None and not is_ready(address.database, write=create):
         if not create:
             raise no_store_yet(address)
         make_folder(address.database)
         embedded.create(address, settings.experiment)
     with mlflow_client.quiet():
         try:
-            client = mlflow_client.connect(address)
+            client = mlflow_client.connect(address if create else address.for_reading)
             if create and address.database is not None:
                 embedded.stay_beside(address)
             experiments = (
@@ -133,7 +133,7 @@ class Store:
         failure: BaseException | None = None,
     ) -> None:
         self._client = client
-        self._experiment = experiment
+        self.experiment = experiment
         self._parent = parent
         self._failure = failure
         self._experiments = experiments
@@ -173,7 +173,7 @@ class Store:
         operations = [*config_operations(config), dataset(trial, config)]
         create: dict[str, Any] = {
             "op": "create",
-            "experiment": self._experiment,
+            "experiment": self.experiment,
             "tags": {**source_tags(commit), **tags, **identity, TOKEN: uuid.uuid4().hex},
             "name": f"{trial.title or trial.task} {trial.model} seed {trial.seed}"[:250],
             "time": int(1000 * time.time()),
@@ -220,7 +220,7 @@ class Store:
         with uninterrupted(), contextlib.suppress(Exception):
             self._client.set_tag(run_id, "seqbench.reason", reason)
         with uninterrupted(), contextlib.suppress(Exception):
-            self._client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+            self._client.set_terminated(run_id, "KILLED")
 
     def start_sweep(self, name: str, words: str) -> str:
         """Start the run under which those of a sweep's trials are nested, or go on with it.
@@ -301,7 +301,7 @@ class Store:
                 if run.info.status in ("RUNNING", "KILLED"):
                     self._client.set_tag(run.info.run_id, STATUS, status)
                     self._client.set_tag(run.info.run_id, "seqbench.reason", reason)
-                    self._client.set_terminated(run.info.run_id, "FAILED")
+                    self._client.set_terminated(run.info.run_id, mlflow_status(status))
 
     def find(self, run: str) -> StoredRun:
         """Return a finished run of the store's experiments, see :func:`open_store`.

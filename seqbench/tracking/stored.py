@@ -50,6 +50,11 @@ class RunFiles:
             if beside.is_dir() or not self._folder.is_dir():
                 self._folder = beside
 
+    @property
+    def are_here(self) -> bool:
+        """Whether they are on this machine."""
+        return self._folder is not None
+
     def path(self, name: str) -> Path:
         """Return a file of the run; downloads live as long as this object.
 
@@ -116,18 +121,45 @@ def read_run(client: MlflowClient, run: Run, address: Address) -> StoredRun:
         status = f"{run.info.status}: {reason}" if reason else run.info.status
         raise Refused(f"run {run_id[:SHORT]} did not finish ({status}); choose a finished one")
     files = RunFiles(client, run_id, run.info.artifact_uri, address)
-    record = _parsed(run_id, files.path(RECORD), TrialRecord.from_json)
-    config = _parsed(run_id, files.path(CONFIG), _mapping)
+    try:
+        record, config = read_record(files), read_config(files)
+    except Refused as refusal:
+        raise refusal.within(f"run {run_id[:SHORT]}") from refusal
     return StoredRun(run_id, record, config, dict(run.data.tags), files)
 
 
-def _parsed(run_id: str, path: Path, parse: Callable[[str], _T]) -> _T:
+def read_record(files: RunFiles) -> TrialRecord:
+    """Return a run's record.
+
+    Raises:
+        Refused: it is missing or damaged.
+    """
+    return _parsed(files.path(RECORD), TrialRecord.from_json)
+
+
+def read_config(files: RunFiles) -> dict[str, Any]:
+    """Return a run's configuration.
+
+    Raises:
+        Refused: it is missing or damaged.
+    """
+    return _parsed(files.path(CONFIG), _mapping)
+
+
+def _parsed(path: Path, parse: Callable[[str], _T]) -> _T:
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Refused(
-            f"run {run_id[:SHORT]}: its file {path} is damaged: {first_line(error)}"
-        ) from error
+        return parse(_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refused(f"{path.name} is damaged: {first_line(error)} ({path})") from error
+
+
+def _text(path: Path) -> str:
+    """Return a file's text, in which a half of a surrogate pair, no character, is replaced."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "\\ud" in text.lower():
+        whole = json.dumps(json.loads(text), ensure_ascii=False)
+        text = whole.encode("utf-8", "replace").decode("utf-8")
+    return text
 
 
 def _mapping(text: str) -> dict[str, Any]:

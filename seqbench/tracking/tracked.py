@@ -32,7 +32,12 @@ CONFIG = "config.json"
 
 STATUS = "seqbench.status"
 """Tag that says how a trial ended in this project's words; MLflow has fewer."""
-_STATUSES = {"TIMEOUT": "FAILED", "OOM": "FAILED"}
+
+
+def mlflow_status(status: str) -> str:
+    """Return how MLflow says that a trial ended so."""
+    return "FAILED" if status in ("TIMEOUT", "OOM") else status
+
 
 _logger = logging.getLogger(__name__)
 
@@ -106,7 +111,6 @@ class TrackedRun(RunLog):
         with uninterrupted():
             result = _checked(record)
             failed_before = self._outbox is not None
-            status = _STATUSES.get(record.status, record.status)
             now = int(time.time() * 1000)
             self._send(_metrics(result.metrics, record.best_epoch))
             tags = {_key(name): text[:TAG_LENGTH] for name, text in result.tags.items()}
@@ -114,7 +118,7 @@ class TrackedRun(RunLog):
                 tags[DESCRIPTION] = description(record)[:TAG_LENGTH]
             self._send({"op": "tags", "values": tags})
             self._send({"op": "text", "text": result.text + "\n", "name": RECORD})
-            self._send({"op": "end", "status": status, "time": now})
+            self._send({"op": "end", "status": mlflow_status(record.status), "time": now})
             if self._outbox is not None:
                 # A store that has fallen silent this moment need not be waited for once more.
                 self._deliver(record, self._outbox, try_now=failed_before or not self._silent)

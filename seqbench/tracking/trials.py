@@ -8,15 +8,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from seqbench.config.settings import TrackingSettings
 from seqbench.config.uris import uri_of
+from seqbench.errors import Refused
 from seqbench.records import MetricInfo
 from seqbench.tracking import mlflow_client, processes
 from seqbench.tracking.address import is_ready, locate
 from seqbench.tracking.mlflow_client import unusable
+from seqbench.tracking.readonly import readable
+from seqbench.tracking.stored import RunFiles, read_record
 from seqbench.tracking.tags import (
     BEGAN,
     CONFIGURATION,
@@ -64,6 +68,7 @@ class StoredTrial:
         costs: what it took, by name: ``seconds`` of training, ``epochs``, ``steps`` and others.
         folds: that it was scored on; 1 before it has finished.
         left_out: what of a user's own data was not used, and why.
+        files: the run's.
     """
 
     run_id: str
@@ -85,6 +90,21 @@ class StoredTrial:
     costs: Mapping[str, float] = field(default_factory=dict)
     folds: int = 1
     left_out: str = ""
+    files: RunFiles | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def damage(self) -> str:
+        """Why its record cannot be read, so that it has no result; empty if it can.
+
+        A record that a server keeps is not looked at: that would be a download for each trial.
+        """
+        if self.files is None or not self.files.are_here:
+            return ""
+        try:
+            read_record(self.files)
+        except Refused as refusal:
+            return str(refusal)
+        return ""
 
 
 TUNE = "tune"
@@ -154,7 +174,12 @@ def stored_trials(settings: TrackingSettings, configuration: str = "") -> list[S
     Raises:
         Refused: the address is wrong, or the store cannot be used or does not answer.
     """
-    return [_trial(run) for run in raw_runs(settings, CONFIGURATION, configuration)]
+    address = locate(settings.uri)
+    client = cast("MlflowClient", mlflow_client.LateClient(address))
+    return [
+        _trial(run, RunFiles(client, run.run_id, run.artifact_uri, address))
+        for run in raw_runs(settings, CONFIGURATION, configuration)
+    ]
 
 
 def latest_sweep(settings: TrackingSettings) -> StoredSweep | None:
@@ -195,7 +220,7 @@ def raw_runs(settings: TrackingSettings, tag: str, value: str = "") -> list[RawR
             pass  # another version of MLflow, with other tables: it reads them itself
     with mlflow_client.quiet():
         try:
-            return _ask(mlflow_client.connect(address), settings.experiment, tag, value)
+            return _ask(mlflow_client.connect(address.for_reading), settings.experiment, tag, value)
         except Exception as error:
             raise unusable(address, error) from error
 
@@ -256,7 +281,7 @@ def _read_database(database: Path, experiment: str, tag: str, value: str) -> lis
     metrics: dict[str, dict[str, float]] = {}
     epochs: dict[str, int] = {}
     params: dict[str, dict[str, str]] = {}
-    uri = f"{uri_of(database)}?mode=ro"
+    uri = f"{uri_of(readable(database))}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
         runs = connection.execute(
             "SELECT run_uuid, status, start_time, end_time, artifact_uri FROM runs"
@@ -327,7 +352,7 @@ def status_of(run: RawRun) -> tuple[str, str]:
     return status, reason
 
 
-def _trial(run: RawRun) -> StoredTrial:
+def _trial(run: RawRun, files: RunFiles) -> StoredTrial:
     tags, metrics = run.tags, run.metrics
     status, reason = status_of(run)
     metric = metric_in(tags.get(PRIMARY, ""))
@@ -357,4 +382,5 @@ def _trial(run: RawRun) -> StoredTrial:
         },
         folds=run.folds,
         left_out=tags.get(LEFT_OUT, ""),
+        files=files,
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from seqbench.config.settings import Limits
 from seqbench.errors import Busy, Refused, SeqbenchError, TrialFailed, is_interrupt
 from seqbench.identity import digest
-from seqbench.records import TrialRecord
+from seqbench.records import TrialRecord, is_of_machine
 from seqbench.trials.trial import Trial, provenance
 from seqbench.trials.undisturbed import notify
 
@@ -28,8 +28,9 @@ def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
     """Give the folder for a trial's checkpoints, which stays until the trial has finished.
 
     Args:
-        record: of the trial; its key, its data and the harness name the folder: no training goes on
-            from a state that other data or other code have left.
+        record: of the trial; its key, its data and the harness name the folder, and so does where
+            it is logged: no training goes on from a state that other data or other code have left,
+            or that is another store's of the same folder.
         store: beside which it is kept; None gives a folder that does not outlive the trial.
 
     Raises:
@@ -42,7 +43,7 @@ def workspace(record: TrialRecord, store: Store | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="seqbench-") as scratch:
             yield Path(scratch)
         return
-    of = digest([record.data, record.harness])[:8]
+    of = digest([record.data, record.harness, store.address.name, store.experiment])[:8]
     folder = store.address.state / "unfinished" / f"{record.key}-{of}"
     lock = FileLock(folder.with_suffix(".lock"), timeout=0)
     try:
@@ -101,10 +102,11 @@ def attempt(record: TrialRecord, trial: Trial, store: Store | None) -> Iterator[
         record.status, record.reason = failed.status, str(failed)
         raise failed from error
     except SeqbenchError as error:
-        record.status, record.reason = "FAILED", str(error)
+        record.status = "KILLED" if is_of_machine(error) else "FAILED"
+        record.reason = str(error)
         raise
     except Exception as error:
-        failed = out_of_memory(error, limits) or TrialFailed(_reason(error))
+        failed = out_of_memory(error, limits) or failure(error)
         failed = _with_way_on(failed, limits, store)
         record.status, record.reason = failed.status, str(failed)
         log.log_text(traceback.format_exc(), "traceback.txt")
@@ -140,6 +142,11 @@ def about_run(record: TrialRecord, log: RunLog) -> dict[str, object]:
         "seed": record.seed,
         "run_id": log.run_id,
     }
+
+
+def failure(error: Exception) -> TrialFailed:
+    """Return an exception of a trial as its failure: the model's own, or KILLED by the machine."""
+    return TrialFailed(_reason(error), "KILLED" if is_of_machine(error) else "FAILED")
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from seqbench.config.settings import Limits, Settings
 from seqbench.errors import TRACEBACK, SeqbenchError, TrialFailed
+from seqbench.records import is_of_machine
 from seqbench.trials.trial import load
 
 if TYPE_CHECKING:
@@ -231,7 +232,8 @@ class _Member:
                 break
             self._said.put(said["word"])
         if self._failure is None:
-            self._failure = TrialFailed(f"the process of device {self._number} {self._how()}")
+            how = f"the process of device {self._number} {self._how()}"
+            self._failure = TrialFailed(how, "KILLED")
         self._ended.set()
         self._said.put("")
 
@@ -329,7 +331,7 @@ def _reason(error: BaseException, limits: Limits) -> dict[str, str]:
         return {"reason": str(failed), "status": failed.status}
     if not isinstance(error, SeqbenchError):
         text = f"{type(error).__name__}: {text}"
-    return {"reason": text, "status": "FAILED"}
+    return {"reason": text, "status": "KILLED" if is_of_machine(error) else "FAILED"}
 
 
 def _say(answers: IO[str], **what: str) -> None:

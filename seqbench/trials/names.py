@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
 
+from seqbench.config.command import quoted
+from seqbench.config.overrides import override_text
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import DataNames, TrialRecord, some
 
@@ -102,6 +104,7 @@ def compare(
     record: TrialRecord,
     found: Mapping[int, DataNames],
     matched: Mapping[int, int],
+    dropped: Sequence[str] | None = None,
 ) -> None:
     """Refuse data whose columns or classes are not those that a run's models know.
 
@@ -110,6 +113,8 @@ def compare(
         record: of the run.
         found: names of the data, by the number of the fold there.
         matched: see :func:`match_folds`.
+        dropped: columns that the task leaves out already, by its parameter ``drop``; None if it
+            has none.
 
     Raises:
         Refused: names are missing or new, or stand in another order.
@@ -122,15 +127,39 @@ def compare(
     bad = {fold: text for fold, text in problems.items() if text}
     if not bad:
         return
+    advice = "" if dropped is None else _without(record, found, matched, dropped)
     different = set(bad.values())
     if len(different) == 1 and len(bad) == len(matched):
-        raise Refused(f"{run} was trained on other names than these data have: {different.pop()}")
+        raise Refused(
+            f"{run} was trained on other names than these data have: {different.pop()}{advice}"
+        )
     lines = [f"  {found[fold].fold or fold}: {text}" for fold, text in bad.items()]
     raise Refused(
         f"{run} was trained on other names than {len(bad)} of {len(matched)} folds of these data"
-        " have",
+        f" have{advice}",
         some(lines, _SHOWN * _SHOWN, "  ... and {} more"),
     )
+
+
+def _without(
+    record: TrialRecord,
+    found: Mapping[int, DataNames],
+    matched: Mapping[int, int],
+    dropped: Sequence[str],
+) -> str:
+    """Return how to leave out the columns that are new, if the names agree without them."""
+    new: dict[str, None] = {}
+    for fold, kept in matched.items():
+        if kept in record.names:
+            then, now = record.names[kept], found[fold]
+            known = tuple(name for name in now.inputs if name in then.inputs)
+            if len(set(now.inputs)) < len(now.inputs) or differences(
+                then, replace(now, inputs=known)
+            ):
+                return ""
+            new |= dict.fromkeys(name for name in now.inputs if name not in then.inputs)
+    word = quoted(f"task.drop={override_text([*dropped, *new])}")
+    return f"; {word} goes on without {'it' if len(new) == 1 else 'them'}" if new else ""
 
 
 def differences(kept: DataNames, found: DataNames) -> list[str]:

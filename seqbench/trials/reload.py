@@ -37,6 +37,18 @@ Note = Callable[[str], None]
 """Hears, in a line, why a result may not be what was expected."""
 
 
+_TABLES = {".csv", ".tsv", ".parquet", ".pq"}
+_OTHER_FORMS = {".ts", ".arff", ".npz", ".npy"}  # whose columns cannot be left out
+
+
+def _is_of_tables(source: Path) -> bool:
+    """Return whether a user's file or folder holds tables, from which columns can be dropped."""
+    path = source.expanduser()
+    files = path.rglob("*") if path.is_dir() else [path]
+    suffixes = {file.suffix.lower() for file in files}
+    return bool(suffixes & _TABLES) and not suffixes & _OTHER_FORMS
+
+
 @dataclass(frozen=True)
 class Reloaded:
     """A finished run whose task and model are at hand.
@@ -57,6 +69,16 @@ class Reloaded:
     uri: str | None
     accelerator: str = AUTO
 
+    @property
+    def _dropped(self) -> Sequence[str] | None:
+        """The columns of a source that its task is told to leave out; None if it takes no such."""
+        parameters = self.trial.settings.task_parameters
+        source = self.trial.settings.source
+        if source is None or "drop" not in parameters or not _is_of_tables(Path(source)):
+            return None
+        found = parameters["drop"] or ()
+        return [found] if isinstance(found, str) else list(found)
+
     def data(self, note: Note) -> list[TrialData]:
         """Return the data of each fold, which have the names that the run's models know.
 
@@ -71,7 +93,7 @@ class Reloaded:
         with blame(trial.task_registration, "expect"):
             trial.task.expect(dict(record.names))
         trial.prepare()
-        names.compare(self.name, record, trial.names, self.matched)
+        names.compare(self.name, record, trial.names, self.matched, self._dropped)
         folds = trial.data()
         then = mapping_in(tags.get(PARTS, ""))
         changed = [what for part, what in _CHANGES.items() if part in trial.identity.changed(then)]

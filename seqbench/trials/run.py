@@ -32,6 +32,21 @@ if TYPE_CHECKING:
     from seqbench.training.scoring import FoldScores
 
 
+def import_all(logs: bool) -> None:
+    """Import what a trial needs, before its time begins.
+
+    Args:
+        logs: whether it is logged.
+    """
+    import seqbench.training.fit
+    import seqbench.training.scoring  # noqa: F401
+
+    if logs:
+        from seqbench.tracking import mlflow_client
+
+        mlflow_client.load()
+
+
 @undisturbed()
 def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRecord:
     """Train and test one trial, and log it.

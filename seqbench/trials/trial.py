@@ -330,7 +330,10 @@ def provenance(trial: Trial) -> dict[str, str]:
     asked, source = trial.identity, trial.settings.source
     where = {} if source is None else {SOURCE: whole_path(source)}
     folds = [f"fold-{fold}: {names.fold}" for fold, names in trial.names.items() if names.fold]
-    said = {LEFT_OUT: "; ".join(left_out_lines(trial.left_out)), FOLDS: ", ".join(folds)}
+    said = {
+        LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
+        FOLDS: ", ".join(folds),
+    }
     return {
         **where,
         **{tag: text[:_TAG] for tag, text in said.items() if text},

@@ -24,7 +24,7 @@ from seqbench.config import composition, searchpath, values
 from seqbench.config.composition import compose_each
 from seqbench.config.members import refuse_swept_twice
 from seqbench.config.overrides import override_text, parse, parse_all
-from seqbench.config.settings import Settings
+from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
 from seqbench.tracking.address import locate
@@ -93,9 +93,14 @@ class Tuning:
         }
 
     @cached_property
+    def tracking(self) -> TrackingSettings:
+        """Where its trials are logged."""
+        return self.settings_of(*self.studies[0]).tracking
+
+    @cached_property
     def folder(self) -> Path:
         """Where its studies are kept: beside the tracking store."""
-        return locate(self.settings_of(*self.studies[0]).tracking.uri).state / "tuning"
+        return locate(self.tracking.uri).state / "tuning"
 
     def settings_of(self, task: str, model: str) -> Settings:
         """Return what a study's trials have in common; drawn values and seed are the defaults'.

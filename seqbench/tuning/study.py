@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 
+from seqbench.config.settings import TrackingSettings
 from seqbench.config.uris import uri_of
 from seqbench.errors import Refused
 from seqbench.identity import identity
-from seqbench.tracking.address import make_folder
+from seqbench.tracking.address import DATABASE_NAME, locate, make_folder
 from seqbench.tuning.space import Tuning, TuningSettings, make_sampler
 
 _RESULT = "verdict"  # the attribute's name in studies on disk
@@ -230,7 +231,9 @@ def study_name(tuning: Tuning, task: str, model: str) -> str:
 
     Changes of code, versions or the user's own data give another study, as they give other trials.
     """
-    settings = tuning.settings
+    settings, tracking = tuning.settings, tuning.tracking
+    place = [locate(tracking.uri).name, tracking.experiment]  # of several in the same folder
+    usual = [DATABASE_NAME, TrackingSettings().experiment]
     text = json.dumps(
         [
             identity(tuning.settings_of(task, model)).study,
@@ -239,6 +242,7 @@ def study_name(tuning: Tuning, task: str, model: str) -> str:
             settings.sampler,
             settings.sampler_seed,
             {key: distribution_to_json(value) for key, value in tuning.space_of(model).items()},
+            *([] if place == usual else [place]),
         ],
         sort_keys=True,
     )

@@ -122,6 +122,7 @@ class Watch(ForecastTask):
         "../../combined_windows.json",
     )
     source_name_counts = True
+    title_parameters = ("fold",)
     citation = (
         "D. M. Burns, N. Leung, M. Hardisty, C. Whyne, P. Henry, S. McLachlin, Shoulder"
         " physiotherapy exercise recognition: machine learning the inertial signals from a"

@@ -27,6 +27,7 @@ class DataTask(Task):
     """
 
     group = "group"
+    title_parameters = ("problem",)
     forecasts: ClassVar[bool] = False
     """Whether values are what is predicted, and labels are not."""
 

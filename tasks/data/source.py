@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from seqbench.config.userdata import Bad, UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.records import LeftOut
+from seqbench.tasks._choices import word
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
 from seqbench.tasks.data.collection import MOST_BYTES, Collection, ReadSequence, listed
@@ -114,35 +116,34 @@ def _one_problem(data: UserData, paths: Sequence[Path], wanted: str | None) -> l
     """Return the files of one problem.
 
     Raises:
-        Refused: there are several, or there is none of this name.
+        Refused: there are several, of which each is listed as it can be given, or there is none
+            of this name.
     """
-    problems: dict[tuple[Path, str], list[Path]] = {}
+    found: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
-        problems.setdefault((path.parent, _part_of(path)[0] or path.parent.name), []).append(path)
-    names = [name for _, name in problems]
+        found.setdefault((path.parent, _part_of(path)[0] or path.parent.name), []).append(path)
+    counts = Counter(name for _, name in found)
+    problems = {  # of the same name in two folders, by their places
+        name if counts[name] == 1 else data.name(folder / name): files
+        for (folder, name), files in found.items()
+    }
+    names = sorted(problems)
     if wanted is not None:
-        chosen = [files for (_, name), files in problems.items() if name == wanted]
-        if len(chosen) != 1:
+        if wanted not in problems:
             raise Refused(
-                f"task.problem={wanted}: task.source '{data.path}' has {len(chosen)} problems of"
-                f" this name{did_you_mean(wanted, names)}; it has {listed(sorted(set(names)))}"
+                f"task.problem={wanted}: task.source '{data.path}' has no problem of this name"
+                f"{did_you_mean(wanted, names)}; it has {listed(names)}"
             )
-        return chosen[0]
+        return problems[wanted]
     if len(problems) == 1:
-        only = next(iter(problems.values()))
         if data.path.is_file():
             _refuse_half(data.path)
-        return only
-    (folder, name), _ = next(iter(problems.items()))
-    alone = sum(other == folder for other, _ in problems) == 1
-    one = f"task.source='{folder}'" if alone else f"task.source='{data.path}' task.problem={name}"
-    if not alone and names.count(name) > 1:
-        one = f"task.source='{folder}' task.problem={name}"
-    lines = [f"  {data.name(files[0].parent / name)}" for (_, name), files in problems.items()]
+        return problems[names[0]]
+    ways = [word("task.problem", name) for name in names]
     raise Refused(
         f"task.source '{data.path}' has {len(problems)} problems; one at a time is trained on, for"
-        f" example {one}",
-        sorted(lines),
+        f" example {ways[0]}",
+        [f"  {way}" for way in ways],
     )
 
 

@@ -94,10 +94,9 @@ pytestmark = pytest.mark.slow
 
 few = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 many = settings(few, max_examples=300)
 

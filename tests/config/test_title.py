@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from seqbench.config import command
 from seqbench.config.composition import compose, settings
 from seqbench.config.overrides import override_text
-from seqbench.config.settings import Settings, called
+from seqbench.config.settings import Settings
+from seqbench.config.titles import called, said_by
 from seqbench.errors import Refused
 from seqbench.identity import identity
 from seqbench.registry.plugins import add_plugin_file
@@ -64,8 +65,8 @@ def test_data_are_called_by_their_own_name(
 ) -> None:
     Path("skab").mkdir()
     Path("v1.2").mkdir()
-    assert called(task, source) == (name or f"music: {folder.name}")
-    assert called(task, source, "Mine") == "Mine"
+    assert called(task, {"source": source}) == (name or f"music: {folder.name}")
+    assert called(task, {"source": source}, "Mine") == "Mine"
 
 
 def test_a_title_is_no_part_of_the_identity() -> None:
@@ -147,3 +148,25 @@ def test_kept_words() -> None:
     assert command.kept_words(composed("task=other", "task.rate=1"))[1:] == [
         "task=other", "task.rate=1.0",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters", "name"),
+    [
+        ("data/classify", {"source": "uea", "problem": "Basic"}, "data: uea Basic"),
+        ("data/regress", {"source": "uea", "problem": "a/X"}, "data: uea a/X"),
+        ("data/classify", {"source": "uea", "problem": None}, "data: uea"),
+        ("data/classify", {"source": None, "problem": "Basic"}, "data/classify"),
+        ("anomaly/watch", {"source": "skab", "fold": "valve1"}, "anomaly: skab valve1"),
+        ("anomaly/watch", {"source": "skab", "fold": "all"}, "anomaly: skab"),
+        ("anomaly/watch", {"source": "skab", "fold": 3}, "anomaly: skab"),
+        ("gone", {"source": "x", "problem": "y"}, "gone: x"),
+    ],
+)
+def test_a_part_of_a_source_is_part_of_the_name(
+    task: str, parameters: dict[str, object], name: str
+) -> None:
+    assert called(task, parameters) == name
+    kept = [key for key in ("problem", "fold") if name.endswith(f" {parameters.get(key)}")]
+    assert list(said_by(name, task, parameters)) == kept
+    assert said_by("Mine", task, parameters) == []

@@ -201,7 +201,7 @@ def heads(found: Layout) -> list[str]:
 
 
 def test_a_column_is_shown_where_there_is_something_to_show(family: Family) -> None:
-    """The column "matters" with a margin, "audit" where one was not passed; JSON has keys always."""
+    """The column "matters" with a margin, "audit" where one failed; JSON has keys always."""
     runs = family(lstm=8.5, gru=8.4)
     (plain,) = compare(make_trials(runs))
     assert not {"audit", "matters"} & set(heads(score_layout(plain, Form.PAGE)))

@@ -17,13 +17,13 @@ from seqbench.reporting.columns import MOST_FOLDS, fold_caption, fold_layout
 from seqbench.reporting.comparison import compare
 from seqbench.reporting.exports import latex, markdown, write_csv
 from seqbench.reporting.forms import Form
-from seqbench.reporting.notes import table_notes
+from seqbench.reporting.notes import failures, table_notes
 from seqbench.reporting.overview import overviews
 from seqbench.reporting.page import Content, page
 from seqbench.reporting.summary import summary
 from seqbench.reporting.sweep import TrialResult, print_sweep
 from seqbench.reporting.table import Table
-from seqbench.reporting.text import told_apart
+from seqbench.reporting.text import told_apart, wrapped
 from seqbench.reporting.trials import ReportedTrial, make_trials
 from seqbench.reporting.verdict import sentences
 from seqbench.tracking.logged import LoggedTrial
@@ -191,14 +191,20 @@ def test_what_was_left_out_stands_below_the_table(
 ) -> None:
     trials = make_trials([folded(logged), folded(logged, seed=1)])
     tables = compare(trials)
-    said = "5: a.csv, b.csv, c.csv, ... and 2 more: it has no label; 1: f.csv: empty"
-    assert f"Left out of the data: {said}." in table_notes(tables[0])
+    notes = table_notes(tables[0])
+    assert "Left out of the data: a.csv, b.csv, c.csv and 2 more: it has no label" in notes
+    assert "Left out of the data: f.csv: empty" in notes
+    assert not any("Left out" in note for note in table_notes(tables[0], left_out=False))
+    whole = page(content_of(trials, tables))
+    assert "<summary>Left out of the data: 6</summary>" in whole
+    assert all(f"<li>{name}: {reason}</li>" in whole for name, reason in LEFT)
+    said = "; ".join(f"{name}: {reason}" for name, reason in LEFT)
     content = content_of(trials, tables)
-    assert markdown(content).count("Left out of the data: 5: a.csv, b.csv") == 1
+    assert markdown(content).count("Left out of the data: a.csv, b.csv") == 1
     write_csv(tmp_path / "r.csv", trials, tables)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "r.csv").read_text())))
     assert [row["left_out"] for row in rows] == [said, said]
-    assert json.dumps(summary(tables)).count("Left out of the data") == 1
+    assert json.dumps(summary(tables)).count("Left out of the data: f.csv") == 1
 
 
 def test_a_sweep_says_once_what_was_left_out_of_a_task() -> None:
@@ -207,13 +213,40 @@ def test_a_sweep_says_once_what_was_left_out_of_a_task() -> None:
         TrialResult("t", model, "", str(seed), "FINISHED", "", metric, 1.0, title, left_out)
         for model in ("lstm", "gru")
         for seed in (0, 1)
-        for title, left_out in (("t: a", "2: x, y: bad"), ("t: b", ""), ("", ""))
+        for title, left_out in (("t: a", "x, y: bad\nz: rare"), ("t: b", ""), ("", ""))
     ]
     text = io.StringIO()
     print_sweep(results, Console(file=text, width=100))
     out = text.getvalue()
     assert out.count("left out of") == 1
-    assert "left out of t: a: 2: x, y: bad" in out
+    assert "left out of t: a: x, y: bad\n  z: rare" in out
     assert [line.split()[0:2] for line in out.splitlines() if "lstm" in line] == [
         ["t:", "a"], ["t:", "b"], ["t", "lstm"],
     ]  # fmt: skip
+
+
+def test_problems_of_one_source_are_tables_of_their_own(logged: Make) -> None:
+    """Each has its problem in its name, and in no other place; none replaces the other."""
+    runs = [
+        logged(
+            task="data/classify", config={"task": {"source": "uea", "problem": name, "drop": []}},
+            data=name, parts={"source": "same"}, began=began,
+        )
+        for name, began in (("Basic", 1.0), ("Epilepsy", 2.0))
+    ]  # fmt: skip
+    tables = tables_of(*runs)
+    assert [table.title for table in tables] == ["data: uea Basic", "data: uea Epilepsy"]
+    assert not any("task.problem" in table.name or table.is_old for table in tables)
+
+
+def test_a_trial_without_a_score_says_why(logged: Make) -> None:
+    (table,) = tables_of(logged(status="KILLED", reason="interrupted"))
+    (line,) = failures(table)
+    assert "KILLED: interrupted; the same command goes on from its last checkpoint" in line
+
+
+@pytest.mark.parametrize("text", ["a b " * 200, "one " + "x" * 200, "", "well-known " * 40])
+def test_long_texts_have_lines(text: str) -> None:
+    lines = wrapped(text).splitlines()
+    assert all(len(line) <= 120 or " " not in line for line in lines)
+    assert " ".join(lines).split() == text.split()

@@ -135,12 +135,21 @@ def scores(folder: Path, ran: Sequence[Ran]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """The scores of all trials without mishaps, one after the other in this process."""
+def basic(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], float]:
+    """The scores of all trials without mishaps, one after the other in this process.
+
+    Also the seconds of the longest: those that must be enough to begin another here.
+    """
     folder = tmp_path_factory.mktemp("basic")
     ran = sweep(folder, [*FINE, HANGS, EXITS, DIES], BasicLauncher())
     assert ["FINISHED"] * 5 == [status(item) for item in ran]
-    return scores(folder, ran)
+    longest = max(item.outcome.seconds for item in ran if item.outcome)
+    return scores(folder, ran), longest
+
+
+@pytest.fixture(scope="module")
+def expected(basic: tuple[list[Any], float]) -> list[Any]:
+    return basic[0]
 
 
 def stored(folder: Path) -> list[tuple[str, str]]:
@@ -154,13 +163,14 @@ def stored(folder: Path) -> list[tuple[str, str]]:
 @pytest.mark.slow
 def test_local_workers(
     tmp_path: Path,
-    expected: list[Any],
+    basic: tuple[list[Any], float],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """One that hangs, exits or is killed costs its trial alone, and the same command goes on."""
     monkeypatch.setenv("MISHAPS", "1")
-    monkeypatch.setattr(local, "_GRACE", 4.0)
+    expected, longest = basic
+    monkeypatch.setattr(local, "_GRACE", 4 * longest)
     members = [*FINE, HANGS, EXITS, DIES]
     ran = sweep(tmp_path, members, LocalLauncher(2))
     assert ["FINISHED", "FINISHED", "TIMEOUT", "FAILED", "FAILED"] == [status(i) for i in ran]

@@ -70,7 +70,7 @@ def test_a_record_of_wrong_types_is_told_from_the_database(
     file = folder / "artifacts" / run.run_id / "artifacts" / "record.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     logged = read(folder, run.run_id)
-    assert "record.json: " in logged.gap
+    assert "record.json is damaged: " in logged.gap
     assert ("music", 3, 0.25) == (
         logged.record.task,
         logged.record.seed,
@@ -88,7 +88,7 @@ def test_a_record_that_is_nested_too_deeply(
     file = folder / "artifacts" / run.run_id / "artifacts" / "record.json"
     file.write_text(f'{{"{field}": {"[" * 100_000}{"]" * 100_000}}}')
     logged = read(folder, run.run_id)
-    assert "record.json: it is nested too deeply" in logged.gap
+    assert "record.json is damaged: it is nested too deeply" in logged.gap
     assert 0.25 == logged.record.metrics["test/loss"]
 
 

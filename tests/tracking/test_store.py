@@ -63,16 +63,21 @@ class TestFinding:
         run = store.start(a_record(), {}, {})
         run.finish(a_record())
         (folder / "artifacts" / run.run_id / "artifacts" / name).write_text(text)
-        with pytest.raises(Refused, match=rf"run {run.run_id[:8]}: its file .*{name} is damaged"):
+        with pytest.raises(Refused, match=rf"run {run.run_id[:8]}: {name} is damaged: .*{name}\)"):
             store.find(run.run_id)
 
     def test_moved_store(
-        self, a_record: Callable[..., TrialRecord], store: Store, folder: Path, tmp_path: Path
+        self,
+        a_record: Callable[..., TrialRecord],
+        store: Store,
+        folder: Path,
+        tmp_path: Path,
+        copy_store: Callable[[Path, Path], Path],
     ) -> None:
         """A store that was copied elsewhere with its files is read there."""
         run = store.start(a_record(), {}, {})
         run.finish(a_record())
-        shutil.copytree(folder, tmp_path / "copy")
+        copy_store(folder, tmp_path / "copy")
         original = folder / "artifacts" / run.run_id
         original.rename(folder / "artifacts" / "away")
         moved = open_store(TrackingSettings(uri="copy"), create=False).find(run.run_id)
@@ -247,13 +252,14 @@ def test_server(
     folder: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    copy_store: Callable[[Path, Path], Path],
 ) -> None:
     """Runs go to a server and come back from it; a server that dies in mid-run costs no trial."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    shutil.copytree(folder, tmp_path / "served")
+    copy_store(folder, tmp_path / "served")
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),

@@ -126,7 +126,9 @@ def test_a_store_of_before_stays_readable(tmp_path: Path, a_record: Make) -> Non
     check(settings, run.run_id)
 
 
-def test_a_store_that_was_copied_leaves_the_first_alone(tmp_path: Path, a_record: Make) -> None:
+def test_a_store_that_was_copied_leaves_the_first_alone(
+    tmp_path: Path, a_record: Make, copy_store: Callable[[Path, Path], Path]
+) -> None:
     """Its new runs and their files are beside it, and so are the files of those before."""
     record = a_record()
     before = open_store(TrackingSettings(uri="one")).start(
@@ -136,7 +138,7 @@ def test_a_store_that_was_copied_leaves_the_first_alone(tmp_path: Path, a_record
     weights.write_bytes(b"weights")
     before.log_artifact(weights, "checkpoint")
     before.finish(record)
-    shutil.copytree("one", "two #2")
+    copy_store(Path("one"), Path("two #2"))
     files = sorted(Path("one").rglob("*"))
     settings = TrackingSettings(uri="two #2")
     check(settings, before.run_id)

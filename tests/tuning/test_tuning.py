@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from seqbench.cli import main
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused
+from seqbench.identity import PROTOCOL
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.tuning import TunedModel, best_so_far, expected_best, print_tuning
 from seqbench.sweeps.job import Outcome
@@ -24,7 +25,7 @@ from seqbench.tracking.store import open_store
 from seqbench.trials import run as run_module
 from seqbench.tuning.run import _run, known_members
 from seqbench.tuning.space import Tuning, distribution_text, read_words
-from seqbench.tuning.study import Candidate, CandidateResult, Study, open_study
+from seqbench.tuning.study import Candidate, CandidateResult, Study, open_study, study_name
 
 WORDS = ["trials=6", "task=music", "model=rnn,gru"]
 
@@ -200,7 +201,7 @@ def test_other_code_is_another_study(monkeypatch: pytest.MonkeyPatch) -> None:
 
     before = study().name
     assert before == study().name
-    monkeypatch.setattr("seqbench.identity.PROTOCOL", 3)
+    monkeypatch.setattr("seqbench.identity.PROTOCOL", PROTOCOL + 1)
     assert before != study().name
 
 
@@ -328,3 +329,22 @@ def test_from_the_command_line(
     seen.clear()
     assert 0 == main(words)
     assert {100, 101, 102} == {item.seed for item in seen}, "no candidate is judged twice"
+
+
+def test_stores_in_one_folder_have_their_own_studies() -> None:
+    """As they have their own trials; those of the usual store and experiment keep their names."""
+    words = ["trials=2", "task=music", "model=rnn", "experiment=smoke"]
+    places: list[list[str]] = [
+        [],
+        ["tracking.uri=seqbench-runs/a.db"],
+        ["tracking.uri=seqbench-runs/b.db"],
+        ["tracking.experiment=another"],
+        ["tracking.uri=http://one:5000"],
+        ["tracking.uri=http://two:5000"],
+    ]
+    tunings = [read_words([*words, *place]) for place in places]
+    names = [study_name(tuning, "music", "rnn") for tuning in tunings]
+    assert len(places) == len(set(names))
+    assert 1 == len({tuning.folder for tuning in tunings})
+    usual = read_words([*words, "tracking.uri=seqbench-runs", "tracking.experiment=seqbench"])
+    assert names[0] == study_name(usual, "music", "rnn")
