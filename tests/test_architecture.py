@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "verdicts": {"verdicts", "errors"},
     "training": {"training", "api", "nn", "config"},  # what plugins add is handed in
     "tracking": {"tracking", "records", "config"},
-    "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"},
+    "reporting": {"reporting", "api", "config", "identity", "records", "registry", "tracking"}
+    | {"verdicts"},
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}

@@ -27,7 +27,7 @@ class SeedPlan:
 
 
 @dataclass(frozen=True)
-class Look:
+class SeedLook:
     """A look at a table's results.
 
     Args:
@@ -42,12 +42,12 @@ class Look:
     why_not: str = ""
     of: tuple[int, ...] = ()
 
-    def barred(self, why_not: str) -> Look:
+    def barred(self, why_not: str) -> SeedLook:
         """Return the look at which nothing may be claimed, for one more reason."""
         return replace(self, why_not="; ".join(filter(None, [why_not, self.why_not])))
 
 
-UNSEEN = Look(0, why_not="nothing is compared")
+UNSEEN = SeedLook(0, why_not="nothing is compared")
 """Of a table that is not judged."""
 
 
@@ -61,7 +61,7 @@ def read_plan(text: str) -> SeedPlan | None:
     return SeedPlan(tuple(seeds), tuple(sorted({look for look in looks if look >= FEW})))
 
 
-def look_at(runs: Mapping[str, Sequence[ReportedTrial]]) -> Look:
+def look_at(runs: Mapping[str, Sequence[ReportedTrial]]) -> SeedLook:
     """Return what may be claimed of a table.
 
     Something may be if all runs belong to one plan, and each variant has as many of its seeds as
@@ -72,35 +72,35 @@ def look_at(runs: Mapping[str, Sequence[ReportedTrial]]) -> Look:
         runs: those that count, of each variant that is ranked, by its label.
     """
     if not runs:
-        return Look(0, why_not="no variant is ranked")
+        return SeedLook(0, why_not="no variant is ranked")
     number = {len(trials) for trials in runs.values()}
     seeds = number.pop() if len(number) == 1 else 0
     least, most = (pick(runs, key=lambda label: len(runs[label])) for pick in (min, max))
     if len(runs[least]) < FEW:
         few = len(runs[least])
         words = f"{few} seed{'s' * (few != 1)} of {least} {'are' if few != 1 else 'is'}"
-        return Look(seeds, why_not=f"{words} too few")
+        return SeedLook(seeds, why_not=f"{words} too few")
     plans = {label: {read_plan(t.plan) for t in trials} for label, trials in runs.items()}
     unplanned = [label for label, found in plans.items() if None in found]
     if unplanned:
         whose = "its seeds" if len(unplanned) == len(plans) else f"the seeds of {unplanned[0]}"
-        return Look(seeds, why_not=f"{whose} were not planned beforehand")
+        return SeedLook(seeds, why_not=f"{whose} were not planned beforehand")
     all_plans = {plan for found in plans.values() for plan in found if plan is not None}
     if len(all_plans) > 1:
-        return Look(seeds, why_not="its runs belong to different plans of seeds")
+        return SeedLook(seeds, why_not="its runs belong to different plans of seeds")
     (plan,) = all_plans
     if len(runs[least]) != len(runs[most]):
         counts = f"{least} has {len(runs[least])} runs and {most} {len(runs[most])}"
-        return Look(0, why_not=f"its plan is not complete: {counts}", of=plan.looks)
+        return SeedLook(0, why_not=f"its plan is not complete: {counts}", of=plan.looks)
     if any(trial.seed not in plan.seeds for trials in runs.values() for trial in trials):
-        return Look(seeds, why_not="it has seeds that were not planned", of=plan.looks)
+        return SeedLook(seeds, why_not="it has seeds that were not planned", of=plan.looks)
     if seeds not in plan.looks:
         looks = ", ".join(map(str, plan.looks))
-        return Look(seeds, why_not=f"of {seeds} seeds no look was planned, only of {looks}",
+        return SeedLook(seeds, why_not=f"of {seeds} seeds no look was planned, only of {looks}",
                     of=plan.looks)  # fmt: skip
     level = Looks.planned(plan.looks).level_at(seeds)
     assert level is not None
-    return Look(seeds, level, of=plan.looks)
+    return SeedLook(seeds, level, of=plan.looks)
 
 
 def _are_integers(found: object) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seqbench.records import LeftOut, MetricInfo
 from seqbench.reporting.difference import Difference
-from seqbench.reporting.look import UNSEEN, Look
+from seqbench.reporting.look import UNSEEN, SeedLook
 from seqbench.reporting.trials import ReportedTrial
 from seqbench.reporting.variant import NOT_AUDITED, PASSED, Variant
 from seqbench.verdicts.family import Best, Claim
@@ -77,7 +77,7 @@ class Table:
     without_score: list[str] = field(default_factory=list)
     baseline_bootstrap: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     groups: Groups | None = None
-    look: Look = UNSEEN
+    look: SeedLook = UNSEEN
     margin: Margin | None = None
     best: Best | None = None
     pairs: dict[tuple[str, str], Difference] = field(default_factory=dict)

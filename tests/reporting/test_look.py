@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from seqbench.reporting.comparison import compare
-from seqbench.reporting.look import Look, SeedPlan, read_plan
+from seqbench.reporting.look import SeedLook, SeedPlan, read_plan
 from seqbench.reporting.notes import badge
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import make_trials
@@ -23,7 +23,7 @@ def table_of(runs: list[LoggedTrial]) -> Table:
     return table
 
 
-def look_of(runs: list[LoggedTrial]) -> Look:
+def look_of(runs: list[LoggedTrial]) -> SeedLook:
     return table_of(runs).look
 
 
