@@ -93,8 +93,8 @@ _FILTERS = (
 )
 _PRACTICAL = Word(
     "practical",
-    "the smallest difference worth having, in place of the task's: in the metric's unit, or a share "
-    "of the control's score",
+    "the smallest difference worth having, in place of the task's: in the metric's unit, or a "
+    "share of the control's score",
     "0.05|1%",
 )
 _OUT = "where to write"
