@@ -75,6 +75,10 @@ def _has_region(rows: Sequence[VariantRow]) -> bool:
     return any(row.table.margin is not None for row in rows[:1])
 
 
+def _are_on_new_groups(rows: Sequence[VariantRow]) -> bool:
+    return any(math.isfinite(row.variant.interval.low) for row in rows)
+
+
 def _has_unaudited(rows: Sequence[VariantRow]) -> bool:
     return any(row.variant.audit != PASSED for row in rows if row.variant.scored)
 
@@ -97,10 +101,11 @@ SCORES: list[Column[VariantRow]] = [
            lambda row: row.variant.deviation, _spread, forms=READ | Form.JSON),
     Column("interval", "on new groups", "interval of the mean if the model is trained again and "
            "tested on new groups from the same source", lambda row: row.variant.interval,
-           _interval, forms=READ | Form.JSON),
+           _interval, forms=READ | Form.JSON, shown=_are_on_new_groups),
     Column("same_data_interval", "on these test data",
            "interval of the mean if the model is trained again and tested on these test data",
-           lambda row: row.variant.same_data_interval, _interval, forms=READ | Form.JSON),
+           lambda row: row.variant.same_data_interval, _interval, forms=READ | Form.JSON,
+           shown=lambda rows: not _are_on_new_groups(rows)),
     Column("finished", "seeds", "finished, of those that count",
            lambda row: len(row.variant.scored),
            lambda number, row: f"{number} of {row.variant.number}", forms=READ | NARROW),

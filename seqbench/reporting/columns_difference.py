@@ -108,24 +108,28 @@ def differences(p: str) -> list[Column[Compared]]:
                     _with_interval, "control", forms=Form.TERMINAL),
         difference("p_holm", "p", p, lambda pair: pair.p_holm,
                     lambda pair, _: p_value(pair.p_holm), forms=READ | NARROW),
-        difference("same_data_interval", "these test data", "interval of the difference if models "
-                    "are trained again and tested on these same test data",
-                    lambda pair: pair.same_data_interval,
-                    lambda pair, level: ends(pair.same_data_interval, level),
+        difference("claim", "claim", "what may be said of the row, or of the first of a pair, on "
+                    "new groups", lambda pair: pair.claim, lambda pair, _: _claim(pair),
                     forms=READ | Form.TERMINAL),
         difference("improvement", "run better",
                     "probability that a run is better than one of the control; of a pair, one of "
                     "the first than one of the second", lambda pair: pair.improvement,
                     lambda pair, _: share(pair.improvement), forms=READ | Form.TERMINAL),
-        difference("claim", "claim", "what may be said of the row, or of the first of a pair, on "
-                    "new groups", lambda pair: pair.claim, lambda pair, _: _claim(pair),
+        difference("same_data_interval", "these test data", "interval of the difference if models "
+                    "are trained again and tested on these same test data",
+                    lambda pair: pair.same_data_interval,
+                    lambda pair, level: ends(pair.same_data_interval, level),
                     forms=READ | Form.TERMINAL),
     ]  # fmt: skip
 
 
 def limits() -> list[Column[Compared]]:
-    """Return the columns that say what of a difference is left open."""
+    """Return the columns that say what of a difference these test data show, and what is open."""
     return [
+        difference("same_data_p", "p, these data", "two-sided, of no difference if models are "
+                    "trained again and tested on these same test data; adjusted alike",
+                    lambda pair: pair.same_data_p, lambda pair, _: p_value(pair.same_data_p),
+                    forms=READ),
         difference("not_excluded", "not excluded",
                     "the largest difference, of either direction, that new groups may show",
                     lambda pair: pair.not_excluded,
