@@ -50,7 +50,7 @@ def best(table: Table, ranked: Sequence[Variant]) -> list[str]:
     if not single:
         mixed = [item for item in others if pairs[item.label].runs_favour <= 0]
         found.append(_overlap(first, mixed, pairs))
-    return [*found, *_matters(table, pair), *_vanishes(pair)]
+    return [*found, *_matters(table, pair), *_vanishes(name, pair)]
 
 
 def _overlap(first: Variant, mixed: Sequence[Variant], pairs: dict[str, Difference]) -> str:
@@ -76,11 +76,11 @@ def _matters(table: Table, pair: Difference) -> list[str]:
     return [f"Whether the lead matters is open: {least}, is not excluded."]
 
 
-def _vanishes(pair: Difference) -> list[str]:
+def _vanishes(name: str, pair: Difference) -> list[str]:
     if pair.vanishes_at is None:
         return []
     rate = percentage(pair.vanishes_at)
-    return [f"The lead would vanish if it failed in a further {rate} of its runs."]
+    return [f"The lead would vanish if {name} failed in a further {rate} of its runs."]
 
 
 def pair_sentence(table: Table, one: Variant, other: Variant) -> str:
