@@ -156,11 +156,6 @@ class Variant:
         """What ran the recurrence."""
         return ", ".join(dict.fromkeys(trial.backend for trial in self.scored.values()))
 
-    @property
-    def context(self) -> str:
-        """What predictions saw."""
-        return next((trial.context for trial in self.trials if trial.context), "")
-
 
 def _fits(trial: ReportedTrial, groups: Groups) -> bool:
     return len(trial.bootstrap_scores) > 0 and trial.group_sizes == groups.sizes
