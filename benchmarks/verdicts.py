@@ -6,7 +6,7 @@ setting has its own fixed seed, so the same command measures the same rates.
 
     python benchmarks/verdicts.py               # all of it
     python benchmarks/verdicts.py --tenth       # a tenth of the draws
-    python benchmarks/verdicts.py 3 6           # two criteria
+    python benchmarks/verdicts.py 3 looks       # a criterion, and what has this word
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import verdict_levels as levels
+import verdict_tasks as tasks
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
@@ -55,6 +56,12 @@ class Setting:
     low: float
     high: float
 
+    def is_one_of(self, words: Sequence[str]) -> bool:
+        """Return whether it is of a criterion, or measures what a word says; of no words, it is."""
+        return not words or any(
+            word == str(self.criterion) or word.lower() in self.what.lower() for word in words
+        )
+
     def measure(self, share: float = 1.0) -> float:
         """Return the rate, of a share of the draws."""
         key = zlib.crc32(repr((self.what, self.rate.__name__, self.arguments)).encode())
@@ -78,6 +85,7 @@ FAMILIES = ((10, 10, 1), (20, 20, 0.3), (75, 10, 1), (75, 5, 1), (75, 10, 3))
 
 def settings() -> Iterator[Setting]:
     """Yield every setting of every criterion."""
+    arguments: tuple[Any, ...]
     for groups, n, ratio in itertools.product(GROUPS, SEEDS, RATIOS):
         draws, far = 10_000 if groups < 300 else 4_000, groups == 300
 
@@ -103,15 +111,18 @@ def settings() -> Iterator[Setting]:
     for arguments in ((5, 10, 1), (10, 10, 0.3), (20, 5, 1), (75, 10, 1)):
         what = "E2, normal groups, from bootstrap scores"
         yield Setting(1, what, levels.misses_by_bootstrap, arguments, 4_000, 0.04, 0.06)
-    for arguments in itertools.product((5, 10, 20, 75), (0.5, 1.0), (0.3, 1)):
+    for arguments in itertools.product((5, 10, 20, 75), (0.5, 1.0), RATIOS):
         yield Setting(3, "E2, unequal groups", levels.misses_unequal, arguments, 8_000, 0, 0.065)
+    for arguments in itertools.product((5, 10, 20), (10,), RATIOS, (1.0,)):
+        what = "E2, unequal groups, from bootstrap scores"
+        yield Setting(3, what, levels.misses_by_bootstrap, arguments, 4_000, 0, 0.065)
     for kind, plan in (
         ("AUROC of patients", [(1, g, n, s, 1.0) for g in (75, 300) for n, s in _SPREADS]),
         ("AUROC of series", [(40, g, n, s, 1.0) for g in (5, 10, 20) for n, s in _SPREADS[:2]]),
         ("AUROC of patients, unequal models", [(1, g, 10, 0.1, 2.0) for g in (75, 300)]),
     ):
         for arguments in plan:
-            yield Setting(3, f"E2, {kind}", levels.misses_auroc, arguments, 1_000, 0, 0.06)
+            yield Setting(3, f"E2, {kind}", tasks.misses_auroc, arguments, 1_000, 0, 0.06)
     for splits, folds, high, what in (
         (5, True, 0.05, "E3, five test folds"),
         (5, False, 0.10, "E3, five random splits"),
@@ -120,7 +131,7 @@ def settings() -> Iterator[Setting]:
         for data in ((50, 5, 20, 0.05, 99), (100, 5, 60, 0.02, 99), *_MUCH_TRAINING):
             if splits == 5 or data[0] >= 50:
                 arguments = (splits, folds, *data)
-                yield Setting(4, what, levels.misses_over_splits, arguments, 1_500, 0, high)
+                yield Setting(4, what, tasks.misses_over_splits, arguments, 1_500, 0, high)
     for family in FAMILIES:
         of = ("normal", *family)
         yield Setting(5, "six models, any false pair", levels.false_pairs, of, 4_000, 0, 0.05)
@@ -148,8 +159,8 @@ def settings() -> Iterator[Setting]:
         arguments = (FOUR, ratio, tied)
         yield Setting(7, what, levels.false_family_at_looks, arguments, 12_000, 0, 0.05)
     for numbers in (FOUR, TWO, (10,)):
-        what = "unplanned looks with a level"
-        yield Setting(7, what, levels.unplanned_levels, (numbers,), 100, 0, 0)
+        what = "unplanned looks, any claim"
+        yield Setting(7, what, levels.claims_at_unplanned_looks, (numbers,), 100, 0, 0)
     for groups in (5, 10, 20, 75, 300):
         for n, ratio in ((5, 1), (10, 0.3), (10, 1), (10, 3), (20, 1)):
             draws, arguments = 10_000 if groups < 300 else 4_000, (groups, n, ratio)
@@ -204,6 +215,12 @@ def table(rates: Sequence[tuple[Setting, float]], share: float) -> list[Line]:
     return sorted(lines, key=lambda line: line.criterion)
 
 
+def _shown(setting: Setting, rate: float, share: float) -> str:
+    beyond = setting.beyond(rate, share)
+    note = f", {beyond:.1f} s.e. beyond" if beyond else ""
+    return f"{setting.criterion}, {setting.what} {setting.arguments}: {rate:.4f}{note}"
+
+
 def measured(
     chosen: Sequence[Setting], share: float, processes: int
 ) -> list[tuple[Setting, float]]:
@@ -217,7 +234,9 @@ def measured(
         work = progress.add_task("settings", total=len(chosen))
         jobs = {pool.submit(item.measure, share): place for place, item in enumerate(chosen)}
         for job in as_completed(jobs):
-            rates[jobs[job]] = job.result()
+            place = jobs[job]
+            rates[place] = job.result()
+            progress.console.print(_shown(chosen[place], rates[place], share), highlight=False)
             progress.advance(work)
     return [(setting, rates[place]) for place, setting in enumerate(chosen)]
 
@@ -225,26 +244,25 @@ def measured(
 def main() -> int:
     """Measure, print the table and every rate; 1 unless all that was asked held."""
     everything = list(settings())
-    numbers = sorted({setting.criterion for setting in everything})
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("criteria", nargs="*", type=int, choices=[[], *numbers])
+    parser.add_argument("criteria", nargs="*", help="numbers, or words of what is measured")
     parser.add_argument("--tenth", action="store_true", help="a tenth of the draws")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    wanted, share = options.criteria or numbers, 0.1 if options.tenth else 1.0
+    share = 0.1 if options.tenth else 1.0
     began = time.monotonic()
-    chosen = [setting for setting in everything if setting.criterion in wanted]
+    chosen = [item for item in everything if item.is_one_of(options.criteria)]
+    if not chosen:
+        parser.error(f"no criterion is {', '.join(options.criteria)}: 1 to 8, or for example AUROC")
     rates = measured(chosen, share, options.processes)
     lines = table(rates, share)
     print("| criterion | what | asked | measured | held |\n|---|---|---|---|---|")
     for line in lines:
         held = "yes" if line.held else "**no**"
         print(f"| {line.criterion} | {line.what} | {line.asked} | {line.measured} | {held} |")
-    print("\nEvery rate (arguments as in benchmarks/verdict_levels.py):\n")
+    print("\nEvery rate (arguments as in benchmarks/verdict_*.py):\n")
     for setting, rate in rates:
-        beyond = setting.beyond(rate, share)
-        note = f", {beyond:.1f} s.e. beyond" if beyond else ""
-        print(f"* {setting.criterion}, {setting.what} {setting.arguments}: {rate:.4f}{note}")
+        print(f"* {_shown(setting, rate, share)}")
     minutes = (time.monotonic() - began) / 60
     print(f"\n{len(rates)} settings in {minutes:.1f} minutes, {options.processes} processes.")
     return 0 if all(line.held for line in lines) else 1

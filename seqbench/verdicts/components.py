@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from seqbench.verdicts.scores import Array, Groups, Runs, group_df, spread
+from seqbench.verdicts.scores import Array, Groups, Runs, Value, group_df, shrinkage, spread
 
 ALPHA = 0.05
 _ROUNDING = 1e-12
@@ -36,7 +37,7 @@ class Components:
 
     gain: Array
     groups: Array
-    groups_df: Array | float
+    groups_df: Value
     a: Array
     a_df: float
     b: Array
@@ -63,31 +64,31 @@ class Estimate:
         df: degrees of freedom of the t distribution.
     """
 
-    gain: Array | float
-    low: Array | float
-    high: Array | float
-    p: Array | float
-    error: Array | float
-    df: Array | float
+    gain: Value
+    low: Value
+    high: Value
+    p: Value
+    error: Value
+    df: Value
 
     def swapped(self) -> Estimate:
         """Return the second model's difference from the first."""
         return replace(self, gain=-self.gain, low=-self.high, high=-self.low)
 
     @property
-    def not_excluded(self) -> Array | float:
+    def not_excluded(self) -> Value:
         """The largest difference, of either direction, inside the interval."""
         return np.maximum(np.abs(self.low), np.abs(self.high))
 
-    def p_of(self, null: float) -> Array | float:
+    def p_of(self, null: float) -> Value:
         """Return the two-sided p of a gain of ``null``."""
         return 2 * stdtr(self.df, -np.abs(self.gain - null) / self.error)
 
-    def p_at_most(self, null: float = 0.0) -> Array | float:
+    def p_at_most(self, null: float = 0.0) -> Value:
         """Return the one-sided p of a gain of at most ``null``: small if it is larger."""
         return stdtr(self.df, -(self.gain - null) / self.error)
 
-    def p_equivalent(self, margin: float) -> Array | float:
+    def p_equivalent(self, margin: float) -> Value:
         """Return the p of a difference of at least ``margin``: small if the models are equivalent.
 
         The larger of the two one-sided p (Schuirmann 1987). At most a where the ``1 - 2 a``
@@ -108,26 +109,27 @@ def from_groups(a: Array, b: Array, sizes: Array | None = None) -> Components:
     """
     g = a.shape[-1]
     w = np.full(g, 1.0) if sizes is None else np.asarray(sizes, dtype=np.float64)
+    unshrunk = shrinkage(w)
     w = w / w.sum(-1, keepdims=True)
     weights = w[..., None, :]
     runs = [(y * weights).sum(-1) for y in (a, b)]
     gain = runs[0].mean(-1) - runs[1].mean(-1)
-    influence = g * w * (a.mean(-2) - b.mean(-2) - gain[..., None])
+    between = w * (a.mean(-2) - b.mean(-2) - gain[..., None])
     both = np.zeros_like(gain)
     for y, run in zip((a, b), runs, strict=True):
         n = y.shape[-2]
         rest = y - y.mean(-2, keepdims=True) - (run - run.mean(-1, keepdims=True))[..., None]
-        both += ((g * weights * rest) ** 2).sum((-1, -2)) / (g * (g - 1) * (n - 1) * n)
-    df: Array | float = g - 1.0 if sizes is None else group_df(sizes)
-    of_groups = (influence**2).sum(-1) / (g * (g - 1))
-    return _assembled(Runs(runs[0]), Runs(runs[1]), of_groups, df, both)
+        both += unshrunk * ((weights * rest) ** 2).sum((-1, -2)) / ((n - 1) * n)
+    of_groups = unshrunk * (between**2).sum(-1)
+    return _assembled(Runs(runs[0]), Runs(runs[1]), of_groups, group_df(w), both)
 
 
 def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     """Return the components from bootstrap scores, of any metric.
 
-    The variance over draws of G groups is that of influences divided by G, not G - 1, so
-    ``G / (G - 1)`` puts it right. Draws without a score for any run of the two are left out.
+    The variance over draws of groups is too small, of equal ones by ``(G - 1) / G``; what
+    :func:`~seqbench.verdicts.scores.shrinkage` returns puts it right. Draws without a score for any
+    run of the two are left out.
 
     Raises:
         ValueError: a model has no bootstrap scores, or not as many draws as the other.
@@ -139,25 +141,24 @@ def from_bootstrap(a: Runs, b: Runs, groups: Groups) -> Components:
     known = scored_draws(a, b)
     drawn = [runs.bootstrap[..., known] for runs in (a, b) if runs.bootstrap is not None]
     means = [scores.mean(-2) for scores in drawn]
-    unshrunk = groups.number / (groups.number - 1)
     both = np.zeros(a.scores.shape[:-1])
     for runs, scores, mean in zip((a, b), drawn, means, strict=True):
         n = runs.scores.shape[-1]
         if not runs.fixed and n > 1:
             rest = (scores - mean[..., None, :]).var(-1, ddof=1).sum(-1)
-            both = both + unshrunk * rest / ((n - 1) * n)
-    of_groups = unshrunk * (means[0] - means[1]).var(-1, ddof=1)
+            both = both + groups.unshrunk * rest / ((n - 1) * n)
+    of_groups = groups.unshrunk * (means[0] - means[1]).var(-1, ddof=1)
     return _assembled(a, b, of_groups, groups.df, both)
 
 
-def scored_draws(a: Runs, b: Runs) -> Array:
+def scored_draws(a: Runs, b: Runs) -> NDArray[np.bool_]:
     """Return which draws have a score for every run of both models, booleans ``[R]``."""
     known = [
         np.isfinite(runs.bootstrap).reshape(-1, runs.bootstrap.shape[-1]).all(0)
         for runs in (a, b)
         if runs.bootstrap is not None
     ]
-    return np.logical_and.reduce(known)
+    return np.asarray(np.logical_and.reduce(known))
 
 
 def from_seeds(a: Runs, b: Runs) -> Components:
@@ -166,9 +167,7 @@ def from_seeds(a: Runs, b: Runs) -> Components:
     return _assembled(a, b, unknown, np.nan, unknown)
 
 
-def _assembled(
-    a: Runs, b: Runs, groups: Array, groups_df: Array | float, both: Array
-) -> Components:
+def _assembled(a: Runs, b: Runs, groups: Array, groups_df: Value, both: Array) -> Components:
     (of_a, a_df), (of_b, b_df) = spread(a.scores, a.fixed), spread(b.scores, b.fixed)
     gain = a.scores.mean(-1) - b.scores.mean(-1)
     largest = np.maximum(np.abs(a.scores).max(-1), np.abs(b.scores).max(-1))
@@ -201,11 +200,11 @@ def on_these_data(parts: Components, alpha: float = ALPHA) -> Estimate:
 
 
 def _judged(
-    parts: Components, variance: Array, squares: Array, least: Array | float, alpha: float
+    parts: Components, variance: Array, squares: Array, least: Value, alpha: float
 ) -> Estimate:
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.fmax(variance**2 / squares, least)
-    error = np.sqrt(np.maximum(variance, parts.rounding**2))
+    error = np.maximum(np.sqrt(variance), parts.rounding)
     reach = stdtrit(df, 1 - alpha / 2) * error
     p = 2 * stdtr(df, -np.abs(parts.gain) / error)
     return Estimate(parts.gain, parts.gain - reach, parts.gain + reach, p, error, df)

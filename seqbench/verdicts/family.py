@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from seqbench.verdicts.components import ALPHA, Estimate
 from seqbench.verdicts.pair import Pair, compare
@@ -35,7 +35,7 @@ class Claim(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class PairFinding:
     """What may be claimed of a pair, beside other pairs.
 
     Args:
@@ -89,7 +89,7 @@ class Family:
         best: None where no model is better than each other one, or one of them has no verdict.
     """
 
-    findings: Mapping[tuple[str, str], Finding]
+    findings: Mapping[tuple[str, str], PairFinding]
     best: Best | None
 
 
@@ -98,7 +98,7 @@ def judge(
     groups: Groups | None = None,
     trivial: Runs | None = None,
     margin: float | None = None,
-    alpha: float = ALPHA,
+    alpha: float | None = ALPHA,
 ) -> Family:
     """Judge every pair of a task's models.
 
@@ -107,7 +107,8 @@ def judge(
         groups: of the test data.
         trivial: the task's trivial predictor, whose score a failed run counts in means.
         margin: the smallest difference worth having, in the metric's unit; None if nobody says.
-        alpha: of the whole family; at a planned look its nominal level.
+        alpha: of the whole family; at a planned look its nominal level, and None where no look was
+            planned: no verdict.
     """
     names = list(models)
     pairs = {
@@ -115,12 +116,13 @@ def judge(
         for place, one in enumerate(names)
         for other in names[place + 1 :]
     }
+    alpha = ALPHA if alpha is None else alpha
     return Family(judge_pairs(pairs, margin, alpha), best(pairs, margin, alpha))
 
 
 def judge_pairs(
     pairs: Mapping[tuple[str, str], Pair], margin: float | None = None, alpha: float = ALPHA
-) -> dict[tuple[str, str], Finding]:
+) -> dict[tuple[str, str], PairFinding]:
     """Return what may be claimed of each of several pairs, for example each model and a baseline.
 
     Each kind of claim has Holm's adjustment over these pairs of its own.
@@ -146,7 +148,7 @@ def judge_pairs(
         equivalent = bool(alike[place] <= alpha)
         p_new, p_single = float(new[place]), float(single[place])
         claim, first = _claim(pair, p_new, p_single, equivalent, alpha)
-        findings[names] = Finding(
+        findings[names] = PairFinding(
             pair,
             claim,
             first,
@@ -223,7 +225,7 @@ def best(
     return None
 
 
-def is_best(p: Array, gain: Array, alpha: float = ALPHA) -> Array:
+def is_best(p: Array, gain: Array, alpha: float = ALPHA) -> NDArray[np.bool_]:
     """Return which model is best in each of many families of K models ``[..., K]``, as in `best`.
 
     Args:

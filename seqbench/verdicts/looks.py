@@ -70,6 +70,8 @@ def nominal_levels(numbers: tuple[int, ...], alpha: float = ALPHA) -> tuple[floa
         numbers: seeds at each look, rising.
         alpha: of all looks together.
     """
+    if len(numbers) == 1:
+        return (alpha,)
     times = np.asarray(numbers, dtype=np.float64) / numbers[-1]
     spent = 2 * ndtr(ndtri(alpha / 2) / np.sqrt(times))
     nodes, weights = np.polynomial.legendre.leggauss(400)

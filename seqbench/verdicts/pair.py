@@ -60,7 +60,7 @@ def compare(
     b: Runs,
     groups: Groups | None = None,
     trivial: Runs | None = None,
-    alpha: float = ALPHA,
+    alpha: float | None = ALPHA,
 ) -> Pair:
     """Compare two models by their runs, which are not paired by seed.
 
@@ -69,8 +69,11 @@ def compare(
         b: the same of the second.
         groups: of the test data; None if they have none.
         trivial: the task's trivial predictor, whose score a failed run counts in means.
-        alpha: 1 minus the level of the intervals.
+        alpha: 1 minus the level of the intervals; None where no look was planned after so many
+            seeds (:meth:`seqbench.verdicts.looks.Looks.level_at`): exploratory, at 95%.
     """
+    unplanned = "no look was planned after so many seeds" if alpha is None else ""
+    alpha = ALPHA if alpha is None else alpha
     single = compare_single_runs(a, b, alpha)
     lost = _unknown_means(a, b, trivial)
     if lost:
@@ -88,7 +91,7 @@ def compare(
         gain = float(parts.gain)
         mean = float((a if gain > 0 else b).scores.mean())
         vanishing = vanishes_at(abs(gain), mean, float(trivial.scores[0]))
-    why_not = why_not or _too_few_seeds(a, b)
+    why_not = why_not or _too_few_seeds(a, b) or unplanned
     return Pair(on_these_data(parts, alpha), new, single, why_not, parts, vanishing)
 
 
@@ -112,6 +115,8 @@ def _no_new_groups(a: Runs, b: Runs, groups: Groups | None) -> str:
         return groups.why_not
     if a.bootstrap is None or b.bootstrap is None:
         return "there are no bootstrap scores"
+    if a.bootstrap.shape[-1] != b.bootstrap.shape[-1]:
+        return "the bootstrap scores are of different draws"
     known = int(scored_draws(a, b).sum())
     if known < _FEW_DRAWS:
         return f"{counted(known, 'draw')} of test groups with a score, fewer than {_FEW_DRAWS}"

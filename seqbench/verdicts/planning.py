@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import nctdtrinc, stdtrit
 from scipy.stats import nct
 
 from seqbench.verdicts.components import ALPHA, Components
-from seqbench.verdicts.scores import FEW, Array, Groups
+from seqbench.verdicts.scores import FEW, Array, Groups, Value
 
 POWER = 0.8
 _MOST = 100_000
@@ -36,10 +36,10 @@ class Variances:
         df_share: degrees of freedom of the groups divided by G - 1; below 1 of unequal groups.
     """
 
-    group: Array | float
-    seeds_a: Array | float
-    seeds_b: Array | float
-    rest: Array | float = 0.0
+    group: Value
+    seeds_a: Value
+    seeds_b: Value
+    rest: Value = 0.0
     fixed_b: bool = False
     df_share: float = 1.0
 
@@ -52,13 +52,13 @@ class Variances:
         inverse = one + other
         both = float(parts.both)
         rest = both * groups.number / inverse if inverse else 0.0
-        of_seeds = [
+        of_a, of_b = (
             max(float(variance) / share - rest / groups.number, 0.0) if share else 0.0
             for variance, share in ((parts.a, one), (parts.b, other))
-        ]
+        )
         group = groups.number * max(float(parts.groups) - both, 0.0)
         share = groups.df / (groups.number - 1)
-        return cls(group, *of_seeds, rest, not other, share)
+        return cls(group, of_a, of_b, rest, not other, share)
 
     def error_and_df(self, n: ArrayLike, groups: ArrayLike) -> tuple[Array, Array]:
         """Return the standard error of a difference, and the degrees of freedom of its t test.
@@ -142,7 +142,7 @@ def groups_needed(
     return _fewest(lambda g: detectable(n, g, variances, alpha, goal) <= gain, variances)
 
 
-def _fewest(enough: Callable[[Array], Array], variances: Variances) -> Array:
+def _fewest(enough: Callable[[Array], NDArray[np.bool_]], variances: Variances) -> Array:
     """Return the smallest number that is enough, by bisection; infinite if too many are not."""
     shape = np.broadcast(variances.group, variances.seeds_a, variances.seeds_b).shape
     low, high = np.full(shape, FEW - 1.0), np.full(shape, float(_MOST))
@@ -167,7 +167,7 @@ def plausible(parts: Components, groups: Groups, seed: int = _SEED) -> Variances
     rng = np.random.default_rng(seed)
     found = Variances.of(parts, groups)
 
-    def drawn(value: Array | float, df: float) -> Array:
+    def drawn(value: Value, df: float) -> Array:
         by = df / rng.chisquare(df, _DRAWS) if math.isfinite(df) else np.ones(_DRAWS)
         return np.asarray(value * by)
 
@@ -187,7 +187,7 @@ def plausible(parts: Components, groups: Groups, seed: int = _SEED) -> Variances
 
 def in_range(values: ArrayLike) -> tuple[float, float]:
     """Return the 10% and 90% quantiles of what :func:`plausible` variances give."""
-    low, high = np.quantile(values, [0.1, 0.9], method="nearest")
+    low, high = np.quantile(np.asarray(values, np.float64), [0.1, 0.9], method="nearest")
     return float(low), float(high)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Value = Any
+"""A number, or an array of numbers over data sets side by side."""
 
 FEW = 5
 """Fewer runs, test groups, groups of a class or splits than this carry no verdict."""
@@ -71,7 +74,7 @@ class Runs:
     @property
     def number(self) -> int:
         """Runs, failed ones included."""
-        return self.scores.shape[-1] + self.failed
+        return int(self.scores.shape[-1]) + self.failed
 
     @property
     def single(self) -> Array:
@@ -116,6 +119,16 @@ class Groups:
         return min([df, *(number - 1.0 for number in self.classes)])
 
     @property
+    def unshrunk(self) -> float:
+        """What the variance over bootstrap draws of groups is multiplied by, G / (G - 1) or more.
+
+        See :func:`shrinkage`.
+        """
+        if len(set(self.sizes)) < 2:
+            return self.number / (self.number - 1)
+        return float(shrinkage(self.sizes))
+
+    @property
     def why_not(self) -> str:
         """Why nothing can be claimed of new groups; empty where something can."""
         if self.number < FEW:
@@ -144,12 +157,31 @@ def group_df(sizes: ArrayLike) -> Array:
     Returns:
         ``[...]``; G - 1 where all are equal.
     """
-    sizes = np.asarray(sizes, dtype=np.float64)
-    w = sizes / sizes.sum(-1, keepdims=True)
-    s2, s3, s4, s5 = ((w**k).sum(-1) for k in (2, 3, 4, 5))
+    s2, s3, s4, s5 = _powers(sizes)
     trace = s2 - 2 * s3 + s2**2
     square = s4 - 4 * s5 + 4 * s2 * s4 + 2 * s3**2 - 4 * s2**2 * s3 + s2**4
     return np.asarray(trace**2 / square)
+
+
+def shrinkage(sizes: ArrayLike) -> Array:
+    """Return the variance of D over the mean of ``sum w_g^2 (d_g - D)^2``, its plug-in estimate.
+
+    ``|w|^2 / trace(M)`` with M as in :func:`group_df`, under the same assumption; G / (G - 1) where
+    all groups are equal. The plug-in is what a bootstrap of groups estimates. Where one group of
+    five counts as much as the others together it is half of the truth or less.
+
+    Args:
+        sizes: of the groups ``[..., G]``, at least two of them above 0.
+    """
+    s2, s3, *_ = _powers(sizes)
+    return np.asarray(s2 / (s2 - 2 * s3 + s2**2))
+
+
+def _powers(sizes: ArrayLike) -> tuple[Array, ...]:
+    """Return the sums of the second to fifth powers of the groups' shares."""
+    sizes = np.asarray(sizes, dtype=np.float64)
+    w = sizes / sizes.sum(-1, keepdims=True)
+    return tuple((w**k).sum(-1) for k in (2, 3, 4, 5))
 
 
 def spread(scores: Array, fixed: bool) -> tuple[Array, float]:

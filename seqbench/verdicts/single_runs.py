@@ -71,9 +71,11 @@ def compare_single_runs(a: Runs, b: Runs, alpha: float = ALPHA) -> SingleRuns | 
 
     Of two models with seeds: Brunner and Munzel's test by permutation. Of a model and a fixed
     score: the exact sign test, with Clopper and Pearson's interval, in which ties count against
-    either end. Of two fixed scores, or a model of one run: None.
+    either end. Of two fixed scores, or of a model of no run or one: None.
     """
     x, y = a.single, b.single
+    if not (len(x) and len(y)):
+        return None
     if a.fixed or b.fixed:
         if a.fixed and b.fixed:
             return None
@@ -151,7 +153,7 @@ def permuted_p(x: ArrayLike, y: ArrayLike) -> float:
     return extreme / len(statistics) if exact else (extreme + 1) / (len(statistics) + 1)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _permuted(n: int, m: int, ties: tuple[int, ...]) -> tuple[Array, bool]:
     """Return all statistics ``|P - 1/2| / error``, rising, and whether these are all there are.
 
@@ -179,7 +181,7 @@ def _permuted(n: int, m: int, ties: tuple[int, ...]) -> tuple[Array, bool]:
     return np.sort(np.concatenate(found)), exact
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _shared_out(n: int, m: int, most: int) -> tuple[NDArray[np.float32], bool]:
     """Return which of n + m runs are the first model's ``[B, n + m]``, and whether it is all ways.
 
@@ -203,7 +205,7 @@ def _variance_of_mean(counts: NDArray[np.float32], n: int) -> Array:
 
 def _above(x: Array, y: Array) -> Array:
     """Return 1 where a score of x is above one of y, 1/2 where they are equal ``[n, m]``."""
-    return (x[:, None] > y) + 0.5 * (x[:, None] == y)
+    return np.asarray((x[:, None] > y) + 0.5 * (x[:, None] == y))
 
 
 def _least_variance(n: int, m: int) -> float:

@@ -58,7 +58,7 @@ def gains_over_splits(
     for runs in (a, b):
         whole = [filled(one, t) for one, t in zip(runs, trivial, strict=True)] if trivial else runs
         means.append([_mean(one) for one in whole])
-    return np.subtract(*np.array(means))
+    return np.asarray(np.subtract(*np.array(means)))
 
 
 def _mean(runs: Runs) -> float:
