@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "testing": {"testing", "api", "nn", "training", "registry", "config"},
     "templates": {"api", "nn"},
     "trials": {"trials", "api", "config", "identity", "records", "registry", "reporting"}
-    | {"testing", "tracking", "training"},
+    | {"testing", "tracking", "training", "verdicts"},
     "sweeps": {"sweeps", "config", "identity", "records", "registry", "reporting", "tracking"}
     | {"trials"},
     "tuning": {"tuning", "config", "identity", "registry", "reporting", "sweeps", "tracking"},

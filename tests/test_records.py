@@ -2,10 +2,74 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import socket
+import urllib.error
 
-from seqbench.records import WHOLE_LIST, DataNames, LeftOut, MetricInfo, TrialRecord, left_out_lines
+import pytest
+
+from seqbench.records import (
+    WHOLE_LIST,
+    DataNames,
+    LeftOut,
+    MetricInfo,
+    TrialRecord,
+    is_of_machine,
+    is_own_failure,
+    left_out_lines,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "own"),
+    [
+        ("FAILED", "the training loss became nan in epoch 3", True),
+        ("FAILED", "RuntimeError: not today", True),
+        ("OOM", "used 2.3 GiB of memory, limits.gib=2", True),
+        ("TIMEOUT", "trained longer than limits.minutes=1", True),
+        ("KILLED", "interrupted", False),
+        ("KILLED", "its worker process was killed by SIGKILL", False),
+        ("FINISHED", "", False),
+        ("RUNNING", "", False),
+        # Of former versions, which had no other word for them.
+        ("FAILED", "its worker process was killed by SIGTERM", False),
+        ("FAILED", "no space left on the disk of /data", False),
+        ("FAILED", "ValueError: its worker process failed", True),
+    ],
+)
+def test_a_models_own_failure_is_told_from_the_machines(
+    status: str, reason: str, own: bool
+) -> None:
+    assert own == is_own_failure(status, reason)
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "of_machine"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), True),
+        (TimeoutError("timed out"), True),
+        (socket.gaierror(-2, "Name or service not known"), True),
+        (urllib.error.URLError("unreachable"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (_caused(ValueError("cannot read the data"), OSError(errno.EIO, "error")), True),
+        (ValueError("a bug"), False),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (FileNotFoundError(errno.ENOENT, "vocabulary.txt"), False),
+        (_caused(ValueError("a bug"), KeyError("x")), False),
+        (MemoryError(), False),
+    ],
+)
+def test_what_the_machine_did_is_told_from_an_exception(error: Exception, of_machine: bool) -> None:
+    assert of_machine == is_of_machine(error)
 
 
 def test_record_survives_json() -> None:

@@ -25,6 +25,11 @@ labels sequences, ``[T, K]`` if it labels steps."""
 
 Pooling = Literal["predictions", "folds"]
 
+Sight = Literal["past", "past+future", "all"]
+"""What a trained predictor sees of the steps, its record's context. On ``next`` tasks ``past`` are
+the steps before the predicted one, on ``online`` tasks that one too; ``past+future`` are all steps
+but the predicted one, ``all`` are all."""
+
 
 class Visibility(StrEnum):
     """Which steps the prediction at step t may see.
@@ -298,6 +303,19 @@ class Task(ABC):
         They are scored by :meth:`metrics` on the same folds, like a model's. Their width may differ
         from K if the metric set understands it, for example the score of a detector.
         """
+
+    def baselines_for(self, splits: Splits, sight: Sight) -> dict[str, Predictions]:
+        """Return the baselines that stand beside a model with some sight; the harness calls this.
+
+        They should see as much as the model, no more and no less. By default they are
+        :meth:`baselines`, whatever the sight. On a ``next`` task a model may also read the steps
+        after the predicted one; baselines that do so too have names of their own.
+
+        Args:
+            splits: see :meth:`baselines`.
+            sight: of the model.
+        """
+        return self.baselines(splits)
 
     def picture(self, figure: Figure) -> str:
         """Draw an example of the data; called after :meth:`prepare`.

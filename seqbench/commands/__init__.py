@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from seqbench.commands.words import (
     ANY,
+    AmountOrShare,
     Choice,
     Given,
     Names,
@@ -204,8 +205,19 @@ SUBCOMMANDS = {
         "plan",
         "-m model=lstm,gru seed=0,1,2",
         "what it would run, and how long that may take",
-        "Say what a sweep has finished, what it would run, and how long that may take.",
-        (_MULTIRUN, Word(ANY, "the sweep's own overrides", "VALUE,VALUE", repeats=True)),
+        "Say what a sweep has finished, what it would run, how long that may take, and how many "
+        "seeds, test groups and splits a difference between its models takes.",
+        (
+            _MULTIRUN,
+            Word(
+                "difference",
+                "that is to be found; otherwise the smallest that the task says to be worth having",
+                "0.05|1%",
+                form=AmountOrShare(),
+                taken=True,
+            ),
+            Word(ANY, "the sweep's own overrides", "VALUE,VALUE", repeats=True),
+        ),
     ),
     "status": Subcommand(
         "status",

@@ -1,4 +1,4 @@
-"""``seqbench plan ...``: what a sweep would run, what it has, and how long the rest may take."""
+"""``seqbench plan ...``: what a sweep has and would run, and what a difference takes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def command(args: list[str]) -> int:
     from seqbench.config.overrides import split_words
     from seqbench.sweeps.plan import plan, summary
 
-    words, _ = split_words(read("plan", args).overrides)
+    given = read("plan", args)
+    words, _ = split_words(given.overrides)
     searchpath.enable()
     composition.check_choices(words)
     found = plan(words)
@@ -42,13 +43,28 @@ def command(args: list[str]) -> int:
     console.print(plan_table(found), crop=False)
     left = [item for item in found.trials if item.state != "impossible" and item.runs(found.rerun)]
     console.print(f"\n{summary(found.trials)}; {len(left)} to run (rerun={found.rerun})")
-    repeats = [found.repeats] if found.repeats else []
-    for line in [*repeats, *other_code(found.trials), *reasons(found.trials)]:
+    for line in [*found.notes, *other_code(found.trials), *reasons(found.trials)]:
         console.print(line, crop=False, soft_wrap=True)
     if left:
         for line in [*known_from(left), time_left(left)]:
             console.print(line, crop=False, soft_wrap=True)
+    for line in _needed(found, words, given.values.get("difference")):
+        console.print(line, crop=False, soft_wrap=True)
     return EXIT_DONE
+
+
+def _needed(found: Plan, words: Sequence[str], difference: tuple[float, bool] | None) -> list[str]:
+    """Return what a difference between variants takes; nothing where none is asked for."""
+    from seqbench.registry.plugins import registry
+
+    tasks = {item.task for item in found.trials if item.settings is not None}
+    known = registry()
+    if difference is None and all(known.get("task", t).smallest_difference is None for t in tasks):
+        return []  # before anything heavy is imported
+    from seqbench.reporting.comparison import Practical
+    from seqbench.sweeps.pilots import needed
+
+    return needed(found, words, None if difference is None else Practical(*difference))
 
 
 def refuse_impossible(trials: Sequence[Planned]) -> None:
@@ -104,7 +120,7 @@ def plan_table(found: Plan) -> Table:
 def reasons(trials: Sequence[Planned]) -> list[str]:
     """Return a line for each reason that something failed, is stale or impossible."""
     counts: Counter[tuple[State, str]] = Counter(
-        (item.state, item.reason)
+        (item.state, f"{item.ended}: {item.reason}" if item.ended else item.reason)
         for item in trials
         if item.reason and item.state in ("failed", "stale", "impossible")
     )

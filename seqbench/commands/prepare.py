@@ -13,6 +13,7 @@ def command(args: list[str]) -> int:
     given = read("prepare", args)
     from seqbench.config.composition import compose, settings
     from seqbench.records import left_out_lines
+    from seqbench.training.predictor import sights
     from seqbench.trials.trial import load
 
     trial = load(settings(compose([f"task={given.text('task')}", *given.overrides])))
@@ -29,7 +30,11 @@ def command(args: list[str]) -> int:
             steps = sum(len(example.values) for example in examples)
             write(f"  {name:5}  {len(examples):,} sequences, {steps:,} steps\n")
     metric = trial.task.primary
-    for name, scores in trial.baselines(folds).items():
-        value = scores.compute()[metric.name]
+    found = {
+        name: scores.compute()[metric.name]
+        for sight in sights(trial.task.visibility)
+        for name, scores in trial.baselines(folds, sight).items()
+    }
+    for name, value in found.items():
         write(f"  baseline {name}: {metric.name} {value:.4g} {metric.unit}".rstrip() + "\n")
     return EXIT_DONE

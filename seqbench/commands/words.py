@@ -126,6 +126,22 @@ class Positive(ValueForm):
 
 
 @dataclass(frozen=True)
+class AmountOrShare(ValueForm):
+    """A positive number, or a share in percent."""
+
+    allowed: str = (
+        "a positive number in the metric's unit, such as 0.05, or a share of a score, such as 1%"
+    )
+
+    def read(self, text: str) -> tuple[float, bool]:
+        """Return the number and whether it is a share, which is then between 0 and 1."""
+        number = float(text.removesuffix("%"))
+        if not 0 < number < math.inf:
+            raise ValueError
+        return (number / 100, True) if text.endswith("%") else (number, False)
+
+
+@dataclass(frozen=True)
 class Word:
     """A word that a command takes.
 
@@ -143,6 +159,7 @@ class Word:
         former: names by which it was known, which are still understood.
         below: keys below ``name`` that are likely meant, for TAB and for hints.
         kind: ``model`` or ``task`` where its value is the name of one, for TAB.
+        taken: whether a command that takes any override keeps this key for itself.
     """
 
     name: str
@@ -157,6 +174,7 @@ class Word:
     former: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
     kind: str = ""
+    taken: bool = False
 
     @property
     def is_flag(self) -> bool:
@@ -273,6 +291,10 @@ class _Reader:
             self._given.values[word.name] = True
             return
         if self._takes_any:
+            taken = self._by_name.get(key)
+            if equals and taken is not None and taken.taken:
+                self._put(taken, value)
+                return
             if arg.startswith("-"):
                 raise self._unknown(arg, key)
             self._given.overrides.append(arg)

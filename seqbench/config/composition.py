@@ -90,7 +90,7 @@ def settings(config: DictConfig) -> Settings:
         raise Refused(_one_line(error)) from error
     assert isinstance(plain, dict)
     data = {str(key): value for key, value in plain.items()}
-    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match", TITLE])
+    _refuse_unknown("", data, [*NEEDED, "limits", "seed", "rerun", "match", "looks", TITLE])
     title = _title(data)
     task, task_parameters = _selection("task", data)
     model, model_parameters = _selection("model", data)
@@ -102,6 +102,7 @@ def settings(config: DictConfig) -> Settings:
     if "rerun" in data:
         rerun(config)
     match(config)
+    looks(config)
     try:
         return Settings(
             task=task,
@@ -140,6 +141,21 @@ def match(config: DictConfig) -> Match | None:
     """
     found: Match | None = _fit("match", 'Literal["params", "flops"] | None', config.get("match"))
     return found
+
+
+def looks(config: DictConfig) -> list[int] | None:
+    """Return after how many seeds the report may be read; None where that was not declared.
+
+    Raises:
+        Refused: these are no whole numbers.
+    """
+    found = config.get("looks")
+    if OmegaConf.is_config(found):
+        found = OmegaConf.to_container(found, resolve=True)
+    elif found is not None:
+        found = [found]  # one look
+    given: list[int] | None = _fit("looks", "list[int] | None", found)
+    return given
 
 
 def model_default(option: str, key: str) -> object:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 
-from seqbench.config.overrides import parse, parse_all, refuse_intervals
+from seqbench.config.overrides import LOOKS, as_list, parse, parse_all, refuse_intervals
 from seqbench.errors import Refused, shortened
 from seqbench.registry.plugins import registry
 from seqbench.registry.registration import KINDS
@@ -69,10 +69,15 @@ def refuse_swept_twice(parsed: Sequence[Override]) -> None:
 
 
 def _expanded(item: Override) -> Override:
-    """Return a choice by pattern as a choice of names; any other override as it is."""
+    """Return a choice by pattern as a choice of names, and looks as the list that they are.
+
+    Any other override is returned as it is.
+    """
     if not item.is_sweep_override():
         return item
     found, key = item.value(), item.key_or_group
+    if key == LOOKS:
+        return parse(as_list(item))
     if not isinstance(found, Glob):
         return item
     for kind in KINDS:

@@ -173,6 +173,9 @@ class Search:
         sweeps = [item.input_line for item in parsed if item.is_sweep_override()]
         if ambiguous and sweeps:
             refuse_intervals(parsed)
+            for item in parsed:
+                if item.key_or_group == LOOKS and item.is_sweep_override():
+                    raise Refused(f"{item.input_line} is a list; write {as_list(item)}")
             raise Refused(f"{sweeps[0]} gives several values: add -m to run a trial for each")
         groups = self._options("", ObjectType.GROUP)
         choices = self.choices()
@@ -247,6 +250,28 @@ class Search:
     def _options(self, group: str, kind: ObjectType) -> list[str]:
         found = self._repository.get_group_options(group, kind)
         return sorted(name for name in found if name != "hydra")
+
+
+LOOKS = "looks"
+"""A key whose value is a list: with several values it is still one setting of a whole sweep."""
+
+
+def as_list(item: Override) -> str:
+    """Return a key with several values, ``looks=6,10``, as one with a list: ``looks=[6,10]``.
+
+    Raises:
+        Refused: the values are not listed.
+    """
+    found = item.value()
+    if not isinstance(found, ChoiceSweep):
+        raise Refused(
+            f"{item.input_line}: list the numbers, such as {item.key_or_group}=6,10,14,20"
+        )
+    return f"{item.key_or_group}={override_text([_plain(value) for value in found.list])}"
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int | float | bool | list) or value is None else str(value)
 
 
 def refuse_intervals(parsed: Sequence[Override]) -> None:

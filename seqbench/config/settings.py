@@ -156,6 +156,8 @@ class Settings:
         model: registered name; ``model_parameters`` go to its constructor.
         seed: of the trial.
         title: what a person calls the task's data, ``task.title``; empty takes :attr:`called`.
+        plan: the seeds that were planned with this one, as the run's tag says it; empty of none.
+            It is no part of the configuration: a sweep knows it.
     """
 
     task: str
@@ -168,6 +170,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     title: str = ""
+    plan: str = ""
 
     @property
     def source(self) -> str | None:

@@ -126,6 +126,8 @@ def attempt(settings: Settings, rerun: Rerun, parts: Mapping[str, str] | None = 
                 now = state_of(settings)
                 if now.state == "finished" and not now.runs(rerun):
                     return Outcome("ELSEWHERE", "finished by another process", run_id=now.run_id)
+                if now.ended and not now.runs(rerun):
+                    return Outcome(now.ended, now.reason, run_id=now.run_id)
         from seqbench.trials.run import run
 
         record = run(settings, parts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from seqbench.config import composition
 from seqbench.config.composition import compose_each
@@ -14,10 +14,11 @@ from seqbench.config.members import sweep_members
 from seqbench.config.settings import Limits, Rerun, Settings, TrackingSettings
 from seqbench.errors import Refused, shortened
 from seqbench.identity import Identity, identity
-from seqbench.records import SCHEMA, MetricInfo, is_own_failure
+from seqbench.records import SCHEMA, MetricInfo, Status, is_own_failure
 from seqbench.registry.codehash import harness_hashes
 from seqbench.reporting.text import told_apart
 from seqbench.sweeps.forecast import Forecast, Forecaster
+from seqbench.sweeps.seed_plans import with_seed_plans
 from seqbench.tracking.address import locate
 from seqbench.tracking.trials import StoredTrial, stored_trials
 from seqbench.trials.equal_size import trial_settings, with_width
@@ -61,6 +62,8 @@ class Planned:
         left_out: what of a user's own data was not used, and why, of a trial that has finished.
         parts: of its identity, when it was planned.
         ended: how the run of a failed trial ended, in the record's words.
+        first_plan: of its seeds, as its first run that has one or has a result says it, empty if
+            it does not; None where there is no such run.
     """
 
     overrides: list[str]
@@ -78,7 +81,8 @@ class Planned:
     title: str = ""
     left_out: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
-    ended: str = ""
+    ended: Status | Literal[""] = ""
+    first_plan: str | None = None
 
     @property
     def task(self) -> str:
@@ -111,11 +115,31 @@ class Plan:
         rerun: what runs beside what was never tried or was stopped.
         members: for each member of the sweep, the number of its trial: members that mean the same
             trial, however they say it, have the same one.
+        outside: trials that ran before under another plan of seeds, or under none.
     """
 
     trials: list[Planned]
     rerun: Rerun
     members: list[int]
+    outside: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the trials before they run, a line each."""
+        failed = sum(item.state == "failed" and not item.runs(self.rerun) for item in self.trials)
+        lines = [self.repeats] if self.repeats else []
+        if failed:
+            lines.append(
+                f"{failed} failed of {'their' if failed > 1 else 'its'} own, which is a result; "
+                "rerun=failed trains again what failed"
+            )
+        if self.outside:
+            lines.append(
+                f"{_trials(self.outside)} of these ran before this plan of seeds, so the report "
+                "will claim nothing of a table with them; seeds that nobody has run yet can, such "
+                "as those from 100 on"
+            )
+        return lines
 
     @property
     def repeats(self) -> str:
@@ -157,6 +181,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
     sources: dict[str, str] = {}
     planned: list[Planned] = []
     numbers: dict[object, int] = {}
+    variants: list[Hashable] = []
     of_members = []
     reruns: dict[Rerun, None] = {}
     for words, composed in zip(members, compose_each(members), strict=True):
@@ -170,6 +195,7 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
             if of_members[-1] == len(planned):
                 names = (str(composed.task.get("name", "")), str(composed.model.get("name", "")))
                 planned.append(Planned(words, None, "impossible", str(refusal), names=names))
+                variants.append(None)
             continue
         of_members.append(numbers.setdefault((asked.key, _place(settings)), len(planned)))
         if of_members[-1] < len(planned):
@@ -181,10 +207,13 @@ def plan_members(members: Sequence[list[str]]) -> Plan:
         before = of_store.by_configuration.get(asked.configuration, [])
         item = _planned(words, settings, asked, before)
         forecast = of_store.forecaster.forecast(settings)
-        planned.append(replace(item, forecast=forecast, parts=asked.parts))
+        variants.append((asked.study, _place(settings)))
+        first = _first_plan(asked, before)
+        planned.append(replace(item, forecast=forecast, parts=asked.parts, first_plan=first))
     if len(reruns) > 1:
         raise Refused(f"rerun must be one word for the whole sweep, not {' and '.join(reruns)}")
-    return Plan(_titled(planned, sources), next(iter(reruns), "stale"), of_members)
+    titled, outside = with_seed_plans(_titled(planned, sources), variants)
+    return Plan(titled, next(iter(reruns), "stale"), of_members, outside)
 
 
 def _place(settings: Settings) -> tuple[str, str]:
@@ -272,12 +301,10 @@ def _planned(
         if trial.status == "FINISHED":
             reason = f"it has no result any more: {trial.damage}"
             return Planned(words, settings, "stale", reason, trial.run_id, trial.seconds)
-        reason = trial.reason if trial.status == "FAILED" else f"{trial.status}: {trial.reason}"
-        if not is_own_failure(trial.status, trial.reason):
-            return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
-        if _may_use_more(settings.limits, trial):
-            return Planned(words, settings, "unfinished", reason, trial.run_id)
-        return Planned(words, settings, "failed", reason, trial.run_id, ended=trial.status)
+        if is_own_failure(trial.status, trial.reason) and not _may_use_more(settings.limits, trial):
+            ended = cast(Status, trial.status)
+            return Planned(words, settings, "failed", trial.reason, trial.run_id, ended=ended)
+        return Planned(words, settings, "unfinished", trial.reason, trial.run_id)
     source = settings.task_parameters.get("source")
     others = [
         trial
@@ -295,6 +322,15 @@ def _planned(
             reason = f"recorded before identities of schema {SCHEMA}"
         return Planned(words, settings, "stale", reason, nearest.run_id, nearest.seconds)
     return Planned(words, settings, "new")
+
+
+def _first_plan(asked: Identity, before: Sequence[StoredTrial]) -> str | None:
+    """Return the plan of seeds under which a trial was first seen, see :class:`Planned`."""
+    for trial in reversed(before):
+        has_result = trial.status == "FINISHED" or is_own_failure(trial.status, trial.reason)
+        if (trial.plan or has_result) and not asked.changed(trial.parts):
+            return trial.plan
+    return None
 
 
 def _may_use_more(now: Limits, failed: StoredTrial) -> bool:

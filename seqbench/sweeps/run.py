@@ -16,6 +16,7 @@ from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.config.titles import said_by
 from seqbench.errors import Refused, TrialFailed
 from seqbench.identity import identity
+from seqbench.records import is_own_failure
 from seqbench.reporting.forms import Form
 from seqbench.reporting.markup import markdown_table
 from seqbench.reporting.sweep import TrialResult, best_means, sweep_layout
@@ -102,10 +103,10 @@ def run_plan(
             outcomes[number] = Outcome("REFUSED", found.trials[number].reason)
     due = [number for number in due if number not in outcomes]
     left = f"{len(due)} to run (rerun={found.rerun})"
-    names = _names(found.trials)
+    names = trial_names(found.trials)
     _say(f"{summary(found.trials)}; {left}")
-    if found.repeats:
-        _say(found.repeats)
+    for note in found.notes:
+        _say(note)
     for number, refused in outcomes.items():
         _say(f"{names[number]}: {refused.reason}")
     if due:
@@ -183,10 +184,23 @@ def failures(ran: Sequence[Ran]) -> None:
     failed = [item for item in ran if status(item) not in _WELL]
     if not failed:
         return
-    message = f"{len(failed)} of {len(ran)} trial{'s' * (len(ran) != 1)} failed"
+    message = f"{len(failed)} of {len(ran)} trial{'s' * (len(ran) != 1)} failed{_ways_on(failed)}"
     if all(item.outcome is not None and item.outcome.status == "REFUSED" for item in ran):
         raise Refused(message)
     raise TrialFailed(message)
+
+
+def _ways_on(failed: Sequence[Ran]) -> str:
+    """Return what the same command does with trials that failed, where their runs were kept."""
+    kept = [item for item in failed if (s := item.trial.settings) and s.tracking.enabled]
+    own = sum(is_own_failure(status(item)) for item in kept)
+    stopped = sum(status(item) == "KILLED" for item in kept)
+    parts = []
+    if own:
+        parts.append(f"{own} of {'their' if own > 1 else 'its'} own (rerun=failed trains again)")
+    if stopped:
+        parts.append(f"{stopped} stopped (the same command goes on)")
+    return f": {', '.join(parts)}" if parts else ""
 
 
 _WELL = ("FINISHED", "ELSEWHERE", "RUNNING", "STALE")
@@ -196,7 +210,7 @@ def status(item: Ran) -> str:
     """Return the state of a trial after its sweep, in the record's words or the plan's."""
     if item.outcome is not None:
         return item.outcome.status
-    return item.trial.state.upper()
+    return item.trial.ended or item.trial.state.upper()
 
 
 @contextmanager
@@ -301,10 +315,15 @@ def _result(outcome: Outcome, on_validation: bool) -> str:
     return f"{outcome.status}: {outcome.reason}"
 
 
-def _names(trials: Sequence[Planned]) -> list[str]:
-    """Return what a person calls each trial: what tells it from the others."""
+def trial_names(trials: Sequence[Planned], *, seeds: bool = True) -> list[str]:
+    """Return what a person calls each trial: what tells it from the others.
+
+    Args:
+        trials: of a sweep.
+        seeds: whether a seed does.
+    """
     keys = [_keys(trial.overrides) for trial in trials]
-    varied = _varied(keys)
+    varied = _varied(keys) - (set() if seeds else {"seed"})
     names = []
     for trial, words in zip(trials, keys, strict=True):
         names.append(" ".join([trial.title, trial.model, *_changes(trial, words, varied)]))

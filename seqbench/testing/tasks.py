@@ -16,12 +16,14 @@ from seqbench.testing.checklist import Check, require
 from seqbench.testing.grouping import check_groups
 from seqbench.testing.storage import check_damage, check_fingerprint, check_idempotence
 from seqbench.testing.subjects import TaskSubject, check_configuration, check_parameter_docs
+from seqbench.training.predictor import sights
 from seqbench.training.scoring import score_baselines
 
 _PARTS = ("train", "valid", "test")
 _SCORED = 64  # sequences of the test split on which metrics are checked
 _BATCHES = (1, 7)  # rows of a batch
 _ROUNDING = 1e-12
+_SAME = 1e-6
 _LONGEST = 200_000  # numbers of a sequence up to which it is looked for in other splits
 
 
@@ -224,16 +226,26 @@ def _augmentation(subject: TaskSubject) -> None:
 
 def _baselines(subject: TaskSubject) -> None:
     task, splits = subject.task, list(subject.splits())[-1]
-    offered = task.baselines(splits)
-    require(offered, "there is no baseline", "a trivial predictor at least, such as the mean")
-    found = score_baselines(task, [offered], [splits.test])
-    for name, scores in found.items():
-        primary = scores.compute().get(task.primary.name, math.nan)
+    found: dict[str, float] = {}
+    for sight in sights(task.visibility):
+        offered = task.baselines_for(splits, sight)
         require(
-            math.isfinite(primary),
-            f"baseline {name} has no finite {task.primary.name}: {primary}",
-            "a score to compare models with",
+            offered,
+            f"there is no baseline beside a model that sees {sight}",
+            "a trivial predictor at least, such as the mean",
         )
+        for name, scores in score_baselines(task, [offered], [splits.test]).items():
+            primary = scores.compute().get(task.primary.name, math.nan)
+            require(
+                math.isfinite(primary),
+                f"baseline {name} has no finite {task.primary.name}: {primary}",
+                "a score to compare models with",
+            )
+            require(
+                math.isclose(found.setdefault(name, primary), primary, rel_tol=_SAME),
+                f"baseline {name} has another score beside a model that sees {sight}",
+                "another name for a baseline that sees more",
+            )
 
 
 def _configuration(subject: TaskSubject) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seqbench.records import SCHEMA, MetricInfo
@@ -48,6 +48,21 @@ def identity_tags(
         PARTS: json.dumps(dict(parts), sort_keys=True),
         HARNESS: json.dumps(dict(harness), sort_keys=True, separators=(",", ":")),
     }
+
+
+def plan_text(seeds: Iterable[int], looks: Iterable[int]) -> str:
+    """Return what a run says of the seeds that were planned with its own; see :data:`PLAN`.
+
+    Args:
+        seeds: of all runs of the same conditions and variant.
+        looks: after how many seeds the report may be read.
+
+    Returns:
+        Empty of more seeds than a tag holds: a thousand of them need no test.
+    """
+    found = {"seeds": sorted(set(seeds)), "looks": list(looks)}
+    text = json.dumps(found, separators=(",", ":"))
+    return text if len(text) <= TAG_LENGTH else ""
 
 
 def schema_in(tags: Mapping[str, str]) -> int:

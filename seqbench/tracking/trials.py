@@ -29,6 +29,7 @@ from seqbench.tracking.tags import (
     MONITOR,
     PARENT,
     PARTS,
+    PLAN,
     PRIMARY,
     SWEEP,
     mapping_in,
@@ -68,6 +69,7 @@ class StoredTrial:
         costs: what it took, by name: ``seconds`` of training, ``epochs``, ``steps`` and others.
         folds: that it was scored on; 1 before it has finished.
         left_out: what of a user's own data was not used, and why.
+        plan: the seeds that were planned with its own, see :data:`seqbench.tracking.tags.PLAN`.
         files: the run's.
     """
 
@@ -90,6 +92,7 @@ class StoredTrial:
     costs: Mapping[str, float] = field(default_factory=dict)
     folds: int = 1
     left_out: str = ""
+    plan: str = ""
     files: RunFiles | None = field(default=None, repr=False, compare=False)
 
     @cached_property
@@ -382,5 +385,6 @@ def _trial(run: RawRun, files: RunFiles) -> StoredTrial:
         },
         folds=run.folds,
         left_out=tags.get(LEFT_OUT, ""),
+        plan=tags.get(PLAN, ""),
         files=files,
     )

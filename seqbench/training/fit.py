@@ -225,6 +225,7 @@ def train(training: Training, rank: Rank) -> History:
         DropoutSeed(training.seed, rank.number),
         limit.check,
         training.data.targets_per_batch,
+        recipe.clip,
         rank.size,
     )
     callbacks: list[Callback] = [
@@ -245,7 +246,6 @@ def train(training: Training, rank: Rank) -> History:
             accelerator=trainer.accelerator,
             precision=trainer.precision,
             max_epochs=recipe.max_epochs,
-            gradient_clip_val=recipe.clip or None,
             callbacks=callbacks,
             deterministic=trainer.accelerator == "cpu",
             logger=False,

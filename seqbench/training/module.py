@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.optim import Optimizer
 
 from seqbench.api import Batch, Task
 from seqbench.errors import TrialFailed
@@ -65,6 +66,7 @@ class TrialModule(LightningModule):
         dropout: its seeds.
         check_limits: raises once the trial has used more than it may; called after each batch.
         targets_per_batch: see :attr:`~seqbench.training.data.TrialData.targets_per_batch`.
+        clip: largest norm of the gradient of a batch's mean loss; 0 leaves it alone.
         ranks: that share each batch.
     """
 
@@ -76,6 +78,7 @@ class TrialModule(LightningModule):
         dropout: DropoutSeed,
         check_limits: Callable[[], None],
         targets_per_batch: float,
+        clip: float = 0.0,
         ranks: int = 1,
     ) -> None:
         super().__init__()
@@ -85,6 +88,8 @@ class TrialModule(LightningModule):
         self._dropout = dropout
         self._check_limits = check_limits
         self._targets_per_batch = targets_per_batch
+        self._clip = clip
+        self._share = 1.0  # of the batch's targets in those of an average one
         self._ranks = ranks
         self._losses = _Losses(torch.zeros(()))
         self._metrics = task.metrics()
@@ -120,12 +125,22 @@ class TrialModule(LightningModule):
         losses = self._losses
         losses.total = losses.total + whole
         losses.count += count
+        self._share = count / self._targets_per_batch
         return total / self._targets_per_batch
 
     def on_after_backward(self) -> None:
         """Make the gradients those of the whole batch."""
         if self._ranks > 1:
             sum_gradients([item for item in self.predictor.parameters() if item.requires_grad])
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        """Clip the gradient of the batch's mean loss, whatever the batch weighs.
+
+        The gradient here is that one times the batch's share. One limit for all batches would cut
+        off what those of long sequences weigh more.
+        """
+        if self._clip:
+            self.clip_gradients(optimizer, self._clip * self._share, "norm")
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Look at the clock and at the memory."""

@@ -19,6 +19,7 @@ from seqbench.api import (
     Model,
     OutputSpec,
     SequenceInput,
+    Sight,
     Task,
     Visibility,
 )
@@ -86,10 +87,7 @@ class Predictor(nn.Module):
         bias = torch.zeros(output_spec.size) if output_spec.bias is None else output_spec.bias
         with torch.no_grad():
             self.head.bias.copy_(bias if scale is None else bias / scale)
-        if visibility is Visibility.NEXT:
-            self.context = "past+future" if two_sided else "past"
-        else:
-            self.context = "past" if visibility is Visibility.ONLINE else "all"
+        self.context = sights(visibility)[two_sided and visibility is Visibility.NEXT]
 
     @property
     def device(self) -> torch.device:
@@ -167,6 +165,13 @@ class Predictor(nn.Module):
 def model_context(visibility: Visibility) -> Context:
     """Return the context a model is built with: ``all`` where a prediction may see every step."""
     return "all" if visibility in (Visibility.SEQUENCE, Visibility.STEP) else "past"
+
+
+def sights(visibility: Visibility) -> tuple[Sight, ...]:
+    """Return what predictors of a task can see: of a model with one direction, then with two."""
+    if visibility is Visibility.NEXT:
+        return "past", "past+future"
+    return ("past",) if visibility is Visibility.ONLINE else ("all",)
 
 
 def counted(predictions: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from seqbench.config.settings import Match, Settings
 from seqbench.errors import Refused
 from seqbench.identity import digest, identity
 from seqbench.registry.plugins import registry
+from seqbench.trials.looks import with_looks
 
 if TYPE_CHECKING:
     from seqbench.api import InputSpec, OutputSpec, Visibility
@@ -66,18 +67,18 @@ class _Specs(NamedTuple):
 
 
 def trial_settings(composed: DictConfig, overrides: Sequence[str]) -> Settings:
-    """Check a trial's configuration, and return it typed with the width that ``match`` asks for.
+    """Check a trial's configuration, and return it typed.
 
-    Without ``match`` this is :func:`seqbench.config.composition.settings`.
+    It has the width that ``match`` asks for, and the plan of seeds that ``looks`` does.
 
     Args:
         composed: the configuration.
         overrides: that it was composed from.
 
     Raises:
-        Refused: it is wrong, or no width of the model matches.
+        Refused: it is wrong, no width of the model matches, or no such looks can be planned.
     """
-    settings = composition.settings(composed)
+    settings = with_looks(composition.settings(composed), composition.looks(composed))
     measure = composition.match(composed)
     if measure is None or _is_given(settings, overrides):
         return settings

@@ -65,7 +65,7 @@ def evaluate(
         train_groups=stored.record.train_groups,
         backend=observe_backend(predictor, next(iter(data.test()))),
     )
-    compare(record, test, trial.baselines(folds), folds)
+    compare(record, test, trial.baselines(folds, predictor.context), folds)
     fingerprint = trial.task.fingerprint()
     tracking = replace(trial.settings.tracking, uri=uri)
     kept = kept_words(trial.settings, tracking)

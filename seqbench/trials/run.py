@@ -79,7 +79,7 @@ def run(settings: Settings, planned: Mapping[str, str] | None = None) -> TrialRe
     store = open_store(settings.tracking) if settings.tracking.enabled else None
     with workspace(record, store) as folder, attempt(record, trial, store) as log:
         with in_folder(), _waiting(f"baselines of {record.task}", settings.trainer.progress):
-            baselines = trial.baselines(folds)
+            baselines = trial.baselines(folds, predictor.context)
         valid = FoldScores(trial.task, "folds", trial.metrics)
         test = FoldScores(trial.task, trial.task.pooling, trial.metrics)
         with team(settings, trial.identity.parts) as ranks:

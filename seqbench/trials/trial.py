@@ -22,7 +22,7 @@ from seqbench.registry.registration import BUILT_IN, Registration
 from seqbench.trials.names import check_folds, checked
 
 if TYPE_CHECKING:
-    from seqbench.api import MetricSet, Model, Task
+    from seqbench.api import MetricSet, Model, Sight, Task
     from seqbench.training.data import TrialData
     from seqbench.training.fit import Training
     from seqbench.training.predictor import Predictor
@@ -151,12 +151,17 @@ class Trial:
         """Hash of the data, which are prepared; it reads them all, so once."""
         return self.task.fingerprint()
 
-    def baselines(self, folds: Sequence[TrialData]) -> dict[str, FoldScores]:
-        """Return the scores of the task's baselines on the test splits of its folds."""
+    def baselines(self, folds: Sequence[TrialData], sight: Sight) -> dict[str, FoldScores]:
+        """Return the scores of the task's baselines on the test splits of its folds.
+
+        Args:
+            folds: the data.
+            sight: of the model that they stand beside.
+        """
         from seqbench.training.scoring import score_baselines
 
         splits = [data.splits for data in folds]
-        found = [self.task.baselines(split) for split in splits]
+        found = [self.task.baselines_for(split, sight) for split in splits]
         tests = [split.test for split in splits]
         return score_baselines(self.task, found, tests, self.metrics)
 
@@ -325,7 +330,7 @@ def new_record(trial: Trial, predictor: Predictor) -> TrialRecord:
 
 def provenance(trial: Trial) -> dict[str, str]:
     """Return which trial it is, and where its code and data come from."""
-    from seqbench.tracking.tags import FOLDS, LEFT_OUT, SOURCE, TITLE, identity_tags
+    from seqbench.tracking.tags import FOLDS, LEFT_OUT, PLAN, SOURCE, TITLE, identity_tags
 
     asked, source = trial.identity, trial.settings.source
     where = {} if source is None else {SOURCE: whole_path(source)}

@@ -23,7 +23,7 @@ from optuna.distributions import (
 from seqbench.config import composition, searchpath, values
 from seqbench.config.composition import compose_each
 from seqbench.config.members import refuse_swept_twice
-from seqbench.config.overrides import override_text, parse, parse_all
+from seqbench.config.overrides import LOOKS, override_text, parse, parse_all
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.errors import Refused, unknown
 from seqbench.registry.plugins import registry
@@ -135,6 +135,8 @@ def read_words(words: Sequence[str]) -> Tuning:
             raise Refused(f"{word}: a tuning takes its seeds from tune.seeds and tune.final_seeds")
         elif key == "rerun":
             raise Refused(f"{word}: a tuning judges each of its candidates once")
+        elif key == LOOKS:
+            raise Refused(f"{word}: a tuning looks once, after all of tune.final_seeds")
         elif item.is_sweep_override():
             if not key.startswith(_DRAWN):
                 raise Refused(f"{word}: a tuning draws keys of recipe and model only, not {key}")

@@ -148,8 +148,8 @@ def _fewest(enough: Callable[[Array], NDArray[np.bool_]], variances: Variances) 
     low, high = np.full(shape, FEW - 1.0), np.full(shape, float(_MOST))
     possible = enough(high)
     while (high - low > 1).any():
-        middle = np.floor((low + high) / 2)
-        found = enough(np.maximum(middle, FEW))
+        middle = np.maximum(np.floor((low + high) / 2), FEW)
+        found = enough(middle)
         low, high = np.where(found, low, middle), np.where(found, middle, high)
     return np.where(possible, high, np.inf)
 

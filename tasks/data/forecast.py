@@ -16,6 +16,7 @@ from seqbench.api import (
     MetricSet,
     OutputSpec,
     Predictions,
+    Sight,
     Splits,
     Visibility,
 )
@@ -91,12 +92,19 @@ class Forecast(DataTask):
         "last": 0.717,
         "seasonal": 1.047,
         "ridge": 0.342,
+        "two_sided_neighbours": 0.443,
+        "two_sided_ridge": 0.265,
     }
     baseline_help: ClassVar[Mapping[str, str]] = {
         "mean": "of the training part",
         "last": "the last value that may be seen",
         "seasonal": "the value one season before, or the last one where none was seen yet",
-        "ridge": "linear, of the last 24 steps of all columns",
+        "ridge": "linear, of the last 4 or 24 steps of all columns, as validation chooses",
+        "two_sided_neighbours": "the mean of the values before and after a step",
+        "two_sided_ridge": (
+            "linear, of 4 or 24 steps before and 4 or 8 after; beside models that also read"
+            " backwards"
+        ),
     }
     metric_help: ClassVar[Mapping[str, str]] = {
         "mae": "mean absolute error, in the training split's standard deviation of each column",
@@ -211,11 +219,19 @@ class Forecast(DataTask):
         return ForecastMetrics(self._scale, self.test_groups)
 
     def baselines(self, splits: Splits) -> dict[str, Predictions]:
-        """Return the forecasts of :func:`seqbench.tasks.data.windows.forecast`."""
+        """Return the forecasts of :func:`seqbench.tasks.data.windows.forecast` from the past."""
+        return self.baselines_for(splits, "past")
+
+    def baselines_for(self, splits: Splits, sight: Sight) -> dict[str, Predictions]:
+        """Return those of :meth:`baselines`, or beside a model that reads on as it does."""
+        two_sided = sight == "past+future"
         name = f"data-forecast-{self._horizon}-{self._season}-{windows.WINDOWS_VERSION}"
+        name += "-two-sided" if two_sided else ""
         ends = 1 if self._horizon == 1 else 0
         return cached_predictions(
             name,
             splits,
-            lambda: windows.forecast(splits, self._places, self._horizon, self._season, ends),
+            lambda: windows.forecast(
+                splits, self._places, self._horizon, self._season, ends, two_sided
+            ),
         )

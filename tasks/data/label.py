@@ -87,7 +87,9 @@ class Label(DataTask):
     }
     baseline_help: ClassVar[Mapping[str, str]] = {
         "majority": "the shares of the classes among training steps",
-        "logistic_regression": "of 24 steps up to one, and of 8 after it unless online",
+        "logistic_regression": (
+            "of 4 or 24 steps up to one, and unless online of 4 or 8 after it; validation chooses"
+        ),
     }
     metric_help: ClassVar[Mapping[str, str]] = {
         "accuracy": "share of steps whose likeliest class is the right one",

@@ -21,19 +21,14 @@ from seqbench.api import (
     MetricSet,
     OutputSpec,
     Predictions,
+    Sight,
     Splits,
 )
 from seqbench.api.generative import GenerativeTask
 from seqbench.config.userdata import UserData
 from seqbench.errors import Refused, did_you_mean
 from seqbench.tasks._predictions import cached_predictions, digest
-from seqbench.tasks.music.baselines import (
-    BASELINES_VERSION,
-    Frames,
-    fit_baselines,
-    frames_before,
-    scored_frames,
-)
+from seqbench.tasks.music.baselines import BASELINES_VERSION, Scored, fit_baselines
 from seqbench.tasks.music.chorales import load_chorales
 from seqbench.tasks.music.drawing import Layer, draw_notes
 from seqbench.tasks.music.midi import held_notes, write_midi
@@ -124,7 +119,21 @@ class Music(GenerativeTask):
     baseline_scores: ClassVar[Mapping[str, float]] = {
         "unigram": 11.330,
         "markov": 10.697,
-        "logistic_regression": 9.469,
+        "logistic_regression": 9.281,
+        "two_sided_markov": 10.185,
+        "two_sided_logistic_regression": 8.450,
+    }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "unigram": "how often a key sounds",
+        "markov": "whether it sounded in the frame before",
+        "logistic_regression": (
+            "all keys in the frames before: 1, 2, 4 or 8 of them, as validation chooses"
+        ),
+        "two_sided_markov": "whether a key sounds in the frames before and after",
+        "two_sided_logistic_regression": (
+            "all keys in 1, 2, 4 or 8 frames before and as many after; beside models that also"
+            " read backwards"
+        ),
     }
 
     def __init__(
@@ -222,16 +231,25 @@ class Music(GenerativeTask):
 
         They see training pieces as they are, never transposed.
         """
+        return self.baselines_for(splits, "past")
+
+    def baselines_for(self, splits: Splits, sight: Sight) -> dict[str, Predictions]:
+        """Return those of :meth:`baselines`, or beside a model that reads on as it does.
+
+        These are ``unigram``, ``two_sided_markov`` and ``two_sided_logistic_regression``.
+        """
+        two_sided = sight == "past+future"
 
         def build() -> dict[str, list[Tensor]]:
-            fitted = fit_baselines(_frames_of(splits.train), _frames_of(splits.valid))
-            before = [frames_before(example.values.double().numpy()) for example in splits.test]
+            fitted = fit_baselines(_scored(splits.train), _scored(splits.valid), two_sided)
+            rolls = [example.values.double().numpy() for example in splits.test]
             return {
-                name: [torch.from_numpy(predict(frames)) for frames in before]
+                name: [torch.from_numpy(predict(roll)) for roll in rolls]
                 for name, predict in fitted.items()
             }
 
-        return cached_predictions(f"music-{BASELINES_VERSION}", splits, build)
+        name = "music-two-sided" if two_sided else "music"
+        return cached_predictions(f"{name}-{BASELINES_VERSION}", splits, build)
 
     def augment(self, example: Example, generator: torch.Generator) -> Example:
         """Return the piece moved by a number of semitones drawn evenly from those that fit."""
@@ -347,8 +365,8 @@ def _mask(example: Example) -> Tensor:
     return example.target_mask
 
 
-def _frames_of(examples: Sequence[Example]) -> Frames:
-    return scored_frames(
+def _scored(examples: Sequence[Example]) -> Scored:
+    return Scored(
         [example.values.double().numpy() for example in examples],
         [_mask(example).numpy() for example in examples],
     )

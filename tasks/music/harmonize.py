@@ -30,7 +30,7 @@ from seqbench.tasks.music.chorales import VOICES, load_chorales
 from seqbench.tasks.music.drawing import Layer, draw_notes
 from seqbench.tasks.music.midi import Held
 from seqbench.tasks.music.pianoroll import STEPS_PER_QUARTER, Grid, split_by_group
-from seqbench.tasks.music.voices import BASELINES_VERSION, Codes, Frames, fit_baselines
+from seqbench.tasks.music.voices import BASELINES_VERSION, REACH, Codes, Frames, fit_baselines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,10 +125,17 @@ class Harmonize(Task):
         "tenor_accuracy": "frames whose most probable tenor is Bach's",
         "bass_accuracy": "frames whose most probable bass is Bach's",
     }
+    baseline_help: ClassVar[Mapping[str, str]] = {
+        "unigram": "how often a voice sings each note",
+        "soprano_table": "the soprano's pitch at the frame",
+        "logistic_regression": (
+            "that of the frame and of 1, 2, 4 or 8 before and after it, as validation chooses"
+        ),
+    }
     baseline_scores: ClassVar[Mapping[str, float]] = {
         "unigram": 7.881,
         "soprano_table": 6.139,
-        "logistic_regression": 5.606,
+        "logistic_regression": 5.428,
     }
 
     def __init__(self, *, grid: Grid = "quarter", split_seed: int = 0) -> None:
@@ -204,7 +211,8 @@ class Harmonize(Task):
         """Return the log probabilities ``[T, 76]`` of the simple harmonisations.
 
         ``unigram`` knows how often a voice sings each note; ``soprano_table`` also the soprano's
-        pitch at the frame; ``logistic_regression`` that of the frames before and after it, too.
+        pitch at the frame; ``logistic_regression`` that of frames before and after it, too. Like a
+        model it may see all of the tune; validation chooses how much it does.
         """
 
         def build() -> dict[str, list[Tensor]]:
@@ -289,11 +297,11 @@ def _example(name: str, pitches: NDArray[np.uint8], begins: NDArray[np.bool_]) -
 
 
 def _codes(example: Example) -> Codes:
-    """Return the soprano's codes before, at and after each frame, ``[T, 3]``."""
+    """Return the soprano's codes around each frame, ``[T, 2 R + 1]``, see :mod:`.voices`."""
     tune = example.values[:, :-1].numpy()
     codes = np.where(tune.any(axis=1), tune.argmax(axis=1) + 1, 0)
-    padded = np.concatenate([[BOUNDARY], codes, [BOUNDARY]])
-    return np.lib.stride_tricks.sliding_window_view(padded, 3)
+    padded = np.pad(codes, REACH, constant_values=BOUNDARY)
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1)
 
 
 def _frames_of(examples: Sequence[Example]) -> Frames:

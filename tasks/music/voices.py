@@ -2,30 +2,31 @@
 
 Each predicts a frame's alto, tenor and bass from the soprano's pitches near it, or from nothing.
 
-Legend: N frames; M soprano codes; x ``[N, 3]`` int64, the soprano's codes at t - 1, t, t + 1; y
-``[N, 3]`` int64, the classes of alto, tenor and bass; C classes of a voice, K of all.
+Legend: N frames; M soprano codes; x ``[N, 2 R + 1]`` int64, the soprano's codes at t - R, ...,
+t + R, R = :data:`REACH`; y ``[N, 3]`` int64, the classes of alto, tenor and bass; C classes of a
+voice, K of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Predictor = Callable[[Codes], Floats]
 """From x to the log probabilities ``[N, C]`` of a voice."""
 
-BASELINES_VERSION = "1"
+BASELINES_VERSION = "2"
 """Changes whenever the same chorales would give other predictions."""
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Inverse L2 penalties C of the logistic regression; validation chooses one for all voices."""
+WINDOWS = (1, 2, 4, 8)
+"""Frames on either side that the logistic regression sees; validation chooses, for all voices."""
+REACH = max(WINDOWS)
 PRIOR = 5.0
 """Weight of the unigram in a row of the table, in frames."""
 
@@ -46,26 +47,47 @@ def fit_baselines(
 
     Args:
         train: what they are fitted on.
-        valid: what chooses the logistic regression's penalty.
+        valid: what chooses the logistic regression's window and penalty.
         codes: M.
         classes: C of each voice.
     """
+    voices = list(zip(train.voices.T, classes, strict=True))
+    fitted = {
+        "unigram": [fit_unigram(y, size) for y, size in voices],
+        "soprano_table": [fit_table(train.soprano, y, codes, size) for y, size in voices],
+        "logistic_regression": _choose_logistic_regressions(train, valid, codes, classes),
+    }
+    return {name: _together(found) for name, found in fitted.items()}
+
+
+def _choose_logistic_regressions(
+    train: Frames, valid: Frames, codes: int, classes: Sequence[int]
+) -> list[Predictor]:
+    """Return the logistic regressions whose window and penalty validation prefers.
+
+    Wider windows are tried until one is no better, and for each weaker penalties.
+    """
     from threadpoolctl import threadpool_limits
 
-    fitted: dict[str, list[Predictor]] = {"unigram": [], "soprano_table": []}
-    candidates: dict[float, list[Predictor]] = {strength: [] for strength in STRENGTHS}
-    for voice, size in enumerate(classes):
-        y = train.voices[:, voice]
-        fitted["unigram"].append(fit_unigram(y, size))
-        fitted["soprano_table"].append(fit_table(train.soprano, y, codes, size))
-        with threadpool_limits(limits=1):
-            found = fit_logistic_regressions(train.soprano, y, codes, size)
-        for strength, predict in zip(STRENGTHS, found, strict=True):
-            candidates[strength].append(predict)
-    fitted["logistic_regression"] = min(
-        candidates.values(), key=lambda voices: _negative_log_likelihood(voices, valid)
-    )
-    return {name: _together(voices) for name, voices in fitted.items()}
+    best: list[Predictor] = []
+    least = np.inf
+    with threadpool_limits(limits=1):
+        for window in WINDOWS:
+            of_window = np.inf
+            for strength in STRENGTHS:
+                found = [
+                    fit_logistic_regression(train.soprano, y, codes, size, window, strength)
+                    for y, size in zip(train.voices.T, classes, strict=True)
+                ]
+                error = _negative_log_likelihood(found, valid)
+                if error >= of_window:
+                    break
+                of_window = error
+                if error < least:
+                    best, least = found, error
+            if of_window > least:
+                break
+    return best
 
 
 def fit_unigram(y: Codes, size: int) -> Predictor:
@@ -79,52 +101,52 @@ def fit_table(x: Codes, y: Codes, codes: int, size: int) -> Predictor:
 
     ``P(y | s) = (count(s, y) + 5 p(y)) / (count(s) + 5)``, with the unigram's p.
     """
-    counts = np.bincount(x[:, 1] * size + y, minlength=codes * size).reshape(codes, size)
+    counts = np.bincount(x[:, REACH] * size + y, minlength=codes * size).reshape(codes, size)
     table = (counts + PRIOR * _marginals(y, size)) / (counts.sum(axis=1, keepdims=True) + PRIOR)
     logs = np.log(table)
-    return lambda x: logs[x[:, 1]]
+    return lambda x: logs[x[:, REACH]]
 
 
-def fit_logistic_regressions(x: Codes, y: Codes, codes: int, size: int) -> list[Predictor]:
-    """Return, for each C of :data:`STRENGTHS`, the multinomial logistic regression of y on x.
+def fit_logistic_regression(
+    x: Codes, y: Codes, codes: int, size: int, window: int, strength: float
+) -> Predictor:
+    """Return the multinomial logistic regression of y on the codes of a window.
 
     Equal rows are merged into weights, which is exact. Classes that the training split lacks share
     out the unigram's probability of them.
+
+    Args:
+        x: see above.
+        y: ``[N]``, the classes of a voice.
+        codes: M.
+        size: C.
+        window: frames on either side of one.
+        strength: inverse L2 penalty.
     """
     import scipy.sparse
     from sklearn.linear_model import LogisticRegression
 
-    rows, weights = np.unique(np.column_stack([x, y]), axis=0, return_counts=True)
-    inputs = scipy.sparse.csr_array(_one_hot(rows[:, :3], codes))  # thrice as fast
     marginals = _marginals(y, size)
-    return [
-        _completed(
-            LogisticRegression(C=strength, solver="newton-cg", max_iter=500).fit(
-                inputs, rows[:, 3], sample_weight=weights
-            ),
-            codes,
-            marginals,
-        )
-        for strength in STRENGTHS
-    ]
-
-
-def _completed(model: LogisticRegression, codes: int, marginals: Floats) -> Predictor:
-    """Return a regression's log probabilities ``[N, C]``, of classes it has not seen as well."""
-    unseen = np.setdiff1d(np.arange(len(marginals)), model.classes_)
+    near = slice(REACH - window, REACH + window + 1)
+    rows, weights = np.unique(np.column_stack([x[:, near], y]), axis=0, return_counts=True)
+    inputs = scipy.sparse.csr_array(_one_hot(rows[:, :-1], codes))  # thrice as fast
+    model = LogisticRegression(C=strength, solver="newton-cg", max_iter=500)
+    model.fit(inputs, rows[:, -1], sample_weight=weights)
+    unseen = np.setdiff1d(np.arange(size), model.classes_)
     logs = np.log(marginals)
     seen = np.log1p(-marginals[unseen].sum())
 
     def predict(x: Codes) -> Floats:
         found = np.tile(logs, (len(x), 1))
-        found[:, model.classes_] = model.predict_log_proba(_one_hot(x, codes)) + seen
+        known = model.predict_log_proba(_one_hot(x[:, near], codes))
+        found[:, model.classes_] = known + seen
         return found
 
     return predict
 
 
 def _one_hot(x: Codes, codes: int) -> Floats:
-    """Return codes ``[N, 3]`` as ``[N, 3 M]``."""
+    """Return codes ``[N, W]`` as ``[N, W M]``."""
     return np.eye(codes, dtype=np.float64)[x].reshape(len(x), -1)
 
 

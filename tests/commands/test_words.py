@@ -12,6 +12,7 @@ from seqbench.commands import SUBCOMMANDS, help_text, read
 from seqbench.commands.completion import complete
 from seqbench.commands.words import (
     ANY,
+    AmountOrShare,
     Choice,
     Names,
     Positive,
@@ -26,7 +27,14 @@ from seqbench.registry import plugins
 
 WORDS = [(name, word) for name, command in SUBCOMMANDS.items() for word in command.words]
 IDS = [f"{name} {word.name}" for name, word in WORDS]
-SAMPLES = {Whole: "7", Positive: "0.5", Names: "some,other", Text: "text", Quoted: "'a b'"}
+SAMPLES = {
+    Whole: "7",
+    Positive: "0.5",
+    AmountOrShare: "1%",
+    Names: "some,other",
+    Text: "text",
+    Quoted: "'a b'",
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,10 +89,11 @@ def test_every_word_is_read(name: str, word: Word) -> None:
             given = read(name, args)
             if word.is_flag:
                 assert given.flag(word.name)
-            elif word.is_prefix or takes_any:
+            elif word.is_prefix or (takes_any and not word.taken):
                 assert argument in given.overrides
             else:
                 assert (word.name, a_value(word)) in given.pairs
+                assert argument not in given.overrides
                 assert word.name in given.values
 
 

@@ -173,7 +173,7 @@ def test_local_workers(
     monkeypatch.setattr(local, "_GRACE", 4 * longest)
     members = [*FINE, HANGS, EXITS, DIES]
     ran = sweep(tmp_path, members, LocalLauncher(2))
-    assert ["FINISHED", "FINISHED", "TIMEOUT", "FAILED", "FAILED"] == [status(i) for i in ran]
+    assert ["FINISHED", "FINISHED", "TIMEOUT", "FAILED", "KILLED"] == [status(i) for i in ran]
     reasons = [item.outcome.reason for item in ran if item.outcome]
     assert "did not end at limits.minutes, and was killed" == reasons[2]
     assert "something called sys.exit(3)" == reasons[3]
@@ -181,12 +181,19 @@ def test_local_workers(
     assert reasons == [item.reason for item in results(ran)]
     assert sorted(zip(map(status, ran), reasons, strict=True)) == stored(tmp_path)
     assert expected[:2] == scores(tmp_path, ran[:2])
-    with pytest.raises(TrialFailed, match=r"^3 of 5 trials failed$"):
+    message = (
+        r"^3 of 5 trials failed: 2 of their own \(rerun=failed trains again\), "
+        r"1 stopped \(the same command goes on\)$"
+    )
+    with pytest.raises(TrialFailed, match=message):
         failures(ran)
     assert [] == [line for line in capfd.readouterr().err.splitlines() if "seqbench: " not in line]
     monkeypatch.delenv("MISHAPS")
     again = sweep(tmp_path, members, BasicLauncher())
-    assert ["finished"] * 2 + ["failed"] * 3 == [item.trial.state for item in again]
+    expected_states = ["finished", "finished", "failed", "failed", "unfinished"]
+    assert expected_states == [item.trial.state for item in again]
+    assert ["FINISHED", "FINISHED", "TIMEOUT", "FAILED", "FINISHED"] == [status(i) for i in again]
+    again = sweep(tmp_path, [[*words, "rerun=failed"] for words in members], BasicLauncher())
     assert expected == scores(tmp_path, again)
 
 
@@ -195,9 +202,9 @@ def check_that_one_death_costs_one_trial(
 ) -> None:
     """Its run says why, and the others have the bits of the basic launcher's."""
     ran = sweep(folder, [FINE[0], DIES, FINE[1]], launcher)
-    assert ["FINISHED", "FAILED", "FINISHED"] == [status(item) for item in ran]
+    assert ["FINISHED", "KILLED", "FINISHED"] == [status(item) for item in ran]
     assert ran[1].outcome is not None
-    assert ("FAILED", ran[1].outcome.reason) in stored(folder)
+    assert ("KILLED", ran[1].outcome.reason) in stored(folder)
     assert expected[:2] == scores(folder, ran[::2])
 
 

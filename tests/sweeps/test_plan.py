@@ -121,6 +121,58 @@ def test_only_what_decides_a_result_makes_another_trial(store: Store) -> None:
     assert ["new"] == states("seed=0", "tracking.experiment=another")
 
 
+def test_a_failure_of_its_own_is_a_result(store: Store) -> None:
+    """By default the same command does not train it again; what the machine did, it does."""
+    log(store, asked("seed=0"), "FAILED")
+    log(store, asked("seed=1"), "OOM")
+    log(store, asked("seed=2"), "KILLED")
+    found = plan(["experiment=smoke", "seed=0,1,2"])
+    assert ["FAILED", "OOM", ""] == [item.ended for item in found.trials]
+    assert [False, False, True] == [item.runs(found.rerun) for item in found.trials]
+    assert found.notes == [
+        "2 failed of their own, which is a result; rerun=failed trains again what failed"
+    ]
+    assert ["1 failed: FAILED: so it is", "1 failed: OOM: so it is"] == reasons(found.trials)
+    again = plan(["experiment=smoke", "seed=0,1,2", "rerun=failed"])
+    assert [] == again.notes
+    assert all(item.runs(again.rerun) for item in again.trials)
+
+
+@pytest.mark.parametrize(
+    ("ended", "then", "now", "state"),
+    [
+        ("TIMEOUT", "limits.minutes=2", "limits.minutes=2", "failed"),
+        ("TIMEOUT", "limits.minutes=2", "limits.minutes=1", "failed"),
+        ("TIMEOUT", "limits.minutes=2", "limits.minutes=2.5", "unfinished"),
+        ("TIMEOUT", "limits.minutes=2", "limits.minutes=null", "unfinished"),
+        ("TIMEOUT", "limits.minutes=2", "limits.gib=9", "unfinished"),
+        ("OOM", "limits.gib=2", "limits.gib=3", "unfinished"),
+        ("OOM", "limits.gib=2", "limits.gib=2", "failed"),
+        ("OOM", "limits.gib=null", "limits.gib=8", "failed"),
+        ("FAILED", "limits.minutes=2", "limits.minutes=9", "failed"),
+    ],
+)
+def test_a_larger_limit_goes_on(store: Store, ended: str, then: str, now: str, state: str) -> None:
+    """As the reason of the run says; with the same limit it would end as before."""
+    before = settings(compose(["experiment=smoke", then]))
+    record = TrialRecord("key", "music", "lstm", 0, status=ended)  # type: ignore[arg-type]
+    of_trial = identity(before)
+    tags = identity_tags(of_trial.configuration, of_trial.parts, harness_hashes())
+    store.start(record, before.to_dict(), tags).finish(record)
+    assert [state] == states(now)
+
+
+def test_a_worker_does_not_train_again_what_failed_elsewhere(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since the plan was made, by another process; that is how it ended."""
+    monkeypatch.setattr(run_module, "run", lambda *_: pytest.fail("it would train"))
+    run_id = log(store, asked("seed=0"), "OOM")
+    found = settings(compose(["experiment=smoke", "seed=0", "tracking.parent=sweep"]))
+    outcome = attempt(found, "stale")
+    assert ("OOM", "so it is", run_id) == (outcome.status, outcome.reason, outcome.run_id)
+
+
 def test_a_process_that_died_left_its_trial_unfinished(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,9 +267,10 @@ def test_which_states_run() -> None:
     left = [
         {state for state in get_args(State) if Planned([], None, state).runs(rerun)}
         for rerun in order
-        if rerun != "code"  # of the states it runs what stale runs
     ]
-    assert {"new", "unfinished", "impossible"} == left[0]
-    assert {"failed"} == left[1] - left[0]
-    assert {"stale"} == left[2] - left[1]
-    assert {"finished"} == left[3] - left[2]
+    never, failed, stale, code, always = left
+    assert {"new", "unfinished", "impossible"} == never
+    assert {"failed"} == failed - never
+    assert {"stale"} == stale - never, "a failure of its own is a result, and is not stale"
+    assert failed | stale == code, "beside what finished under other code of seqbench"
+    assert {"finished"} == always - code

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from seqbench.api import Example, Splits
 from seqbench.registry.plugins import registry
 from seqbench.tasks.data import baselines, minirocket, neighbours, windows
+from seqbench.training.predictor import sights
 from seqbench.training.scoring import score_baselines
 
 Floats = NDArray[np.float64]
@@ -204,7 +205,7 @@ def test_a_window_sees_what_it_may(ahead: int) -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(40, 2, generator=generator)
     train = [Example(values, torch.zeros(40))]
-    view = windows._view(Splits(train, train, train), ahead)
+    view = windows._view(Splits(train, train, train), ahead, 24)
     before = view(train[0])
     for step in (5, 20):
         other = values.clone()
@@ -212,6 +213,41 @@ def test_a_window_sees_what_it_may(ahead: int) -> None:
         after = view(Example(other, torch.zeros(40)))
         np.testing.assert_array_equal(before[: step + 1], after[: step + 1])
         assert (before[step + 1] != after[step + 1]).any()
+
+
+def test_a_window_without_its_step_sees_the_others() -> None:
+    """As beside a model that reads both ways: four steps before and four after, not the step."""
+    values = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    train = [Example(values, torch.zeros(40))]
+    view = windows._view(Splits(train, train, train), 4, 5, without=True)
+    before, other = view(train[0]), values.clone()
+    other[20] += 1
+    changed = (view(Example(other, torch.zeros(40))) != before).any(axis=1)
+    assert [16, 17, 18, 19, 21, 22, 23, 24] == np.flatnonzero(changed).tolist()
+
+
+def test_two_sided_forecasts_see_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that are the mean of their neighbours are found; those at the ends have only one."""
+    values = torch.tensor([1.0, 4, 2, 8])[:, None]
+    assert [[4.0], [1.5], [6.0], [2.0]] == windows._neighbours(values).tolist()
+    draw = torch.Generator().manual_seed(0)
+
+    def sequence() -> Example:
+        values = torch.randn(60, 1, generator=draw)
+        values[1:-1:2] = (values[:-2:2] + values[2::2]) / 2
+        mask = torch.arange(60) % 2 == 1
+        mask[-1] = False
+        return Example(values, values, mask)
+
+    splits = Splits(*([sequence() for _ in range(4)] for _ in range(3)))
+    found = windows.forecast(splits, [0], 1, 24, 1, two_sided=True)
+    assert ["mean", "two_sided_neighbours", "two_sided_ridge"] == list(found)
+    for name, least in (("mean", 0.3), ("two_sided_neighbours", 0.0), ("two_sided_ridge", 0.0)):
+        errors = [
+            float((forecast - example.targets)[example.target_mask].square().mean())
+            for forecast, example in zip(found[name], splits.test, strict=True)
+        ]
+        assert least - 1e-9 <= np.mean(errors) < least + 0.5 * (least > 0) + 1e-4
 
 
 @pytest.mark.parametrize("online", [False, True])
@@ -245,7 +281,9 @@ def test_labels_of_steps(online: bool) -> None:
 def test_the_cards_scores_are_those_of_the_built_in_data(name: str) -> None:
     task = registry().get("task", f"data/{name}").load()()
     splits = task.splits()
-    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    found = {}
+    for sight in sights(task.visibility):
+        found |= score_baselines(task, [task.baselines_for(splits, sight)], [splits.test])
     scores = {key: scores.compute()[task.primary.name] for key, scores in found.items()}
     assert task.baseline_scores == pytest.approx(scores, abs=6e-4)
     counts = [len(part) for part in vars(splits).values()]

@@ -358,6 +358,7 @@ def test_the_card_is_literal() -> None:
         "licence",
         "sizes",
         "metric_help",
+        "baseline_help",
         "baseline_scores",
         "group",
     }

@@ -14,7 +14,7 @@ import scipy.special
 import torch
 from threadpoolctl import threadpool_limits
 
-from seqbench.api import Example, Splits
+from seqbench.api import Example, Sight, Splits
 from seqbench.tasks import music as music_module
 from seqbench.tasks.music import Music
 from seqbench.tasks.music import baselines as baselines_module
@@ -46,9 +46,9 @@ def parts(splits: Splits) -> dict[str, list[Example]]:
     return {name: list(getattr(splits, name)) for name in SPLITS}
 
 
-def scores(task: Music, splits: Splits) -> dict[str, dict[str, float]]:
+def scores(task: Music, splits: Splits, sight: Sight = "past") -> dict[str, dict[str, float]]:
     """Return the baselines' metrics, as the harness scores them."""
-    found = score_baselines(task, [task.baselines(splits)], [splits.test])
+    found = score_baselines(task, [task.baselines_for(splits, sight)], [splits.test])
     return {name: of_baseline.compute() for name, of_baseline in found.items()}
 
 
@@ -119,12 +119,93 @@ def test_unigram_and_markov_equal_counting(
     assert found["markov"]["nll"] == pytest.approx(nll(p, test_y), rel=1e-9)
 
 
+def around(example: Example, width: int) -> np.ndarray:
+    """Return each frame's neighbours before and after it, one by one, with silence at the ends."""
+    roll = example.values.double().numpy()
+    rows = []
+    for step in range(len(roll)):
+        places = [*range(step - width, step), *range(step + 1, step + width + 1)]
+        inside = [roll[at] if 0 <= at < len(roll) else np.zeros(KEYS) for at in places]
+        rows.append(np.concatenate(inside))
+    return np.array(rows)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_two_sided_markov_chain_equals_counting(splits: Splits) -> None:
+    """State by state of the frames before and after."""
+    subset = few(splits)
+    found = scores(Music(), subset, "past+future")["two_sided_markov"]["nll"]
+    x = {name: np.concatenate([around(e, 1) for e in part]) for name, part in parts(subset).items()}
+    y = {name: pairs(part, first=True)[1] for name, part in parts(subset).items()}
+    total = 0.0
+    for key in range(KEYS):
+        unigram = (y["train"][:, key].sum() + 0.5) / (len(y["train"]) + 1)
+        for before in (0, 1):
+            for after in (0, 1):
+                train, test = (
+                    y[name][(x[name][:, key] == before) & (x[name][:, KEYS + key] == after), key]
+                    for name in ("train", "test")
+                )
+                p = (train.sum() + 5 * unigram) / (len(train) + 5)
+                total -= np.log(np.where(test > 0, p, 1 - p)).sum()
+    assert found == pytest.approx(total / len(y["test"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("sight", ["past", "past+future"])
+def test_baselines_see_what_a_model_may_see(splits: Splits, sight: Sight, own_cache: Path) -> None:
+    """A frame's own notes never, later ones only beside a model that reads backwards."""
+    subset = few(splits)
+    one = subset.test[0]
+    moved = one.values.clone()
+    moved[10] = 1 - moved[10]
+    changed = Splits(subset.train, subset.valid, [Example(moved, moved, group=one.group)])
+    task = Music()
+    before, after = (task.baselines_for(part, sight) for part in (subset, changed))
+    sees: dict[str, set[int]] = {}
+    for name in before:
+        differs = (before[name][0] != after[name][0]).any(dim=1)
+        sees[name] = {int(step) - 10 for step in differs.nonzero()}
+        assert 0 not in sees[name]
+        assert sight == "past+future" or min(sees[name], default=1) > 0
+    if sight == "past+future":
+        assert {-1, 1} == sees["two_sided_markov"]
+        assert {-1, 1} <= sees["two_sided_logistic_regression"]
+        assert all(-offset in sees["two_sided_logistic_regression"]
+                   for offset in sees["two_sided_logistic_regression"])  # fmt: skip
+    else:
+        assert {1} == sees["markov"]
+        assert 1 in sees["logistic_regression"]
+    assert set() == sees["unigram"]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_validation_chooses_the_window(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames repeat those of two steps before, which a window of one does not see."""
+    monkeypatch.setattr(baselines_module, "STRENGTHS", (1.0,))
+    generator = torch.Generator().manual_seed(0)
+
+    def piece() -> Example:
+        values = torch.zeros(80, KEYS)
+        values[:, 40:44] = torch.bernoulli(torch.full((80, 4), 0.5), generator=generator)
+        for step in range(2, 80):
+            values[step, 40:44] = values[step - 2, 40:44]
+        return Example(values, values)
+
+    made = Splits(*([piece() for _ in range(6)] for _ in range(3)))
+    wide = scores(Music(), made)["logistic_regression"]["nll"]
+    monkeypatch.setattr(baselines_module, "WINDOWS", (1,))
+    monkeypatch.setattr(music_module, "BASELINES_VERSION", "narrow")
+    narrow = scores(Music(), made)["logistic_regression"]["nll"]
+    assert wide < 0.5 * narrow
+
+
 def test_logistic_regression_equals_another_optimiser(
     splits: Splits, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On some of the chorales, every frame on its own and all keys in one L-BFGS."""
     strengths = (0.03, 0.3)  # two that L-BFGS is quick with, of which validation prefers one
     monkeypatch.setattr(baselines_module, "STRENGTHS", strengths)
+    monkeypatch.setattr(baselines_module, "WINDOWS", (1,))
     subset = few(splits)
     data = {name: pairs(part, first=True) for name, part in parts(subset).items()}
     (x, y), (_, test_y) = data["train"], data["test"]
@@ -146,10 +227,13 @@ def test_logistic_regression_equals_another_optimiser(
 
 def test_baselines_stand_in_their_order(task: Music, splits: Splits) -> None:
     """The card's scores are those measured on the whole data, in the order of strength."""
-    found = {name: metrics["nll"] for name, metrics in scores(task, splits).items()}
-    assert list(found) == ["unigram", "markov", "logistic_regression"]
-    assert dict(Music.baseline_scores) == pytest.approx(found, abs=5e-4)
-    assert list(found.values()) == pytest.approx([11.329912, 10.696791, 9.468664], abs=1e-6)
+    found: dict[str, float] = {}
+    for sight in ("past", "past+future"):
+        found |= {name: item["nll"] for name, item in scores(task, splits, sight).items()}  # type: ignore[arg-type]
+    assert list(found) == list(Music.baseline_scores)
+    assert dict(Music.baseline_scores) == pytest.approx(found, abs=1e-3)
+    exact = [11.329912, 10.696791]
+    assert [found["unigram"], found["markov"]] == pytest.approx(exact, abs=1e-6)
 
 
 def test_baselines_predict_every_frame(papers_file: str) -> None:

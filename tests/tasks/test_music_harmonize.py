@@ -236,6 +236,7 @@ def test_logistic_regression_equals_another_optimiser(
     """On some of the chorales; the penalty is the one that validation prefers for all voices."""
     strengths = (0.03, 0.3)
     monkeypatch.setattr(voices_module, "STRENGTHS", strengths)
+    monkeypatch.setattr(voices_module, "WINDOWS", (1,))
     subset = few(splits)
     data = {name: rows(part) for name, part in parts(subset).items()}
     inputs = {name: np.eye(27)[x].reshape(len(x), -1) for name, (x, _) in data.items()}

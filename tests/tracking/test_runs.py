@@ -149,8 +149,8 @@ class TestEnding:
         ("error", "raised", "status", "reason"),
         [
             (KeyboardInterrupt(), KeyboardInterrupt, "KILLED", "interrupted"),
-            (SystemExit(3), SystemExit, "FAILED", "could not be started: 3"),
-            (OSError("disk full"), Refused, "FAILED", "could not be started: disk full"),
+            (SystemExit(3), SystemExit, "KILLED", "could not be started: 3"),
+            (OSError("disk full"), Refused, "KILLED", "could not be started: disk full"),
         ],
     )
     def test_start_that_is_cut_short(

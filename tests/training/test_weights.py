@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor
 
 from seqbench.api import (
@@ -19,10 +22,11 @@ from seqbench.api import (
     Task,
     Visibility,
 )
+from seqbench.config.settings import Recipe, TrainerSettings
 from seqbench.plugins.gru import GRU
 from seqbench.training import data as data_module
 from seqbench.training.data import TrialData
-from seqbench.training.fit import build_predictor
+from seqbench.training.fit import Training, build_predictor, fit
 from seqbench.training.module import DropoutSeed, TrialModule
 from seqbench.training.predictor import batch_loss
 
@@ -36,9 +40,15 @@ class Uneven(Task):
     sizes: dict[str, str] = {}
     metric_help: dict[str, str] = {}
 
-    def __init__(self, visibility: Visibility, masked: bool = False) -> None:
+    def __init__(
+        self,
+        visibility: Visibility,
+        masked: bool = False,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         self.visibility = visibility  # type: ignore[misc]
         self.masked = masked
+        self.dtype = dtype
 
     def prepare(self) -> None:
         pass
@@ -48,7 +58,7 @@ class Uneven(Task):
         found = []
         for index in range(23):
             steps = 2 + index * index % 39
-            values = torch.randn(steps, 2, generator=generator).double() * steps
+            values = torch.randn(steps, 2, generator=generator).to(self.dtype) * steps
             if self.visibility is Visibility.SEQUENCE:
                 found.append(Example(values, values.sum(0)))
             else:
@@ -126,3 +136,35 @@ def test_targets_are_counted_as_they_are_masked() -> None:
     lengths = [len(example.values) for example in TASKS[0].splits().train]
     counting = sum(sum(step % 3 > 0 for step in range(length)) for length in lengths)
     assert [sum(lengths), counting, counting, 23] == pytest.approx(found)
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e6])
+def test_clipping_leaves_a_batch_its_weight(clip: float, tmp_path: Path) -> None:
+    """A clipped gradient is as long as the batch's share of targets; a short one is left alone."""
+    task = Uneven(Visibility.NEXT, dtype=torch.float32)
+    data = TrialData(task, 4, 0, None)
+    predictor = build_predictor(task, GRU, {"hidden_size": 5}, data, 0)
+    lengths: list[float] = []
+
+    class Measure(Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            gradients = [item.grad.flatten() for item in predictor.parameters()]
+            lengths.append(float(torch.cat(gradients).norm()))
+
+    recipe, quiet = Recipe(max_epochs=1, batch_size=4, clip=clip), TrainerSettings(progress=False)
+    fit(
+        Training(
+            task, predictor, data, recipe, quiet, 0, tmp_path / "best.ckpt",
+            callbacks=lambda: [Measure()],
+        )
+    )  # fmt: skip
+    counts = [int(batch.target_mask.sum()) for batch in data.train()]
+    found = [
+        length * data.targets_per_batch / count
+        for length, count in zip(lengths, counts, strict=True)
+    ]
+    assert max(counts) > 1.5 * min(counts)
+    if clip < 1:
+        assert found == pytest.approx([clip] * len(found), rel=1e-2)
+    else:
+        assert 1 < min(found) < max(found) < clip

@@ -148,7 +148,7 @@ def test_a_device_that_fails_fails_the_trial(
     add_plugin_file(str(tmp_path / "odd.py"))
     with pytest.raises(TrialFailed, match=reason) as failure:
         run(settings(*TWO, "model=odd"))
-    assert ("OOM" if "Memory" in does else "FAILED") == failure.value.status
+    assert ("OOM" if "Memory" in does else "KILLED") == failure.value.status
     assert [] == children()
 
 
