@@ -338,6 +338,7 @@ def provenance(trial: Trial) -> dict[str, str]:
     said = {
         LEFT_OUT: "\n".join(left_out_lines(trial.left_out)),
         FOLDS: ", ".join(folds),
+        PLAN: trial.settings.plan,
     }
     return {
         **where,
