@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from seqbench.verdicts.components import ALPHA, Estimate
-from seqbench.verdicts.family import Claim, Finding
+from seqbench.verdicts.family import Claim, PairFinding
 from seqbench.verdicts.single_runs import SingleRuns
 
 
@@ -98,7 +98,7 @@ class Difference:
     @classmethod
     def of(
         cls,
-        finding: Finding,
+        finding: PairFinding,
         sign: int,
         *,
         alpha: float = ALPHA,
