@@ -77,7 +77,8 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The first is the control; few seeds claim nothing, and are not asked to be more."""
     assert 0 == main(["compare", "lstm", "rnn", "practical=1%"])
     out = capsys.readouterr().out
-    assert re.search(r"On music .* nothing is claimed: .*2 seeds of (rnn|lstm) are too few\.", out)
+    said = " ".join(out.split())
+    assert re.search(r"On music .* nothing is claimed: .*2 seeds of (rnn|lstm) are too few\.", said)
     (line,) = [line for line in out.splitlines() if line.strip().startswith("lstm")]
     assert "control" in line
 
