@@ -184,8 +184,8 @@ def compare(
     Args:
         models: two registered names or more; the first is the control.
         control: another one of them that the others are compared with.
-        practical: when a difference does not matter: an amount in the metric's unit, or a share of
-            the control's score such as ``"1%"``.
+        practical: the smallest difference worth having: an amount in the metric's unit, or a share
+            of the control's score such as ``"1%"``; None takes what each task says.
         filters: ``task``, ``sweep`` and ``conditions``, each a name or a list; ``uri`` and
             ``experiment`` of the tracking store.
 

@@ -92,8 +92,8 @@ _FILTERS = (
 )
 _PRACTICAL = Word(
     "practical",
-    "a difference this small does not matter: in the metric's unit, or a share of the control's "
-    "score",
+    "the smallest difference worth having, in place of the task's: in the metric's unit, or a "
+    "share of the control's score",
     "0.05|1%",
 )
 _OUT = "where to write"
@@ -255,8 +255,8 @@ SUBCOMMANDS = {
     "report": Subcommand(
         "report",
         "",
-        "which differences are real, what they cost",
-        "Say which differences between finished trials are real and what they cost: a page, "
+        "which differences hold, what models cost",
+        "Say which differences between models hold on new data and what models cost: a page, "
         "Markdown, LaTeX, CSV and Parquet.",
         (
             _FILTERS[0],
@@ -273,7 +273,7 @@ SUBCOMMANDS = {
     "compare": Subcommand(
         "compare",
         "lstm gru task=music",
-        "is that difference real? here in the terminal",
+        "does that difference hold? in the terminal",
         "Compare models by their finished trials, each with the first one, here in the terminal.",
         (
             Word(

@@ -1,4 +1,4 @@
-"""``seqbench compare lstm peephole task=music``: is the difference real?"""
+"""``seqbench compare lstm peephole task=music``: does the difference hold?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(args: list[str]) -> int:
-    """Compare models on the seeds that they share; the first is the control.
+    """Compare models by the runs that each has; the first is the control.
 
     Args:
         args: see ``seqbench compare --help``.

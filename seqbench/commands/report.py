@@ -1,4 +1,4 @@
-"""``seqbench report``: which differences are real, and what they cost, as a page and as tables."""
+"""``seqbench report``: which differences hold, and what models cost, as a page and as tables."""
 
 from __future__ import annotations
 

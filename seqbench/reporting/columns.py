@@ -10,32 +10,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from seqbench.records import left_out_lines
+from seqbench.reporting.columns_difference import (
+    NARROW,
+    READ,
+    difference,
+    differences,
+    ends,
+    limits,
+    matters,
+)
 from seqbench.reporting.forms import Column, Form, Item, Layout, Line, layout
-from seqbench.reporting.numbers import NONE, amount, finite, p_value, quantity, score, share
-from seqbench.reporting.overview import Overview
+from seqbench.reporting.numbers import NONE, amount, finite, quantity, score
 from seqbench.reporting.rows import (
     Compared,
     FoldRow,
-    ModelRow,
     PairRow,
     TrialRow,
     VariantRow,
     fold_rows,
-    model_rows,
     pair_rows,
     variant_rows,
 )
-from seqbench.reporting.statistics import FEW
-from seqbench.reporting.table import Difference, Table
+from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_unit
-from seqbench.reporting.verdict import seeds
+from seqbench.reporting.variant import PASSED
 
-_READ = Form.PAGE | Form.MARKDOWN
-_NARROW = Form.LATEX | Form.TERMINAL
 _LABEL = "a model with its parameters and recipe"
 
 
@@ -47,14 +49,8 @@ def _spread(value: float, row: Compared) -> str:
     return amount(value, row.level)
 
 
-def _ends(value: tuple[float, float] | None, level: float) -> str:
-    if value is None or not all(map(math.isfinite, value)):
-        return NONE
-    return f"{amount(value[0], level)} to {amount(value[1], level)}"
-
-
 def _interval(value: tuple[float, float] | None, row: Compared) -> str:
-    return _ends(value, row.level)
+    return ends(value, row.level)
 
 
 def _rank(value: tuple[int, int] | None, _: object) -> str:
@@ -71,152 +67,65 @@ def _mean_and_deviation(value: float, row: VariantRow) -> str:
     return f"{text} ± {_spread(row.variant.deviation, row)}" if known else text
 
 
-def _by_group(rows: Sequence[VariantRow]) -> str:
-    trials = (trial for row in rows for trial in row.variant.trials)
-    group = next((trial.group for trial in trials if trial.group), "")
-    return f"by {group}" if group else "test data"
-
-
 def _test_metric(rows: Sequence[VariantRow]) -> str:
     return f"test {with_unit(rows[0].table.metric)}" if rows else "test"
 
 
-def _signed(value: float, level: float) -> str:
-    text = amount(value, level)
-    return f"+{text}" if value > 0 else text
-
-
-def _effect(value: float) -> str:
-    return NONE if math.isnan(value) else f"{value + 0.0:+.1f}"
-
-
-def _matters(pair: Difference) -> str:
-    """Return whether a difference matters, in words."""
-    if pair.practical is None:
-        return NONE
-    within = f"±{pair.practical:.3g}"
-    if pair.equivalent:
-        return f"no, within {within}"
-    low, high = pair.interval
-    if pair.seeds < FEW:
-        return f"open ({within}, {seeds(pair.seeds)})"
-    if low > pair.practical or high < -pair.practical:
-        return f"yes, beyond {within}"
-    return f"open ({within})"
-
-
 def _has_region(rows: Sequence[VariantRow]) -> bool:
-    return any(pair.equivalent is not None for row in rows[:1] for pair in row.table.pairs.values())
+    return any(row.table.margin is not None for row in rows[:1])
 
 
-def _difference(
-    key: str,
-    heading: str,
-    meaning: str,
-    value: Callable[[Difference], object],
-    text: Callable[[Difference, float], str],
-    control: str = "",
-    **options: Any,
-) -> Column[Compared]:
-    """Return a column about a difference: of a variant from the control, or of a pair.
-
-    Args:
-        key: see :class:`~seqbench.reporting.forms.Column`.
-        heading: likewise.
-        meaning: likewise.
-        value: of a difference.
-        text: of a difference and a score of its row.
-        control: what the control itself has there.
-        options: what else the column is given.
-    """
-
-    def found(row: Compared) -> object:
-        return None if row.difference is None else value(row.difference)
-
-    def said(_: object, row: Compared) -> str:
-        if row.is_control:
-            return control
-        return NONE if row.difference is None else text(row.difference, row.level)
-
-    return Column(key, heading, meaning, found, said, **options)
+def _are_on_new_groups(rows: Sequence[VariantRow]) -> bool:
+    return any(math.isfinite(row.variant.interval.low) for row in rows)
 
 
-def _differences(p: str) -> list[Column[Compared]]:
-    """Return the columns of a difference; ``p`` says what its test is adjusted for.
-
-    JSON has a difference whole, under the keys of :class:`~seqbench.reporting.table.Difference`.
-    """
-    return [
-        _difference("mean", "difference", "mean difference from the control on the same seeds",
-                    lambda pair: pair.mean, lambda pair, level: _signed(pair.mean, level),
-                    "control", forms=_READ | Form.LATEX),
-        _difference("interval", "its 95% interval",
-                    "of the mean difference over seeds, bootstrap-t", lambda pair: pair.interval,
-                    lambda pair, level: _ends(pair.interval, level), forms=_READ),
-        _difference("mean", "difference (95%)", "mean difference and its 95% interval",
-                    lambda pair: pair.mean,
-                    lambda pair, level: f"{_signed(pair.mean, level)} "
-                    f"({_ends(pair.interval, level)})", "control", forms=Form.TERMINAL),
-        _difference("p_holm", "p", p, lambda pair: pair.p_holm,
-                    lambda pair, _: p_value(pair.p_holm), forms=_READ | _NARROW),
-        _difference("smallest_p", "least p",
-                    "the smallest p that so many paired seeds could have reached",
-                    lambda pair: pair.smallest_p, lambda pair, _: p_value(pair.smallest_p),
-                    forms=_READ),
-        _difference("improvement", "better",
-                    "probability that a run is better than one of the control",
-                    lambda pair: pair.improvement, lambda pair, _: share(pair.improvement),
-                    forms=_READ | Form.TERMINAL),
-        _difference("effect", "effect",
-                    "mean difference in standard deviations of the differences (Hedges)",
-                    lambda pair: pair.effect, lambda pair, _: _effect(pair.effect), forms=_READ),
-    ]  # fmt: skip
+def _has_unaudited(rows: Sequence[VariantRow]) -> bool:
+    return any(row.variant.audit != PASSED for row in rows if row.variant.scored)
 
 
 SCORES: list[Column[VariantRow]] = [
     Column("label", "model", _LABEL, lambda row: row.variant.label, align="left",
-           forms=_READ | _NARROW | Form.JSON),
+           forms=READ | NARROW | Form.JSON),
     Column(
-        "rank", "rank", "from and to: what cannot be separated from it shares the rank",
-        lambda row: row.variant.rank if row.variant.scored else None, _rank,
-        forms=_READ | _NARROW | Form.JSON,
+        "rank", "rank", "from 1 + those that are better to all but those that are worse",
+        lambda row: row.variant.rank, _rank,
+        forms=READ | NARROW | Form.JSON,
     ),
-    Column("mean", "test", "mean over seeds", lambda row: row.variant.mean, _score,
-           forms=_READ | Form.JSON, is_score=True),
+    Column("mean", "test", "mean over seeds, failed runs included",
+           lambda row: row.variant.mean, _score, forms=READ | Form.JSON, is_score=True),
     Column("mean", "mean ± sd", "mean and standard deviation over seeds",
            lambda row: row.variant.mean, _mean_and_deviation, forms=Form.LATEX, is_score=True),
     Column("mean", _test_metric, "mean and standard deviation over seeds",
            lambda row: row.variant.mean, _mean_and_deviation, forms=Form.TERMINAL, is_score=True),
     Column("standard_deviation", "sd", "standard deviation over seeds",
-           lambda row: row.variant.deviation, _spread, forms=_READ | Form.JSON),
-    Column("interval", "95% interval", "of the mean over seeds, bootstrap-t",
-           lambda row: row.variant.interval, _interval, forms=_READ | Form.JSON),
-    Column(
-        "interval_over_test_data", _by_group,
-        "95% interval of the mean over other draws of the test data",
-        lambda row: row.variant.groups, _interval, forms=_READ | Form.JSON,
-        shown=lambda rows: any(row.variant.groups for row in rows),
-    ),
-    Column(
-        "finished", "seeds", "finished, of those that were tried",
-        lambda row: len(row.variant.scored),
-        lambda number, row: f"{number} of {len(row.variant.trials)}", forms=_READ | _NARROW,
-    ),
-    *_differences("exact sign-flip test against the control, adjusted (Holm)"),
-    _difference(
-        "equivalent", "matters", "whether the difference can be large enough to matter",
-        lambda pair: pair.equivalent, lambda pair, _: _matters(pair), NONE,
-        forms=_READ | Form.TERMINAL, shown=_has_region,
+           lambda row: row.variant.deviation, _spread, forms=READ | Form.JSON),
+    Column("interval", "on new groups", "interval of the mean if the model is trained again and "
+           "tested on new groups from the same source", lambda row: row.variant.interval,
+           _interval, forms=READ | Form.JSON, shown=_are_on_new_groups),
+    Column("same_data_interval", "on these test data",
+           "interval of the mean if the model is trained again and tested on these test data",
+           lambda row: row.variant.same_data_interval, _interval, forms=READ | Form.JSON,
+           shown=lambda rows: not _are_on_new_groups(rows)),
+    Column("finished", "seeds", "finished, of those that count",
+           lambda row: len(row.variant.scored),
+           lambda number, row: f"{number} of {row.variant.number}", forms=READ | NARROW),
+    Column("audit", "audit", "whether what the trained model sees was checked",
+           lambda row: row.variant.audit, lambda value, _: value.partition(":")[0],
+           forms=READ | Form.TERMINAL | Form.JSON, shown=_has_unaudited),
+    *differences("two-sided, of no difference on new groups; adjusted for all pairs (Holm)"),
+    difference(
+        "equivalent", "matters", "whether the difference is worth having",
+        lambda pair: pair.equivalent, lambda pair, _: matters(pair), NONE,
+        forms=READ | Form.TERMINAL, shown=_has_region,
     ),
 ]  # fmt: skip
 """Of a table's variants; simple predictors have the first column and the score."""
 
 PAIRS: list[Column[PairRow]] = [
     Column("pair", "pair", "first minus second", lambda row: f"{row.one.label} - {row.other.label}",
-           align="left", forms=_READ | Form.TERMINAL),
-    *_differences("exact sign-flip test, adjusted for all pairs of the table (Holm)"),
-    Column("seeds", "seeds", "that both have finished", lambda row: row.difference.seeds,
-           forms=_READ),
+           align="left", forms=READ | Form.TERMINAL),
+    *differences("two-sided, of no difference on new groups; adjusted for all pairs (Holm)"),
+    *limits(),
 ]  # fmt: skip
 """Of every pair of a table's variants."""
 
@@ -228,13 +137,13 @@ def _cost(name: str, heading: str, meaning: str, unit: str = "") -> Column[Varia
     """
     return Column(
         name, heading, meaning, lambda row: row.variant.cost(name),
-        lambda value, _: quantity(value, unit), forms=_READ,
+        lambda value, _: quantity(value, unit), forms=READ,
         shown=lambda rows: any(row.variant.cost(name) != 0 for row in rows),
     )  # fmt: skip
 
 
 COSTS: list[Column[VariantRow]] = [
-    Column("label", "model", _LABEL, lambda row: row.variant.label, align="left", forms=_READ),
+    Column("label", "model", _LABEL, lambda row: row.variant.label, align="left", forms=READ),
     _cost("parameters", "parameters", "trainable numbers in model and head"),
     _cost("frozen", "frozen", "numbers in their parameters that are not trained"),
     _cost("buffers", "buffers", "numbers that the model keeps beside its parameters"),
@@ -248,7 +157,7 @@ COSTS: list[Column[VariantRow]] = [
         "step_seconds", "step", "latency of one more step, batch 1: median and 95% interval of "
         "models timed together (seqbench costs); without an interval, as trials timed themselves",
         lambda row: row.step_seconds,
-        lambda value, row: str(row.latency or quantity(value, "s")), forms=_READ,
+        lambda value, row: str(row.latency or quantity(value, "s")), forms=READ,
     ),
     Column("step_interval", "95% interval", "of step_seconds, where models were timed together",
            lambda row: row.latency and row.latency.interval, forms=Form.JSON),
@@ -256,22 +165,9 @@ COSTS: list[Column[VariantRow]] = [
           "latency of the test sequence of median length, batch 1", "s"),
     _cost("peak_bytes", "peak memory", "of the process, since the trial began", "B"),
     Column("backend", "back end", "what ran the recurrence", lambda row: row.variant.backend,
-           forms=_READ | Form.JSON),
+           forms=READ | Form.JSON),
 ]  # fmt: skip
 """Of what a table's variants cost; medians over seeds."""
-
-OVERVIEW: list[Column[ModelRow]] = [
-    Column("model", "model", "of several variants the one with most seeds, then with fewest "
-           "changes", lambda row: row.model, align="left"),
-    Column("iqm", "interquartile mean", "of normalised scores over seeds and tasks",
-           lambda row: row.value, lambda value, _: f"{value:.3f}"),
-    Column(
-        "iqm_interval", "95% interval", "seeds drawn again within each task",
-        lambda row: row.interval, lambda value, _: f"{value[0]:.3f} to {value[1]:.3f}"
-        if math.isfinite(value[0]) else NONE,
-    ),
-]  # fmt: skip
-"""Of the models of an overview."""
 
 _OF_TRIAL = Form.DIALOG | Form.CSV
 
@@ -323,6 +219,8 @@ TRIALS: list[Column[TrialRow]] = [
            lambda row: row.trial.gap, _text, forms=_OF_TRIAL),
     Column("uncommitted", "uncommitted changes", "whose code was not as its commit",
            lambda row: row.trial.uncommitted, _text, forms=_OF_TRIAL),
+    Column("audit", "audit", "what the audit of the trained model saw",
+           lambda row: row.trial.audit, _text, forms=_OF_TRIAL),
     Column("left_out", "left out", "what of the user's own data was not used, and why",
            lambda row: "; ".join(f"{name}: {why}" for name, why in row.trial.left_out), _text,
            forms=Form.CSV),
@@ -391,8 +289,3 @@ _MOST_BESIDE = 8  # models of a table of folds
 def cost_layout(table: Table, form: Form) -> Layout:
     """Return what those variants cost that have a score, laid out."""
     return layout(COSTS, [row for row in variant_rows(table) if row.variant.scored], form)
-
-
-def overview_layout(overview: Overview, form: Form) -> Layout:
-    """Return the models of an overview, laid out."""
-    return layout(OVERVIEW, model_rows(overview), form)

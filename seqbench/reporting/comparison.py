@@ -1,22 +1,19 @@
-"""Which differences are real: the variants of each set of conditions, compared on paired seeds."""
+"""Which trials stand in one table: those of the same conditions, as variants of it."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from seqbench.config.titles import part
 from seqbench.identity import BUDGET
-from seqbench.reporting import statistics
-from seqbench.reporting.statistics import FEW, Interval
-from seqbench.reporting.table import FUTURE, LOST, Difference, Table, Variant, by_weight
+from seqbench.reporting.judging import judge_table
+from seqbench.reporting.table import FUTURE, LOST, Margin, Table
 from seqbench.reporting.text import slug
 from seqbench.reporting.trials import (
+    LARGEST,
     SOURCE_KEY,
     Defaults,
     ReportedTrial,
@@ -25,6 +22,7 @@ from seqbench.reporting.trials import (
     task_parameters,
     word,
 )
+from seqbench.reporting.variant import Variant, by_weight
 from seqbench.tracking.address import readable_path
 
 CONTROL = "lstm"
@@ -33,7 +31,7 @@ CONTROL = "lstm"
 
 @dataclass(frozen=True)
 class Practical:
-    """Half the width of the region in which a difference does not matter.
+    """The smallest difference that is worth having, as it was asked for.
 
     Args:
         amount: in the metric's unit, or a share of the control's mean.
@@ -53,6 +51,7 @@ def compare(
     control: str = "",
     practical: Practical | None = None,
     defaults: Defaults | None = None,
+    worth: Mapping[str, tuple[float, str]] | None = None,
 ) -> list[Table]:
     """Return a table for each set of conditions, by task, the newest first.
 
@@ -60,8 +59,9 @@ def compare(
         trials: of a store; candidates of tunings are left out.
         control: model or label that others are compared with; empty takes ``lstm``, and where it
             was not run what has the most seeds.
-        practical: when a difference does not matter; None does not ask.
+        practical: the smallest difference worth having; None takes what the task says.
         defaults: what tasks and models are composed to with nothing changed.
+        worth: what tasks say: the smallest difference worth having, and why, by their names.
     """
     defaults = defaults or {}
     compared = [trial for trial in trials if not trial.candidate]
@@ -76,9 +76,13 @@ def compare(
         groups.setdefault(key, []).append(trial)
     of_pair = by_pair(compared)
     tables = [
-        _table(group, two_sided, control, practical, defaults, of_pair)
+        _table(group, two_sided, control, defaults, of_pair)
         for (_, _, two_sided), group in groups.items()
     ]
+    for table in tables:
+        if not table.is_lost:
+            table.margin = _margin(table, practical, worth or {})
+            judge_table(table)
     _tell_old(tables)
     _tell_apart(tables)
     tables.sort(
@@ -154,7 +158,6 @@ def _table(
     trials: Sequence[ReportedTrial],
     two_sided: bool,
     control: str,
-    practical: Practical | None,
     defaults: Defaults,
     of_pair: Mapping[tuple[str, str], Sequence[ReportedTrial]],
 ) -> Table:
@@ -176,8 +179,6 @@ def _table(
     known = any(trial.config for trial in trials)
     # What all share is named by a trial whose defaults are known; a plugin's may not be here.
     named = next((trial for trial in trials if (trial.task, trial.model) in defaults), trials[0])
-    sign = 1 if metric.direction == "min" else -1
-    variants.sort(key=lambda item: (not item.scored, sign * item.mean if item.scored else 0.0))
     table = Table(
         task=trials[0].task,
         title=max(trials, key=lambda trial: trial.began).title,
@@ -186,14 +187,17 @@ def _table(
         conditions=trials[0].conditions,
         two_sided=two_sided,
         variants=variants,
-        control=_control(variants, control),
+        control="",
         wanted=control,
         metric=metric,
-        baselines=_baselines(trials, sign),
+        baselines={},
         newest=max(trial.began for trial in [t for t in trials if t.is_scored] or trials),
     )
-    if known:
-        _judge(table, practical)
+    _take_baselines(table)
+    ranked = {item.label for item in table.ranked}
+    variants.sort(key=lambda item: (not item.scored, item.label not in ranked,
+                                    table.sign * item.mean if item.scored else 0.0))  # fmt: skip
+    table.control = _control(table.ranked or table.able, control)
     return table
 
 
@@ -227,92 +231,32 @@ def _label(variants: Sequence[Variant]) -> None:
             item.label = f"{item.label} {item.trials[0].variant}"
 
 
-def _judge(table: Table, practical: Practical | None) -> None:
-    """Fill in intervals, differences and ranks."""
-    able = [item for item in table.variants if item.scored]
-    for item in able:
-        item.interval = statistics.mean_interval(np.array(item.scores))
-        item.groups = _group_interval([trial.bootstrap_scores for trial in item.scored.values()])
-    level = next((item.mean for item in able if item.label == table.control), math.nan)
-    region = practical.of(level) if practical else None
-    pairs = list(itertools.combinations(able, 2))
-    if table.is_large:
-        pairs = [pair for pair in pairs if table.control in (pair[0].label, pair[1].label)]
-    found = [_difference(one, other, region) for one, other in pairs]
-    adjusted = statistics.holm([item.p if item else math.nan for item in found])
-    for (one, other), difference, p in zip(pairs, found, adjusted, strict=True):
-        if difference is not None:
-            table.pairs[one.label, other.label] = _with_p(difference, p)
-            table.pairs[other.label, one.label] = _turned(_with_p(difference, p))
-    better = np.zeros((len(able), len(able)), dtype=bool)
-    place = {item.label: number for number, item in enumerate(able)}
-    for (first, second), difference in table.pairs.items():
-        better[place[first], place[second]] = table.favours_first(difference)
-    for item, rank in zip(able, statistics.rank_intervals(better), strict=True):
-        item.rank = rank
-    others = [item for item in able if item.label != table.control]
-    with_control = [table.pair(item.label, table.control) for item in others]
-    adjusted = statistics.holm([item.p if item else math.nan for item in with_control])
-    for item, difference, p in zip(others, with_control, adjusted, strict=True):
-        item.control = None if difference is None else _with_p(difference, p)
+def _margin(
+    table: Table, practical: Practical | None, worth: Mapping[str, tuple[float, str]]
+) -> Margin | None:
+    """Return the smallest difference worth having: what was asked for, or what the task says.
+
+    A task speaks of its own data, and not of a user's.
+    """
+    if practical is not None:
+        level = next((item.mean for item in table.able if item.label == table.control), math.nan)
+        amount = practical.of(level)
+        return Margin(amount, "practical=") if 0 < amount < math.inf else None
+    found = None if table.sources else worth.get(table.task)
+    return found and Margin(*found)
 
 
-def _difference(one: Variant, other: Variant, region: float | None) -> Difference | None:
-    mine, theirs = one.scored, other.scored
-    seeds = sorted(set(mine) & set(theirs))
-    if not seeds:
-        return None
-    values = np.array([mine[seed].score - theirs[seed].score for seed in seeds])
-    interval = statistics.mean_interval(values)
-    drawn = [(mine[seed].bootstrap_scores, theirs[seed].bootstrap_scores) for seed in seeds]
-    p = statistics.sign_flip(values)
-    return Difference(
-        seeds=len(seeds),
-        mean=float(values.mean()),
-        interval=interval,
-        groups=_group_interval([a - b if len(a) == len(b) else a[:0] for a, b in drawn]),
-        p=p,
-        p_holm=p,
-        smallest_p=statistics.smallest_p(len(seeds)),
-        improvement=statistics.improvement(
-            np.array(one.scores), np.array(other.scores), one.direction
-        ),
-        effect=statistics.effect_size(values),
-        practical=region,
-        equivalent=None
-        if region is None
-        else len(seeds) >= FEW and statistics.is_equivalent(interval, region),
-    )
+def _take_baselines(table: Table) -> None:
+    """Fill in the simple predictors, the best first, of the latest trial, as all agree.
 
-
-def _group_interval(bootstrap_scores: Sequence[np.ndarray]) -> Interval | None:
-    """Return the interval of the mean over seeds; None unless each has the same draws."""
-    lengths = {len(values) for values in bootstrap_scores}
-    if len(lengths) != 1 or 0 in lengths:
-        return None
-    return statistics.group_interval(np.mean(bootstrap_scores, axis=0, dtype=np.float64))
-
-
-def _with_p(difference: Difference, p: float) -> Difference:
-    return Difference(**{**vars(difference), "p_holm": p})
-
-
-def _turned(difference: Difference) -> Difference:
-    """Return the difference the other way round."""
-    changes = {
-        "mean": -difference.mean,
-        "interval": Interval(-difference.interval.high, -difference.interval.low),
-        "groups": difference.groups and Interval(-difference.groups.high, -difference.groups.low),
-        "improvement": 1 - difference.improvement,
-        "effect": -difference.effect,
-    }
-    return Difference(**{**vars(difference), **changes})
-
-
-def _baselines(trials: Sequence[ReportedTrial], sign: int) -> dict[str, float]:
-    """Return the simple predictors' scores, the best first; the latest trial's, as all agree."""
-    latest = max((trial for trial in trials if trial.baselines), key=lambda trial: trial.began,
-                 default=None)  # fmt: skip
+    A run that failed counts as the weakest of them.
+    """
+    told = [trial for trial in table.trials if trial.baselines]
+    latest = max(told, key=lambda t: (bool(t.baseline_bootstrap), t.began), default=None)
     found = dict(latest.baselines) if latest else {}
-    finite = {name: value for name, value in found.items() if math.isfinite(value)}
-    return dict(sorted(finite.items(), key=lambda item: sign * item[1]))
+    finite = {name: value for name, value in found.items() if abs(value) < LARGEST}
+    table.baselines = dict(sorted(finite.items(), key=lambda item: table.sign * item[1]))
+    table.baseline_bootstrap = dict(latest.baseline_bootstrap) if latest else {}
+    table.without_score = [name for name in found if name not in finite]
+    for item in table.variants:
+        item.stand_in = table.trivial_baseline[1] if table.trivial_baseline else math.nan

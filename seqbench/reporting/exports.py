@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqbench.reporting.across import overview_verdict
 from seqbench.reporting.columns import (
     COSTS,
     SCORES,
@@ -14,18 +15,19 @@ from seqbench.reporting.columns import (
     cost_layout,
     fold_caption,
     fold_layout,
-    overview_layout,
     score_layout,
 )
+from seqbench.reporting.columns_across import across_layout, overview_layout, split_layout
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import latex_table, latex_text, markdown_table, markdown_text
 from seqbench.reporting.notes import badge, overview_explanation, overview_title, table_notes
-from seqbench.reporting.page import FOOTER, TUNING, Content
+from seqbench.reporting.page import FOOTER, SPLITS_EXPLAINED, TUNING, Content
 from seqbench.reporting.rows import TrialRow, VariantRow, places_of
+from seqbench.reporting.splits import split_verdict
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_direction
 from seqbench.reporting.trials import ReportedTrial
-from seqbench.reporting.verdict import overview_verdict, verdict
+from seqbench.reporting.verdict import verdict
 
 PICTURES = "pictures"
 """Folder of the pictures, beside the report."""
@@ -47,8 +49,16 @@ def markdown(content: Content) -> str:
             f"## {overview_title(overview)}",
             markdown_text(overview_verdict(overview)),
             markdown_table(overview_layout(overview, Form.MARKDOWN)),
+            markdown_table(across_layout(overview, Form.MARKDOWN)),
             markdown_text(overview_explanation(overview)),
             *_pictures(content, overview.identifier),
+        ]
+    for item in content.splits:
+        parts += [
+            f"## {markdown_text(item.name)}",
+            markdown_text(split_verdict(item)),
+            markdown_table(split_layout(item, Form.MARKDOWN)),
+            SPLITS_EXPLAINED,
         ]
     for table in content.tables:
         older = f" (older conditions {table.conditions})" if table.is_old else ""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from seqbench.reporting.latency import is_faster, latencies
-from seqbench.reporting.table import Table, Variant
+from seqbench.reporting.table import Table
+from seqbench.reporting.variant import Variant
 
 Place = Literal["front", "beaten", "open"]
 """On the Pareto front; beaten in both score and cost; or it cannot be told."""
@@ -21,7 +22,7 @@ def places(table: Table, name: str, items: Sequence[Variant]) -> dict[str, Place
     A variant is on the front if for every other one it can be told that the first scores better or
     costs less; it is beaten if another one can be told to score better and does not cost more. A
     difference of scores can be told where the table's verdict claims it
-    (:meth:`~seqbench.reporting.table.Table.beats`). Counts are exact; times can be told apart where
+    (:meth:`~seqbench.reporting.table.Table.is_better`). Counts are exact; times can be told apart where
     their intervals separate (:func:`~seqbench.reporting.latency.is_faster`).
 
     Args:
@@ -43,9 +44,9 @@ def places(table: Table, name: str, items: Sequence[Variant]) -> dict[str, Place
 
     def place(item: Variant) -> Place:
         others = [other for other in items if other is not item]
-        if any(table.beats(other, item) and is_no_dearer(other, item) for other in others):
+        if any(table.is_better(other, item) and is_no_dearer(other, item) for other in others):
             return "beaten"
-        if all(table.beats(item, other) or is_cheaper(item, other) for other in others):
+        if all(table.is_better(item, other) or is_cheaper(item, other) for other in others):
             return "front"
         return "open"
 

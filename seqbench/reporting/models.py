@@ -14,6 +14,7 @@ from seqbench.reporting.selection import Selection, Wanted, plugins_of, select, 
 from seqbench.reporting.summary import print_tables, summary
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import wrapped
+from seqbench.verdicts.family import Claim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models compared on the seeds that they share.
+    """Models compared by the runs that each has.
 
     Args:
         tables: one for each set of conditions, on ``next`` tasks of each context; the control is
@@ -36,11 +37,13 @@ class Comparison:
     def frame(self) -> pd.DataFrame:
         """A row for each variant of each table.
 
-        ``task``, ``conditions``, ``label``, ``model``, ``seeds`` (how many), ``mean`` and
-        ``standard_deviation`` of the scores, ``low`` and ``high`` of the mean's 95% interval,
-        ``metric``, ``direction``; and the difference from the control, NaN for the control itself:
-        ``difference``, ``p`` (adjusted), ``better`` (of which of the two is better; empty where
-        they cannot be told apart).
+        ``task``, ``conditions``, ``label``, ``model``, ``seeds`` (how many finished), ``failed``
+        (by the model's own fault), ``mean`` and ``standard_deviation`` of both, ``low`` and
+        ``high`` of the mean's interval on new test groups, ``metric``, ``direction``; and the
+        difference from the control, NaN for the control itself: ``difference``, its ends
+        ``difference_low`` and ``difference_high`` on new test groups, ``p`` (adjusted), ``claim``
+        (see :class:`seqbench.verdicts.family.Claim`) and ``better`` (which of the two; empty where
+        that is not claimed).
         """
         import pandas as pd
 
@@ -125,7 +128,7 @@ def _together(words: Sequence[str], names: Sequence[str], wanted: Wanted) -> str
 
 
 def _compares(table: Table) -> bool:
-    return table.is_paired and len({item.model for item in table.able}) > 1
+    return len({item.model for item in table.able}) > 1
 
 
 def _has(table: Table) -> str:
@@ -147,8 +150,8 @@ def _rows(table: Table) -> list[dict[str, Any]]:
     for item in table.variants:
         pair = item.control
         better = ""
-        if pair is not None and pair.is_real:
-            better = item.label if table.favours_first(pair) else table.control
+        if pair is not None and pair.claim is Claim.BETTER:
+            better = item.label if pair.favours_first else table.control
         rows.append(
             {
                 "task": table.name,
@@ -156,6 +159,7 @@ def _rows(table: Table) -> list[dict[str, Any]]:
                 "label": item.label,
                 "model": item.model,
                 "seeds": len(item.scored),
+                "failed": len(item.failed),
                 "mean": item.mean,
                 "standard_deviation": item.deviation,
                 "low": item.interval[0],
@@ -163,7 +167,10 @@ def _rows(table: Table) -> list[dict[str, Any]]:
                 "metric": table.metric.name,
                 "direction": table.metric.direction,
                 "difference": float("nan") if pair is None else pair.mean,
+                "difference_low": float("nan") if pair is None else pair.interval.low,
+                "difference_high": float("nan") if pair is None else pair.interval.high,
                 "p": float("nan") if pair is None else pair.p_holm,
+                "claim": "" if pair is None else str(pair.claim),
                 "better": better,
             }
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from seqbench.errors import listed as named
 from seqbench.records import GOES_ON, left_out_lines, some
+from seqbench.reporting.budgets import same_budget
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.table import MOST_PAIRED, Table
-from seqbench.reporting.verdict import listed, seeds
+from seqbench.reporting.variant import NOT_AUDITED, PASSED
+from seqbench.reporting.wording import listed, new_groups
 
 _MOST_FAILURES = 20  # lines below a table
 
@@ -17,9 +19,11 @@ def badge(table: Table) -> str:
         return "smoke run"
     if table.is_lost:
         return "not compared"
-    if sum(bool(item.scored) for item in table.variants) < 2:
-        return "one model"
-    return "exploratory" if table.is_exploratory else ""
+    if table.able and not table.is_audited:
+        return "not audited"
+    if table.ranked and table.is_exploratory:
+        return "exploratory"
+    return "one model" if len(table.able) < 2 else ""
 
 
 def failures(table: Table) -> list[str]:
@@ -46,11 +50,15 @@ def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
         left_out: whether that includes what of the data was left out, in short.
     """
     notes = []
-    skewed = [item for item in table.variants if item.is_skewed]
-    if skewed:
+    if any(pair.interval.low <= pair.interval.high for pair in table.pairs.values()):
         notes.append(
-            f"Scores of {listed(skewed)} are strongly skewed: their intervals may hold less often "
-            "than 95%."
+            f"Intervals on {new_groups(table)} are of models trained again on this training set. "
+            f"They assume that no rare {table.group or 'group'} decides."
+        )
+    if table.margin is not None:
+        notes.append(
+            f"The smallest difference worth having is {table.margin.amount:.3g} "
+            f"{table.metric.unit or table.metric.name}: {table.margin.reason}."
         )
     if left_out:
         notes += [f"Left out of the data: {line}" for line in left_out_lines(table.left_out)]
@@ -58,7 +66,7 @@ def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
         control = next(item for item in table.variants if item.label == table.control)
         if table.wanted not in (control.label, control.model):
             notes.append(
-                f"control={table.wanted} has no score here: compared with {control.label}."
+                f"control={table.wanted} is not ranked here: compared with {control.label}."
             )
     if table.is_large:
         notes.append(
@@ -66,14 +74,9 @@ def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
         )
     more = "{} more lines of failures; results.csv has the reason of each trial."
     notes += some(failures(table), _MOST_FAILURES, more)
-    complete = table.complete_seeds
-    able = table.able if table.is_paired else []
-    if any(len(item.scored) != len(complete) for item in able):
-        numbers = named(map(str, complete))
-        notes.append(
-            "Means are over each model's own seeds, differences over the seeds that both have "
-            f"finished; seeds that all have finished: {numbers}."
-        )
+    for item in table.able:
+        if item.audit not in (PASSED, NOT_AUDITED):
+            notes.append(f"{item.label}, audit {item.audit}.")
     gaps = [trial for trial in table.trials if trial.gap]
     if gaps:
         notes.append(
@@ -88,8 +91,7 @@ def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
             f"{count} of {len(table.trials)} trials were trained with uncommitted changes: "
             f"{listed(changed)}."
         )
-    tuned = dict.fromkeys(trial.tuning for trial in table.trials if trial.tuning)
-    if tuned and len({trial.tuning for trial in table.trials}) > 1:
+    if not same_budget(trial.tuning for trial in table.trials):
         notes.append("Not all were tuned with the same budget: each run says how it was.")
     return notes
 
@@ -103,13 +105,13 @@ def overview_title(item: Overview) -> str:
 def overview_explanation(item: Overview) -> str:
     """Return what an overview's numbers are of."""
     names = "; ".join(
-        f"{table.name}, {seeds(len(shared))}, 0 is {table.trivial_baseline[0]}"
-        for table, shared in zip(item.tables, item.seeds, strict=True)
+        f"{table.name}, 0 is {table.trivial_baseline[0]}"
+        for table in item.tables
         if table.trivial_baseline is not None
     )
     text = (
         "Scores are normalised for each task: its weakest simple predictor is 0, the best score "
-        f"seen is 1. Complete blocks: {names}."
+        f"seen is 1. Tasks: {names}."
     )
     if item.left_out:
         missing = "; ".join(f"{model} ({why})" for model, why in item.left_out.items())

@@ -68,6 +68,17 @@ def share(value: float) -> str:
     return NONE if math.isnan(value) else f"{value:.0%}"
 
 
+def percentage(value: float) -> str:
+    """Return a rate as a percentage, exact to a twentieth of what is left to 0% or 100%."""
+    if math.isnan(value):
+        return NONE
+    for decimals in (0, 1, 2):
+        text = f"{value:.{decimals}%}"
+        if abs(value - round(value, decimals + 2)) <= 0.05 * min(value, 1 - value):
+            return text
+    return f"{value:.2%}"
+
+
 def quantity(value: float, unit: str = "") -> str:
     """Return a cost with three significant digits and a prefix: ``1.25 M``, ``340 µs``.
 

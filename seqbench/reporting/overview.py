@@ -1,58 +1,63 @@
-"""What holds across tasks: normalised scores, never raw ones (Agarwal et al. 2021)."""
+"""What holds across tasks: on how many of them one model is better, and normalised means."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from seqbench.reporting.table import Table
+from seqbench.reporting.variant import Variant, by_weight
+from seqbench.verdicts.across_tasks import better_on_at_least
+from seqbench.verdicts.components import ALPHA
+from seqbench.verdicts.family import holm
 
-from seqbench.reporting import statistics
-from seqbench.reporting.statistics import Interval
-from seqbench.reporting.table import UNKNOWN, Table, Variant, by_weight
 
-_THRESHOLDS = 41
+@dataclass(frozen=True)
+class Across:
+    """A model against another across tasks.
+
+    Args:
+        at_least: on so many of these tasks its mean is better on new data; which ones is not said.
+        on: tasks on which it is better, adjusted for all pairs on all tasks (Holm).
+    """
+
+    at_least: int
+    on: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Models across tasks.
+    """Models across tasks: those that are ranked on each of them.
 
     A score is normalised so that the task's weakest simple predictor is 0 and the best score that
-    any trial of the table has reached is 1. Only complete blocks count: models that have finished
-    every one of these seeds on every one of these tasks. A task's seeds are those that more than
-    half of its models have finished; of the tasks those are taken that keep most models on most
-    tasks.
+    any trial of the table has reached is 1.
 
     Args:
         two_sided: whether predictions on ``next`` tasks see what comes after.
         tables: one for each task.
-        seeds: of each table, that all models have finished.
-        iqm: interquartile mean over seeds and tasks, and its 95% interval (NaN of one seed), by
-            model, the best first.
-        thresholds: ``[M]``.
-        profiles: share of runs above each threshold ``[M]``, by model.
-        improvement: probability that a run of the row is better than one of the column, mean over
-            tasks ``[K, K]``, in the order of ``iqm``.
+        scores: normalised mean on each task, by model, the best mean over tasks first.
+        pairs: each model against each other one, both ways round; empty where nothing is claimed.
+        why_not: why nothing is claimed, a clause; empty where something may be.
         left_out: models and tasks that are not complete, and why.
     """
 
     two_sided: bool
     tables: list[Table]
-    seeds: list[list[int]]
-    iqm: dict[str, tuple[float, Interval]]
-    thresholds: NDArray[np.float64]
-    profiles: dict[str, NDArray[np.float64]]
-    improvement: NDArray[np.float64]
+    scores: dict[str, list[float]]
+    pairs: dict[tuple[str, str], Across]
+    why_not: str
     left_out: dict[str, str]
 
     @property
     def identifier(self) -> str:
         """Unique among those of a report."""
         return "future" if self.two_sided else "past"
+
+    def mean(self, model: str) -> float:
+        """Return the plain mean of a model's normalised scores over these tasks."""
+        return sum(self.scores[model]) / len(self.tables)
 
 
 def overviews(tables: Sequence[Table]) -> tuple[list[Overview], list[str]]:
@@ -89,8 +94,7 @@ def overviews(tables: Sequence[Table]) -> tuple[list[Overview], list[str]]:
             found.append(overview)
     if not found:
         notes.append(
-            "Nothing can be said across tasks: no two models have finished the same seeds on two "
-            "tasks."
+            "Nothing can be said across tasks: no two models are ranked on the same two tasks."
         )
     return found, notes
 
@@ -101,75 +105,70 @@ def _weight(table: Table) -> tuple[int, float]:
 
 def _overview(tables: list[Table], two_sided: bool) -> Overview | None:
     variants = {table.identifier: _by_model(table) for table in tables}
-    blocks = {table.identifier: _block(variants[table.identifier]) for table in tables}
     every = dict.fromkeys(model for found in variants.values() for model in found)
-
-    def missing(model: str, table: Table) -> int:
-        """Return how many seeds of the table's block a model has not finished."""
-        item = variants[table.identifier].get(model)
-        block = blocks[table.identifier]
-        return len(block - set(item.scored)) if item else len(block) or 1
-
     chosen, models = _largest_block(tables, {
-        model: [table for table in tables if not missing(model, table)] for model in every
+        model: [table for table in tables if model in variants[table.identifier]]
+        for model in every
     })  # fmt: skip
     if len(chosen) < 2 or len(models) < 2:
         return None
     left_out: dict[str, str] = {}
     for model in every:
-        for table in chosen:
-            number, wanted = missing(model, table), len(blocks[table.identifier])
-            if number and model not in left_out:
-                left_out[model] = f"{wanted - number} of {wanted} seeds on {table.name}"
+        missing = [t.name for t in chosen if model not in variants[t.identifier]]
+        if missing:
+            left_out[model] = f"not ranked on {missing[0]}"
     for table in tables:
         if table not in chosen:
-            left_out[table.name] = "other models or seeds than the rest"
-    seeds = [sorted(blocks[table.identifier]) for table in chosen]
-    scores: dict[str, list[NDArray[np.float64]]] = {model: [] for model in models}
-    for table, shared in zip(chosen, seeds, strict=True):
-        normalise = _normaliser(table)
-        for model in models:
-            scored = variants[table.identifier][model].scored
-            scores[model].append(np.array([normalise(scored[seed].score) for seed in shared]))
-    iqm = {}
-    for model, of_tasks in scores.items():
-        value = statistics.iqm(np.concatenate(of_tasks))
-        interval = UNKNOWN
-        if min(map(len, seeds)) > 1:  # one run cannot be drawn otherwise
-            interval = statistics.stratified_interval(of_tasks, statistics.iqm)
-        iqm[model] = (value, interval)
-    iqm = dict(sorted(iqm.items(), key=lambda item: -item[1][0]))
-    lowest = min(float(part.min()) for parts in scores.values() for part in parts)
-    thresholds = np.linspace(max(-1.0, min(0.0, lowest)), 1.0, _THRESHOLDS)
-    improvement = np.full((len(iqm), len(iqm)), 0.5)
-    for i, one in enumerate(iqm):
-        for j, other in enumerate(iqm):
-            if i != j:
-                improvement[i, j] = np.mean(
-                    [
-                        statistics.improvement(mine, theirs, "max")
-                        for mine, theirs in zip(scores[one], scores[other], strict=True)
-                    ]
-                )
-    return Overview(
-        two_sided=two_sided,
-        tables=chosen,
-        seeds=seeds,
-        iqm=iqm,
-        thresholds=thresholds,
-        profiles={
-            model: statistics.performance_profile(np.concatenate(scores[model]), thresholds)
-            for model in iqm
-        },
-        improvement=improvement,
-        left_out=left_out,
-    )
+            left_out[table.name] = "other models than the rest"
+    scores = {
+        model: [_normalised(table, variants[table.identifier][model]) for table in chosen]
+        for model in models
+    }
+    scores = dict(sorted(scores.items(), key=lambda item: -sum(item[1])))
+    why_not = next((f"{t.name}: {t.look.why_not}" for t in chosen if t.is_exploratory), "")
+    labels = [[variants[t.identifier][model].label for model in scores] for t in chosen]
+    pairs = {} if why_not else _pairs(list(scores), chosen, labels)
+    return Overview(two_sided, chosen, scores, pairs, why_not, left_out)
 
 
-def _block(found: Mapping[str, Variant]) -> set[int]:
-    """Return the seeds that more than half of a table's models have finished."""
-    finished = Counter(seed for item in found.values() for seed in item.scored)
-    return {seed for seed, number in finished.items() if 2 * number > len(found)}
+def _pairs(
+    models: Sequence[str], tables: Sequence[Table], labels: Sequence[Sequence[str]]
+) -> dict[tuple[str, str], Across]:
+    """Compare each two models on all tasks.
+
+    Args:
+        models: K of them.
+        tables: T of them.
+        labels: of the models' variants ``[T][K]``.
+    """
+    both = list(itertools.combinations(range(len(models)), 2))
+    found = {
+        (i, j): [_one_sided(t, of_task[i], of_task[j])
+                 for t, of_task in zip(tables, labels, strict=True)]
+        for i, j in both
+    }  # fmt: skip
+    two_sided = [2 * min(p, 1 - p) for ps in found.values() for p in ps]
+    adjusted = dict(zip(itertools.product(both, range(len(tables))), holm(two_sided), strict=True))
+    level = ALPHA / 2 / len(both)
+    result = {}
+    for (i, j), ps in found.items():
+        for one, other, of_tasks in ((i, j, ps), (j, i, [1 - p for p in ps])):
+            sure = tuple(
+                table.name
+                for place, table in enumerate(tables)
+                if adjusted[(i, j), place] <= ALPHA and of_tasks[place] < 0.5
+            )
+            number = int(better_on_at_least(of_tasks, level))
+            result[models[one], models[other]] = Across(number, sure)
+    return result
+
+
+def _one_sided(table: Table, one: str, other: str) -> float:
+    """Return the p of the first mean being no better on new data; 1/2 where it is not known."""
+    pair = table.pair(one, other)
+    if pair is None or pair.why_not or math.isnan(pair.p):
+        return 0.5
+    return pair.p / 2 if table.sign * pair.mean < 0 else 1 - pair.p / 2
 
 
 def _largest_block(
@@ -194,9 +193,9 @@ def _largest_block(
 
 
 def _by_model(table: Table) -> Mapping[str, Variant]:
-    """Return a table's variants by model; of several, most seeds and fewest changes."""
+    """Return a table's ranked variants by model; of several, most runs and fewest changes."""
     found: dict[str, Variant] = {}
-    for item in sorted(table.able, key=by_weight):
+    for item in sorted(table.ranked, key=by_weight):
         found.setdefault(item.model, item)
     return found
 
@@ -222,8 +221,8 @@ def _bounds(table: Table) -> tuple[float, float] | None:
     return trivial, best
 
 
-def _normaliser(table: Table) -> Callable[[float], float]:
+def _normalised(table: Table, item: Variant) -> float:
     bounds = _bounds(table)
     assert bounds is not None
     trivial, best = bounds
-    return lambda score: (score - trivial) / (best - trivial)
+    return (item.mean - trivial) / (best - trivial)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqbench.reporting.across import overview_verdict
 from seqbench.reporting.columns import (
     COSTS,
     PAIRS,
@@ -17,18 +18,19 @@ from seqbench.reporting.columns import (
     cost_layout,
     fold_caption,
     fold_layout,
-    overview_layout,
     pair_layout,
     score_layout,
 )
+from seqbench.reporting.columns_across import across_layout, overview_layout, split_layout
 from seqbench.reporting.drawing import Picture
 from seqbench.reporting.forms import Form, Head, Layout, heads, layout
 from seqbench.reporting.notes import badge, overview_explanation, overview_title, table_notes
 from seqbench.reporting.overview import Overview
 from seqbench.reporting.rows import TrialRow, places_of, variant_rows
+from seqbench.reporting.splits import SplitTable, split_verdict
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
-from seqbench.reporting.verdict import overview_verdict, verdict
+from seqbench.reporting.verdict import verdict
 
 MOST_ROWS = 1000
 """Trials that the page lists; of more it shows aggregates, and the tables beside it have all."""
@@ -52,6 +54,7 @@ class Content:
         trials: all of them.
         tables: with verdicts, the current ones first.
         overviews: across tasks.
+        splits: over splits of a task's data.
         pictures: by the identifier of their table or overview.
         tunings: title and picture of each tuning.
         commands: how to repeat a trial, by its run.
@@ -63,6 +66,7 @@ class Content:
     trials: Sequence[ReportedTrial]
     tables: Sequence[Table]
     overviews: Sequence[Overview]
+    splits: Sequence[SplitTable]
     pictures: Mapping[str, Sequence[Picture]]
     tunings: Sequence[tuple[str, Picture]]
     commands: Callable[[ReportedTrial], list[str]]
@@ -141,7 +145,8 @@ def page(content: Content) -> str:
         ],
         tables=sections,
         overviews=[
-            _overview(item, pictures.get(item.identifier, [])) for item in content.overviews
+            *(_overview(item, pictures.get(item.identifier, [])) for item in content.overviews),
+            *map(_over_splits, content.splits),
         ],
         tunings=[
             {
@@ -183,11 +188,16 @@ def _legend(tables: Sequence[Table]) -> list[Head]:
 
 
 FOOTER = (
-    "Differences are paired by seed: models of one seed have seen the same data in the same order, "
-    "and the same batches where they share a batch size. p: exact "
-    "two-sided sign-flip test, adjusted by Holm's step-down method. Bold: separated from every "
-    "other model of its table. Latencies and memory are of the machine that ran the trials, and "
-    "compare only within it. How everything is computed: docs/statistics.md of seqbench."
+    "Models are compared by runs of their own seeds. On new groups: trained again on the same "
+    "training set and tested on other groups from the same source. On these test data: trained "
+    "again, tested on the same. p: two-sided, adjusted by Holm's step-down method. A run that "
+    "failed by its model's own fault counts as the weakest simple predictor. Bold: better than "
+    "every other model of its table. Latencies and memory are of the machine that ran the trials, "
+    "and compare only within it. How everything is computed: docs/statistics.md of seqbench."
+)
+SPLITS_EXPLAINED = (
+    "The test folds have no group in common. The interval is Nadeau and Bengio's, as the training "
+    "data of splits overlap."
 )
 TUNING = (
     "Best validation score to be expected after n candidates (Dodge et al. 2019), band: 95% of "
@@ -232,7 +242,20 @@ def _overview(item: Overview, pictures: Sequence[str]) -> dict[str, Any]:
         "verdict": overview_verdict(item),
         "explanation": overview_explanation(item),
         "scores": overview_layout(item, Form.PAGE),
+        "pairs": across_layout(item, Form.PAGE),
         "pictures": pictures,
+    }
+
+
+def _over_splits(item: SplitTable) -> dict[str, Any]:
+    return {
+        "anchor": item.identifier,
+        "title": item.name,
+        "verdict": split_verdict(item),
+        "explanation": SPLITS_EXPLAINED,
+        "scores": split_layout(item, Form.PAGE),
+        "pairs": Layout([], []),
+        "pictures": [],
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqbench.records import MetricInfo
+from seqbench.reporting.difference import Interval
 from seqbench.reporting.drawing import (
     DASHES,
     INK,
@@ -25,8 +26,10 @@ from seqbench.reporting.front import TIMED, places
 from seqbench.reporting.latency import latencies
 from seqbench.reporting.numbers import quantity, score
 from seqbench.reporting.overview import Overview
-from seqbench.reporting.table import Table, Variant
+from seqbench.reporting.table import Table
 from seqbench.reporting.text import with_direction, with_unit
+from seqbench.reporting.variant import Variant
+from seqbench.reporting.wording import new_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +53,10 @@ _COSTS = {
 
 
 def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
-    """Draw every seed's score, each mean with its 95% interval, and the simple predictors."""
+    """Draw every seed's score, each mean with its interval, and the simple predictors.
+
+    The interval is that on new groups, or if these cannot be judged on these test data.
+    """
     able = table.able[:MOST_DRAWN]
     levels = _near(table, able)
 
@@ -63,8 +69,9 @@ def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
                 item.scores, row + np.array(spread), look.mark, color=look.colour, alpha=0.45,
                 markersize=4, markeredgewidth=0,
             )  # fmt: skip
-            if math.isfinite(item.interval.low):
-                axes.plot(item.interval, [row, row], color=look.colour, linewidth=2)
+            interval = _interval(item)
+            if math.isfinite(interval.low):
+                axes.plot(interval, [row, row], color=look.colour, linewidth=2)
             axes.plot(
                 item.mean, row, look.mark, color=look.colour, markersize=8, markeredgecolor=PAPER
             )
@@ -79,7 +86,11 @@ def scores_picture(table: Table, style: Mapping[str, Look]) -> Picture:
             put_legend(figure, "")
 
     means = ", ".join(f"{item.label} {score(item.mean, item.mean)}" for item in able)
-    text = f"Scores on {table.name} by seed, with means and 95% intervals: {means}{_rest(table)}"
+    of = f"on {new_groups(table)}" if math.isfinite(able[0].interval.low) else "on these test data"
+    text = (
+        f"Scores on {table.name} by seed, with means and their intervals {of}: "
+        f"{means}{_rest(table)}"
+    )
     if levels:
         text += f"; simple predictors: {', '.join(levels)}"
     size = (7.2, 1.0 + 0.34 * len(able) + legend_height(levels))
@@ -190,63 +201,29 @@ def costs_picture(table: Table, style: Mapping[str, Look]) -> Picture | None:
 
 
 def overview_pictures(overview: Overview, style: Mapping[str, Look]) -> list[Picture]:
-    """Draw what holds across tasks: interquartile means, performance profiles, pairs of models."""
-    models = list(overview.iqm)
+    """Draw each model's normalised mean on each task, and the plain mean of these."""
+    models = list(overview.scores)
 
-    def draw_means(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-        for row, model in enumerate(reversed(models)):
-            value, interval = overview.iqm[model]
-            look = style[model]
-            left.plot(interval, [row, row], color=look.colour, linewidth=2)
-            left.plot(value, row, look.mark, color=look.colour, markersize=7)
-        left.set_yticks(range(len(models)), list(reversed(models)))
-        left.set_ylim(-0.6, len(models) - 0.4)
-        left.grid(visible=False, axis="y")
-        left.set_xlabel("interquartile mean of normalised scores")
-        for model in models:
-            look = style[model]
-            right.plot(overview.thresholds, overview.profiles[model], color=look.colour,
-                       linestyle=look.dash, linewidth=1.6, label=model)  # fmt: skip
-        right.set_xlabel("normalised score τ")
-        right.set_ylabel("share of runs above τ")
-        right.set_ylim(-0.03, 1.03)
-        right.legend(fontsize=8, loc="lower left")
-
-    means = ", ".join(f"{model} {overview.iqm[model][0]:.3f}" for model in models)
-    text = (
-        f"Across {len(overview.tables)} tasks: interquartile means of normalised scores with 95% "
-        f"intervals ({means}), and for each score the share of runs above it"
-    )
-    size = (7.2, 1.6 + 0.3 * max(5, len(models)))
-    found = [draw_picture(f"means-{overview.identifier}", text, draw_means, size)]
-
-    def draw_pairs(figure: Figure) -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        edges = np.arange(len(models) + 1) - 0.5
-        axes.pcolormesh(edges, edges, overview.improvement, cmap="PuOr", vmin=0, vmax=1)
-        axes.invert_yaxis()
-        for i, j in np.ndindex(overview.improvement.shape):
-            if i != j:
-                value = overview.improvement[i, j]
-                axes.text(j, i, f"{value:.0%}", ha="center", va="center", fontsize=9,
-                          color="#000000" if 0.15 < value < 0.85 else "#ffffff")  # fmt: skip
-        axes.set_xticks(range(len(models)), models, rotation=30, ha="right")
-        axes.set_yticks(range(len(models)), models)
-        axes.grid(visible=False)
-        axes.set_title("a run of the row is better than one of the column", fontsize=9)
+        for row, model in enumerate(reversed(models)):
+            look, values = style[model], overview.scores[model]
+            axes.plot(values, [row] * len(values), look.mark, color=look.colour, alpha=0.45,
+                      markersize=5, markeredgewidth=0)  # fmt: skip
+            axes.plot(overview.mean(model), row, look.mark, color=look.colour, markersize=9,
+                      markeredgecolor=PAPER)  # fmt: skip
+        axes.set_yticks(range(len(models)), list(reversed(models)))
+        axes.set_ylim(-0.6, len(models) - 0.4)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("normalised mean on each task, and the plain mean of these")
 
-    if len(models) > 1:
-        text = "How often a run of one model is better than one of another, mean over tasks: "
-        text += "; ".join(
-            f"{one} over {other} {overview.improvement[i, j]:.0%}"
-            for i, one in enumerate(models)
-            for j, other in enumerate(models)
-            if i < j
-        )
-        size = (2.4 + 0.62 * len(models), 1.9 + 0.42 * len(models))
-        found.append(draw_picture(f"pairs-{overview.identifier}", text, draw_pairs, size))
-    return found
+    means = ", ".join(f"{model} {overview.mean(model):.3f}" for model in models)
+    text = (
+        f"Normalised means on {len(overview.tables)} tasks by model, and the plain mean of these: "
+        f"{means}"
+    )
+    size = (7.2, 1.2 + 0.32 * len(models))
+    return [draw_picture(f"means-{overview.identifier}", text, draw, size)]
 
 
 def budget_picture(
@@ -296,6 +273,11 @@ def _with_cost(table: Table, items: Sequence[Variant], name: str) -> list[tuple[
         if item.label in timed or not timed
     ]
     return [(item, cost) for item, cost in costs if 1e-15 < cost < 1e30]
+
+
+def _interval(item: Variant) -> Interval:
+    known = math.isfinite(item.interval.low)
+    return item.interval if known else item.same_data_interval
 
 
 def _near(table: Table, able: Sequence[Variant]) -> dict[str, float]:

@@ -25,6 +25,7 @@ from seqbench.reporting.pictures import (
 )
 from seqbench.reporting.progress import ProgressWatch, unwatched
 from seqbench.reporting.selection import Selection, Wanted, commands_for, select
+from seqbench.reporting.splits import split_tables, split_verdict
 from seqbench.reporting.summary import summary
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import wrapped
@@ -54,8 +55,9 @@ class Report:
 
     @property
     def verdicts(self) -> list[str]:
-        """What each table says, in a sentence; older conditions are left out."""
-        return [verdict(table) for table in self.tables if not table.is_old]
+        """What each table says, and splits together; older conditions are left out."""
+        said = [verdict(table) for table in self.tables if not table.is_old]
+        return [*said, *map(split_verdict, split_tables(self.tables))]
 
     @property
     def summary(self) -> list[dict[str, Any]]:
@@ -131,6 +133,7 @@ def write_report(
         trials=selection.trials,
         tables=tables,
         overviews=found,
+        splits=split_tables(tables),
         pictures=pictures,
         tunings=tuning_pictures(selection.trials),
         commands=commands_for(selection.defaults, selection.tracking),

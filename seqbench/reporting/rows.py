@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from seqbench.reporting.difference import Difference
 from seqbench.reporting.latency import Latency, latencies
-from seqbench.reporting.overview import Overview
-from seqbench.reporting.statistics import Interval
-from seqbench.reporting.table import Difference, Table, Variant
+from seqbench.reporting.overview import Across, Overview
+from seqbench.reporting.splits import SplitDifference, SplitTable
+from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
+from seqbench.reporting.variant import Variant
 
 
 class Compared(Protocol):
@@ -65,9 +68,8 @@ class VariantRow:
 
     @property
     def is_best(self) -> bool:
-        """Whether it is separated from every other variant, and better."""
-        is_first = bool(self.variant.scored) and self.variant.rank == (1, 1)
-        return is_first and len(self.table.able) > 1
+        """Whether it is better than every other one."""
+        return self.variant.is_best
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,29 @@ class FoldRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row about a model across tasks, with the interquartile mean and its interval."""
+    """A row about a model across tasks, with the plain mean of its normalised scores."""
 
     model: str
     value: float
-    interval: Interval
+    scores: Sequence[float]
+
+
+@dataclass(frozen=True)
+class AcrossRow:
+    """A row about two models across tasks, and how the first does against the second, and back."""
+
+    one: str
+    other: str
+    better: Across
+    worse: Across
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """A row about two variants over splits; ``level`` is a score of theirs."""
+
+    pair: SplitDifference
+    level: float
 
 
 @dataclass(frozen=True)
@@ -148,4 +168,17 @@ def places_of(tables: Sequence[Table]) -> dict[str, VariantRow]:
 
 def model_rows(overview: Overview) -> list[ModelRow]:
     """Return a row for each model of an overview."""
-    return [ModelRow(model, *found) for model, found in overview.iqm.items()]
+    return [ModelRow(m, overview.mean(m), found) for m, found in overview.scores.items()]
+
+
+def across_rows(overview: Overview) -> list[AcrossRow]:
+    """Return a row for each two models of an overview; none where nothing is claimed."""
+    both = itertools.combinations(overview.scores, 2) if overview.pairs else ()
+    pairs = overview.pairs
+    return [AcrossRow(one, other, pairs[one, other], pairs[other, one]) for one, other in both]
+
+
+def split_rows(item: SplitTable) -> list[SplitRow]:
+    """Return a row for each two variants over splits."""
+    level = item.tables[0].ranked[0].mean
+    return [SplitRow(pair, level) for pair in item.differences]

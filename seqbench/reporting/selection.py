@@ -46,7 +46,7 @@ class Wanted:
         filters: values by one of :data:`FILTERS`, each a list of choices; ``sweep`` and
             ``conditions`` take the beginning of a hash, ``sweep`` also ``latest``.
         control: label or model that others are compared with; empty takes each table's own.
-        practical: when a difference does not matter; None leaves it open.
+        practical: the smallest difference worth having; None takes what each task says.
         tracking: overrides ``tracking.KEY=VALUE`` that say which store.
     """
 
@@ -62,7 +62,7 @@ class Wanted:
 
 
 def read_practical(text: str) -> Practical:
-    """Return when a difference does not matter.
+    """Return the smallest difference worth having.
 
     Args:
         text: an amount in the metric's unit, ``0.05``, or a share of the control's score, ``1%``.
@@ -124,7 +124,7 @@ def select(wanted: Wanted, watch: ProgressWatch = unwatched) -> Selection:
     trials = make_trials(_logged(settings, watch), tunings)
     trials = _filtered(trials, wanted, sweeps, store)
     defaults = _defaults(trials)
-    tables = compare(trials, wanted.control, wanted.practical, defaults)
+    tables = compare(trials, wanted.control, wanted.practical, defaults, _worth(trials))
     if wanted.control and trials:
         _check_control(wanted.control, tables)
     notes = []
@@ -229,6 +229,18 @@ def _defaults(trials: Iterable[ReportedTrial]) -> Defaults:
             # A run's configuration is read from JSON, where a tuple is a list.
             said = json.dumps(composition.settings(composed).to_dict())
             found[pair] = flat(json.loads(said))
+    return found
+
+
+def _worth(trials: Iterable[ReportedTrial]) -> dict[str, tuple[float, str]]:
+    """Return the smallest differences worth having, of the tasks that name one and are here."""
+    known = set(registry().names("task"))
+    found = {}
+    for task in known.intersection(trial.task for trial in trials):
+        with suppress(Refused):  # a plugin whose code is broken
+            worth = registry().get("task", task).smallest_difference
+            if worth is not None:
+                found[task] = worth
     return found
 
 

@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from seqbench.reporting.columns import COSTS, PAIRS, SCORES, pair_layout, score_layout
+from seqbench.reporting.columns_across import split_layout
+from seqbench.reporting.difference import Difference
 from seqbench.reporting.forms import Form, values
 from seqbench.reporting.markup import terminal_table
 from seqbench.reporting.notes import badge, table_notes
 from seqbench.reporting.numbers import finite
 from seqbench.reporting.rows import PairRow, VariantRow, variant_rows
-from seqbench.reporting.table import FUTURE, Difference, Table
+from seqbench.reporting.splits import SplitTable, split_tables, split_verdict
+from seqbench.reporting.table import FUTURE, Table
 from seqbench.reporting.text import wrapped
 from seqbench.reporting.verdict import verdict
 
@@ -23,7 +26,21 @@ _WIDTH = 200
 
 def summary(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """Return tables as JSON types; what is not finite is null."""
-    return [_table(table) for table in tables]
+    splits = split_tables(tables)
+    return [
+        {**_table(table), "over_splits": [_splits(x) for x in splits if table in x.tables]}
+        for table in tables
+    ]
+
+
+def _splits(item: SplitTable) -> dict[str, Any]:
+    return {
+        "verdict": split_verdict(item),
+        "test_share": item.test_share,
+        "not_claimed": item.why_not,
+        "best": item.best,
+        "pairs": [_plain(vars(pair)) for pair in item.differences],
+    }
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -44,6 +61,11 @@ def _table(table: Table) -> dict[str, Any]:
         "badge": badge(table),
         "control": table.control,
         "baselines": {name: finite(value) for name, value in table.baselines.items()},
+        "alpha": table.look.alpha,
+        "not_claimed": table.look.why_not,
+        "smallest_difference": table.margin and table.margin.amount,
+        "groups": table.groups.number if table.groups else None,
+        "best": table.best.name if table.best else "",
         "variants": [_variant(row) for row in rows.values()],
         "pairs": [_pair(row) for row in pairs],
         "notes": table_notes(table),
@@ -58,9 +80,12 @@ def _variant(row: VariantRow) -> dict[str, Any]:
         "changes": item.changes,
         "seeds": list(item.scored),
         "tried": len(item.trials),
+        "failed": len(item.failed),
+        "fails_at_most": item.fails_at_most,
         "scores": [finite(value) for value in item.scores],
         "costs": {name: finite(item.cost(name)) for name in names},
         "difference_to_control": item.control and _difference(item.control),
+        "difference_to_simple_predictor": item.baseline and _difference(item.baseline),
         **_plain(values([*SCORES, *COSTS], row, Form.JSON)),
     }
 
@@ -105,3 +130,7 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
             target.print(terminal_table(pair_layout(table, Form.TERMINAL)), crop=False)
         for note in table_notes(table):
             target.print(Text(wrapped(note), style="yellow"), soft_wrap=True)
+    for item in split_tables(tables):
+        target.print()
+        target.print(Text(split_verdict(item), style="bold"), soft_wrap=True)
+        target.print(terminal_table(split_layout(item, Form.TERMINAL)), crop=False)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from seqbench.config.titles import called, said_by
 from seqbench.identity import conditions_and_variant, conditions_over_splits, flat, is_shared
-from seqbench.records import LeftOut, MetricInfo
+from seqbench.records import LeftOut, MetricInfo, is_own_failure
 from seqbench.tracking.address import SHORT
 from seqbench.tracking.logged import LoggedTrial
 from seqbench.tracking.measured import Measured
-from seqbench.tracking.tags import PARTS, SOURCE, TITLE, mapping_in, schema_in
+from seqbench.tracking.tags import PARTS, PLAN, SOURCE, TITLE, mapping_in, schema_in
 
 Config = Mapping[str, Any]
 Defaults = Mapping[tuple[str, str], Mapping[str, object]]
@@ -73,6 +73,12 @@ class ReportedTrial:
         costs: parameters and other costs by name.
         group: what ``bootstrap_scores`` draw.
         bootstrap_scores: the score over other draws of the test data ``[R]``; empty without.
+        group_sizes: how much each group of the test data counts.
+        group_classes: groups with cases and groups without, of an AUROC; empty elsewhere.
+        baseline_bootstrap: of each simple predictor, its scores over the same draws ``[R]``.
+        train_groups: groups of the training data; 0 without groups.
+        audit: what the audit of the trained model saw; empty where none was made.
+        plan: the seeds that its sweep planned, as its tag has it; empty without.
         curve: of training; None without.
         backend: what ran the recurrence.
         tuning: how its configuration was found.
@@ -110,6 +116,12 @@ class ReportedTrial:
     costs: Mapping[str, float]
     group: str
     bootstrap_scores: NDArray[np.float32]
+    group_sizes: tuple[float, ...]
+    group_classes: tuple[int, ...]
+    baseline_bootstrap: Mapping[str, NDArray[np.float32]]
+    train_groups: float
+    audit: str
+    plan: str
     curve: Curve | None
     backend: str
     tuning: str
@@ -143,6 +155,13 @@ class ReportedTrial:
         """Whether it has finished with a number that can be reckoned with."""
         return self.status == "FINISHED" and abs(self.score) < LARGEST
 
+    @property
+    def is_own_failure(self) -> bool:
+        """Whether it has no score by its model's own fault, which is a result too."""
+        if self.status == "FINISHED":  # a score that cannot be read any more may have been good
+            return not self.is_scored and not self.gap
+        return is_own_failure(self.status, self.reason)
+
 
 def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> list[ReportedTrial]:
     """Return runs as a report has them; of a trial that ran several times one is kept.
@@ -154,7 +173,7 @@ def make_trials(logged: Iterable[LoggedTrial], tunings: Iterable[str] = ()) -> l
         logged: runs, the latest first.
         tunings: runs of tunings, whose children without a budget are candidates.
     """
-    known: dict[str, Any] = {}  # equal configurations and environments are kept once
+    known: dict[Any, Any] = {}  # equal configurations and environments are kept once
     chosen: dict[tuple[object, ...], ReportedTrial] = {}
     candidates_of = set(tunings)
     for item in logged:
@@ -171,7 +190,7 @@ def _worth(trial: ReportedTrial) -> tuple[bool, bool]:
     return finished, finished and not trial.gap
 
 
-def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> ReportedTrial:
+def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> ReportedTrial:
     record, tags = item.record, item.tags
     config = flat({key: value for key, value in item.config.items() if key in _SECTIONS})
     for key in _NEUTRAL:
@@ -208,8 +227,13 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
     ):
         costs[cost] = float(getattr(record, cost))
 
-    def once(value: Mapping[str, Any]) -> Any:
+    def once(value: Any) -> Any:
         return known.setdefault(json.dumps(value, sort_keys=True, default=str), value)
+
+    def once_small(values: object) -> NDArray[np.float32]:
+        found = _small(values)
+        shared: NDArray[np.float32] = known.setdefault(found.tobytes(), found)
+        return shared
 
     return ReportedTrial(
         run_id=item.run_id,
@@ -236,6 +260,14 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[str, Any]) -> Reporte
         costs=costs,
         group=record.group,
         bootstrap_scores=_small(record.bootstrap_scores),
+        group_sizes=once(tuple(map(float, record.group_sizes))),
+        group_classes=tuple(map(int, record.group_classes)),
+        baseline_bootstrap={
+            baseline: once_small(drawn) for baseline, drawn in record.baseline_bootstrap.items()
+        },
+        train_groups=record.train_groups,
+        audit=" ".join(record.audit.split()),
+        plan=tags.get(PLAN, ""),
         curve=_curve(record.history, f"valid/{record.monitor.name}", record.steps),
         backend=record.backend,
         tuning=record.tuning,

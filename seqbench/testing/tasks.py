@@ -267,6 +267,12 @@ def _documentation(subject: TaskSubject) -> None:
         "a line for each metric",
     )
     require(task.sizes, "sizes is empty", "sizes of the data, for the data card")
+    worth = task.smallest_difference
+    require(
+        worth is None or (worth[0] > 0 and math.isfinite(worth[0]) and worth[1].strip()),
+        f"smallest_difference is {worth!r}",
+        "a positive number in the unit of the primary metric, and why, or None",
+    )
     if subject.registration is not None:
         check_parameter_docs(subject.registration)
 

@@ -49,6 +49,7 @@ def test_describe_a_task() -> None:
         "Visibility: next",
         "Data\n  train",
         "Ranks (test)\n  nll, nats per frame, smaller is better",
+        "Smallest difference worth having (test)\n  0.1: about 1% of the nats that the best ",
         "  task.grid=quarter  (one of quarter, sixteenth)",
     ):
         assert text in result.stdout

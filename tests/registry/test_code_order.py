@@ -337,6 +337,7 @@ def test_documentation_of_the_class(tmp_path: Path) -> None:
     """It can be written later; of other classes the same names are settings."""
     f = "def f(x): return x"
     attributes = "    citation = 'A, 2020'\n    licence: str = 'MIT'\n    sizes = {'train': '3'}\n"
+    attributes += "    smallest_difference = (0.1, 'a reason')\n"
     plain = hash_of(tmp_path / "a", f, {})
     assert plain == hash_of(tmp_path / "b", f, {}, attributes)
     assert plain != hash_of(tmp_path / "c", f, {}, "    version = '1'\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.reporting.overview import overviews
 from seqbench.reporting.page import Content
+from seqbench.reporting.splits import split_tables
 from seqbench.reporting.table import Table
 from seqbench.reporting.trials import ReportedTrial
 from seqbench.tracking.logged import LoggedTrial
@@ -43,6 +45,7 @@ def logged() -> Make:
         parent: str = "",
         gap: str = "",
         data: str = "dd",
+        plan: str = "",
         **fields: Any,
     ) -> LoggedTrial:
         text = repr((model, seed, task, began, parent, config, parts))
@@ -95,6 +98,7 @@ def logged() -> Make:
                 "seqbench.schema": "2",
                 "seqbench.parts": json.dumps({**PARTS, **(parts or {})}),
                 "seqbench.data": data,
+                **({"seqbench.plan": plan} if plan else {}),
             },
             parent=parent,
             gap=gap,
@@ -105,21 +109,61 @@ def logged() -> Make:
 
 @pytest.fixture(scope="session")
 def family(logged: Make) -> Callable[..., list[LoggedTrial]]:
-    """Make a run of each seed and model: ``family(lstm=8.5, gru=8.4)`` differ by 0.1 throughout."""
+    """Make a run of each seed and model, planned and audited: ``family(lstm=8.5, gru=8.4)``.
+
+    ``noise`` is the standard deviation of a run over seeds. Test pieces are as many as ``groups``,
+    ``spread`` is the standard deviation over them of a model's own difficulty; the pieces' common
+    one cancels in differences. Bootstrap scores come from resamples of pieces, as in a trial.
+    A model whose mean is a list has these scores. ``looks`` of the plan are all seeds.
+    """
 
     def make(
-        seeds: Sequence[int] = range(10), noise: float = 0.02, task: str = "music", **means: float
+        seeds: Sequence[int] = range(10),
+        noise: float = 0.02,
+        task: str = "music",
+        groups: int = 20,
+        spread: float = 0.02,
+        looks: Sequence[int] = (),
+        planned: Sequence[int] | None = None,
+        fields: dict[str, Any] | None = None,
+        **means: float | list[float],
     ) -> list[LoggedTrial]:
         generator = np.random.default_rng(1)
-        shared = generator.normal(0, 0.1, len(seeds))  # what a seed does to all models
+        counts = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), 1000)
+        pieces = generator.normal(0, 0.3, groups)
+        plan = make_plan(planned if planned is not None else seeds, looks)
+        given = {
+            "audit": "passed",
+            "group": "piece",
+            "group_sizes": [1.0] * groups,
+            "baseline_bootstrap": {
+                name: drawn(counts, level, pieces)
+                for name, level in (("unigram", 11.3), ("logistic_regression", 9.4))
+            },
+            **(fields or {}),
+        }
         runs = []
         for model, mean in means.items():
             own = generator.normal(0, noise, len(seeds))
-            runs += [
-                logged(model, seed, mean + shared[at] + own[at], task=task)
-                for at, seed in enumerate(seeds)
-            ]
+            own -= own.mean()
+            scores = list(mean) if isinstance(mean, list) else (mean + own).tolist()
+            of_pieces = pieces + generator.normal(0, spread, groups)
+            for seed, score in zip(seeds, scores, strict=True):
+                each = {"bootstrap_scores": drawn(counts, score, of_pieces), **given}
+                if math.isfinite(score):
+                    runs.append(logged(model, seed, score, task=task, plan=plan, **each))
+                else:
+                    runs.append(logged(model, seed, math.nan, task=task, plan=plan,
+                                       status="FAILED", reason="the loss became nan",
+                                       metrics={}))  # fmt: skip
         return runs
+
+    def make_plan(seeds: Sequence[int], looks: Sequence[int]) -> str:
+        return json.dumps({"seeds": list(seeds), "looks": list(looks) or [len(seeds)]})
+
+    def drawn(counts: np.ndarray, score: float, of_pieces: np.ndarray) -> list[float]:
+        centred = of_pieces - of_pieces.mean()
+        return (score + counts @ centred / counts.shape[1]).tolist()
 
     return make
 
@@ -131,8 +175,8 @@ def content_of() -> Callable[[list[ReportedTrial], list[Table]], Content]:
     def make(trials: list[ReportedTrial], tables: list[Table]) -> Content:
         return Content(
             store="store.db", chosen="", trials=trials, tables=tables,
-            overviews=overviews(tables)[0], pictures={}, tunings=[], commands=lambda _: [],
-            notes=[],
+            overviews=overviews(tables)[0], splits=split_tables(tables), pictures={}, tunings=[],
+            commands=lambda _: [], notes=[],
         )  # fmt: skip
 
     return make

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from seqbench.reporting import columns
-from seqbench.reporting.columns import COSTS, OVERVIEW, PAIRS, SCORES, TRIALS, score_layout
+from seqbench.reporting import columns, columns_across
+from seqbench.reporting.columns import COSTS, PAIRS, SCORES, TRIALS, pair_layout, score_layout
+from seqbench.reporting.columns_across import ACROSS, OVERVIEW, SPLITS
 from seqbench.reporting.comparison import Practical, compare
 from seqbench.reporting.exports import latex, markdown, write_csv, write_parquet
 from seqbench.reporting.forms import Column, Form, Layout
@@ -31,7 +31,8 @@ Make = Callable[..., LoggedTrial]
 Family = Callable[..., list[LoggedTrial]]
 Unpictured = Callable[..., Content]
 LISTS: dict[str, list[Column[Any]]] = {
-    "scores": SCORES, "pairs": PAIRS, "costs": COSTS, "overview": OVERVIEW, "trials": TRIALS
+    "scores": SCORES, "pairs": PAIRS, "costs": COSTS, "trials": TRIALS, "overview": OVERVIEW,
+    "across": ACROSS, "splits": SPLITS,
 }  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def test_a_new_column_of_the_other_tables(
         assert {"5"} == set(the_one(frames, "epochs run")["epochs run"])
         (overview,) = content.overviews
         double = the_one(frames, "double mean")["double mean"]
-        assert {model: f"{2 * value:.4g}" for model, (value, _) in overview.iqm.items()} == {
+        assert {model: f"{2 * overview.mean(model):.4g}" for model in overview.scores} == {
             label.strip("*"): text for label, text in double.items()
         }
     assert {5.0} == {item["epochs"] for item in found["variants"]}
@@ -199,23 +200,45 @@ def heads(found: Layout) -> list[str]:
     return [head.text for head in found.heads]
 
 
-def test_a_column_is_shown_where_there_is_something_to_show(family: Family, logged: Make) -> None:
-    """A group's column with bootstrap scores, "matters" with a region; JSON has keys always."""
-    (plain,) = compare(make_trials(family(lstm=8.5, gru=8.4)))
-    assert not {"test data", "matters"} & set(heads(score_layout(plain, Form.PAGE)))
-    draws = np.random.default_rng(0).normal(8.5, 0.5, 100).tolist()
-    runs = [logged(model, seed, group="piece", bootstrap_scores=draws)
-            for model in ("lstm", "gru") for seed in range(6)]  # fmt: skip
+def test_a_column_is_shown_where_there_is_something_to_show(family: Family) -> None:
+    """The column "matters" with a margin, "audit" where one failed; JSON has keys always."""
+    runs = family(lstm=8.5, gru=8.4)
+    (plain,) = compare(make_trials(runs))
+    assert not {"audit", "matters"} & set(heads(score_layout(plain, Form.PAGE)))
+    runs[0].record.audit = "not possible: it is too large"
     (table,) = compare(make_trials(runs), practical=Practical(0.2, False))
-    low, high = np.percentile(draws, (2.5, 97.5))
-    for form in (Form.PAGE, Form.MARKDOWN):
+    for form in (Form.PAGE, Form.MARKDOWN, Form.TERMINAL):
         found = score_layout(table, form)
-        at = heads(found).index("by piece")
-        assert f"{low:.4f} to {high:.4f}" == found.lines[0].items[at].text
-        assert pytest.approx(low) == found.lines[0].items[at].number
+        audits = [line.items[heads(found).index("audit")].text for line in found.lines[:2]]
+        assert ["passed", "not possible"] == audits
         assert "matters" == heads(found)[-1]
     for found_table in (plain, table):
-        assert "interval_over_test_data" in summary([found_table])[0]["variants"][0]
+        (one,) = summary([found_table])
+        assert "audit" in one["variants"][0]
+        assert all("equivalent" in pair for pair in one["pairs"])
+
+
+def test_new_groups_and_these_data_stand_beside_each_other(family: Family) -> None:
+    """Two intervals of a difference under headings of their own; of a mean the one that can be."""
+    (table,) = compare(make_trials(family(lstm=8.5, gru=8.4)))
+    found = score_layout(table, Form.PAGE)
+    texts = dict(zip(heads(found), (item.text for item in found.lines[0].items), strict=True))
+    for heading, (low, high) in (
+        ("on new groups", table.variants[0].interval),
+        ("new groups", table.pairs["gru", "lstm"].interval),
+        ("these test data", table.pairs["gru", "lstm"].same_data_interval),
+    ):
+        assert f"{low:.4f} to {high:.4f}" == texts[heading]
+    assert "better" == texts["claim"]
+    assert "on these test data" not in texts
+    bare = family(lstm=8.5, gru=8.4, fields={"group_sizes": []})
+    (table,) = compare(make_trials(bare))
+    assert "on these test data" in heads(score_layout(table, Form.PAGE))
+    assert "on new groups" not in heads(score_layout(table, Form.PAGE))
+    (table,) = compare(make_trials(family(lstm=8.5, gru=8.4)))
+    (pair,) = pair_layout(table, Form.PAGE).lines
+    assert {"not excluded", "found at 80%"} < set(heads(pair_layout(table, Form.PAGE)))
+    assert "gru - lstm" == pair.items[0].text
 
 
 def test_the_control_is_compared_with_nothing(family: Family) -> None:
@@ -233,10 +256,10 @@ def test_the_control_is_compared_with_nothing(family: Family) -> None:
 
 def test_numbers_in_latex(family: Family) -> None:
     """A minus is a minus, a rank's dash is none, and names keep their hyphens."""
-    (table,) = compare(make_trials(family(range(3), **{"lstm": 8.5, "my-gru-2": 8.4})))
+    (table,) = compare(make_trials(family(range(6), **{"lstm": 8.5, "my-gru-2": 8.501})))
     text = latex_table(score_layout(table, Form.LATEX))
     (line,) = [line for line in text.splitlines() if line.startswith("my-gru-2")]
-    assert re.search(r"^my-gru-2 & 1-2 & [\d.]+ \$\\pm\$ [\d.]+ & 3 of 3 & \$-\$0\.\d+ & ", line)
+    assert re.search(r"^my-gru-2 & 1-2 & [\d.]+ \$\\pm\$ [\d.]+ & 6 of 6 & \+0\.\d+ & ", line)
 
 
 def test_what_a_trial_was_called_where_no_table_has_it(
@@ -252,5 +275,10 @@ def test_what_a_trial_was_called_where_no_table_has_it(
 
 def test_every_list_is_found_here() -> None:
     """A list that is added to the module is tested as the others are."""
-    lists = [value for value in vars(columns).values() if isinstance(value, list)]
+    lists = [
+        value
+        for module in (columns, columns_across)
+        for value in vars(module).values()
+        if isinstance(value, list)
+    ]
     assert [id(value) for value in LISTS.values()] == [id(value) for value in lists]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytest
-from scipy import stats
 
-from seqbench.reporting.comparison import Practical, compare
+from seqbench.reporting.comparison import compare
 from seqbench.reporting.models import Comparison
 from seqbench.reporting.notes import table_notes
 from seqbench.reporting.table import Table
@@ -30,69 +28,6 @@ def only(runs: list[LoggedTrial], **options: object) -> Table:
     return table
 
 
-def test_differences_are_paired_by_seed(family: Family) -> None:
-    """What a seed does to both models cancels: as scipy says of the differences."""
-    table = only(family(lstm=8.5, gru=8.48))
-    gru, lstm = table.variants
-    assert ("gru", "lstm") == (gru.label, lstm.label)
-    difference = np.subtract(gru.scores, lstm.scores)
-    expected = stats.permutation_test(
-        (difference,), np.mean, permutation_type="samples", n_resamples=np.inf
-    )
-    assert gru.control is not None
-    assert expected.pvalue == pytest.approx(gru.control.p)
-    assert difference.mean() == pytest.approx(gru.control.mean)
-    assert 2 / 2**10 == gru.control.smallest_p
-    unpaired = stats.ttest_ind(gru.scores, lstm.scores).pvalue
-    assert gru.control.p < 0.05 < 0.3 < unpaired
-
-
-def test_a_pair_turned_round_is_the_same_pair(family: Family) -> None:
-    table = only(family(lstm=8.5, gru=8.4))
-    one, other = table.pairs["gru", "lstm"], table.pairs["lstm", "gru"]
-    assert one.mean == -other.mean
-    assert (one.interval.low, one.interval.high) == (-other.interval.high, -other.interval.low)
-    assert 1 == one.improvement + other.improvement
-    assert (one.p, one.p_holm) == (other.p, other.p_holm)
-
-
-def test_what_cannot_be_separated_shares_ranks(family: Family) -> None:
-    """Two models of one mean, a better and a worse one: 1, 2-3, 2-3, 4; one is bold."""
-    table = only(family(a=8.0, b=8.5, c=8.5005, d=9.0))
-    assert {"a": (1, 1), "b": (2, 3), "c": (2, 3), "d": (4, 4)} == {
-        item.label: item.rank for item in table.variants
-    }
-
-
-@pytest.mark.parametrize(
-    ("models", "seeds", "needed"), [(2, 5, 6), (2, 6, None), (4, 7, 8), (6, 9, 10), (6, 10, None)]
-)
-def test_too_few_seeds_are_exploratory(
-    family: Family, models: int, seeds: int, needed: int | None
-) -> None:
-    """Also where the smallest p would not survive the adjustment for all pairs."""
-    table = only(family(range(seeds), **{f"m{at}": 8 + at / 2 for at in range(models)}))
-    assert (needed is not None) == table.is_exploratory
-    if needed:
-        assert f"cannot tell {models} models apart, {needed} can" in verdict(table)
-    assert table.is_exploratory == all(item.rank == (1, models) for item in table.variants)
-
-
-def test_a_difference_that_does_not_matter(family: Family) -> None:
-    """Within the region it is equivalent, though it is real; beyond it is not."""
-    runs = family(noise=0.001, lstm=8.5, gru=8.49)
-    for practical, equivalent in (
-        (Practical(0.1, False), True),
-        (Practical(0.001, False), False),
-        (Practical(0.01, True), True),
-        (None, None),
-    ):
-        table = only(runs, practical=practical)
-        assert table.pairs["gru", "lstm"].is_real
-        assert equivalent is table.pairs["gru", "lstm"].equivalent
-    assert "a difference too small to matter" in verdict(only(runs, practical=Practical(1, False)))
-
-
 def test_uncommitted_changes_are_counted(family: Family, logged: Make) -> None:
     """Of any checkout that code came from; a note says of how many trials and which variants."""
     runs = family(lstm=8.5, gru=8.4)
@@ -104,21 +39,6 @@ def test_uncommitted_changes_are_counted(family: Family, logged: Make) -> None:
     note = f"2 of {len(runs)} trials were trained with uncommitted changes: lstm."
     assert note in table_notes(table)
     assert 2 == sum(bool(trial.uncommitted) for trial in table.trials)
-
-
-def test_failed_trials_stand_and_are_left_out(family: Family, logged: Make) -> None:
-    """Of ten seeds nine finished: the mean is of nine, and the reason is told."""
-    runs = family(lstm=8.5, gru=8.4)
-    runs[3] = logged("lstm", 3, status="OOM", reason="used 3 GiB", metrics={})
-    runs[4] = logged("lstm", 4, math.nan)
-    table = only(runs)
-    lstm = next(item for item in table.variants if item.label == "lstm")
-    assert (8, 10) == (len(lstm.scored), len(lstm.trials))
-    assert 8 == table.pairs["gru", "lstm"].seeds
-    assert [0, 1, 2, 5, 6, 7, 8, 9] == table.complete_seeds
-    notes = "\n".join(table_notes(table))
-    assert "lstm, seed 3: OOM: used 3 GiB" in notes
-    assert "lstm, seed 4: FINISHED: its score is nan" in notes
 
 
 @pytest.mark.parametrize(
@@ -171,7 +91,7 @@ def test_a_plugins_model_is_compared_with_those_that_are_built_in(
     for run in runs:
         origin = "built-in" if run.record.model == "lstm" else "/home/me/mine.py"
         run.tags["seqbench.model_origin"] = origin  # type: ignore[index]
-    assert ("mine", "lstm") in only(runs).pairs
+    assert {"mine", "lstm"} == {item.label for item in only(runs).variants}
 
 
 def test_a_table_is_named_by_what_is_known(logged: Make) -> None:
@@ -236,22 +156,6 @@ def test_candidates_of_a_tuning_are_not_compared(family: Family, logged: Make) -
     assert 3 == next(len(item.trials) for item in table.variants if item.label == "gru")
 
 
-def test_groups_of_the_test_data(logged: Make) -> None:
-    """Bootstrap scores are averaged over seeds, and subtracted draw by draw."""
-    draws = np.random.default_rng(0).normal(0, 0.5, 1000)
-    runs = [
-        logged(model, seed, mean, group="piece", bootstrap_scores=(mean + draws).tolist())
-        for model, mean in (("lstm", 8.5), ("gru", 8.4))
-        for seed in range(6)
-    ]
-    table = only(runs)
-    gru = table.variants[0]
-    assert tuple(np.percentile(8.4 + draws, [2.5, 97.5])) == pytest.approx(gru.groups, abs=1e-5)
-    assert (-0.1, -0.1) == pytest.approx(table.pairs["gru", "lstm"].groups, abs=1e-5)
-    runs[0].record.bootstrap_scores = []
-    assert only(runs).variants[1].groups is None
-
-
 def test_why_there_is_nothing_to_compare(logged: Callable[..., LoggedTrial]) -> None:
     """A score that is no number, and a trial that failed, are said where nothing is compared."""
     runs = [
@@ -262,3 +166,79 @@ def test_why_there_is_nothing_to_compare(logged: Callable[..., LoggedTrial]) -> 
     assert "0 of 1 trials" in line
     assert "its score is nan" in line
     assert "the loss became nan" in line
+
+
+def test_the_wanted_control_is_missing(family: Family) -> None:
+    """Another takes its place, and the table says so."""
+    notes = table_notes(only(family(lstm=8.5, gru=8.4), control="rnn"))
+    assert "control=rnn is not ranked here: compared with lstm." in notes
+
+
+def test_the_control_has_most_seeds_then_fewest_changes(logged: Make) -> None:
+    runs = [logged("lstm", seed, 8.5) for seed in range(6)]
+    runs += [logged("lstm", 0, 5.0, config={"model": {"hidden_size": 64}})]
+    runs += [logged("lstm", seed, 8.0, config={"recipe": {"lr": 0.1}}) for seed in range(6)]
+    defaults = {("music", "lstm"): {"model.hidden_size": 128, "recipe.lr": 0.003}}
+    table = only(runs, defaults=defaults)
+    assert "recipe.lr" not in table.control
+    assert "hidden_size=64" not in table.control
+
+
+def test_runs_whose_configuration_is_lost(family: Family, logged: Make) -> None:
+    """They are no conditions and no variant: they neither replace nor join any."""
+    runs = family(lstm=8.5, gru=8.4)
+    for size, seed in ((16, 0), (None, 1)):
+        lost = logged("lstm", seed, 8.0, began=5000.0, max_examples=size)
+        lost.config.clear()  # type: ignore[attr-defined]
+        runs.append(lost)
+    tables = compare(make_trials(runs))
+    assert ["music", "music configuration lost"] == [table.name for table in tables]
+    assert [False, False] == [table.is_old for table in tables]
+    assert [10, 10, 1, 1] == [len(item.scores) for table in tables for item in table.variants]
+    assert verdict(tables[1]).startswith("Nothing can be said of music configuration lost: what ")
+    assert tables[1].is_smoke
+
+
+def test_what_failed_does_not_renew_older_conditions(family: Family, logged: Make) -> None:
+    old = {"parts": {"harness": "old"}}
+    runs = [
+        *family(lstm=8.5, gru=8.4),
+        logged("lstm", 0, 8.6, began=10.0, **old),
+        logged("lstm", 1, status="FAILED", metrics={}, began=9000.0, **old),
+    ]
+    tables = compare(make_trials(runs))
+    assert [(False, 20), (True, 2)] == [(table.is_old, len(table.trials)) for table in tables]
+
+
+def test_another_budget_is_no_older_conditions(family: Family, logged: Make) -> None:
+    """Where models have budgets of their own by default, tables are named by them."""
+    own = {"recipe": {"max_epochs": 30}}
+    defaults = {
+        ("music", "lstm"): {"recipe.max_epochs": 200},
+        ("music", "x"): {"recipe.max_epochs": 30},
+    }
+    runs = [
+        *family(lstm=8.5),
+        *(logged("x", seed, 8.4, began=9.0, config=own) for seed in range(10)),
+    ]
+    for found in defaults.values():
+        found |= {"task.fold": 0, "trainer.accelerator": "cpu", "recipe.max_examples": None}
+    tables = compare(make_trials(runs), defaults=defaults)
+    assert [False, False] == [table.is_old for table in tables]
+    assert {"music recipe.max_epochs=200", "music recipe.max_epochs=30"} == {
+        table.name for table in tables
+    }
+
+
+def test_a_failure_before_anything_was_known(logged: Make) -> None:
+    """It stands with the others of its model."""
+    runs = [logged("bilstm", seed, 8.0, context="past+future") for seed in range(3)]
+    runs.append(logged("bilstm", 3, status="FAILED", metrics={}, context=""))
+    assert 4 == len(only(runs).trials)
+
+
+def test_labels_are_unique(logged: Make) -> None:
+    """Also where a model is called like another one's variant."""
+    runs = [logged("lstm", 0), logged("lstm", 0, began=2, config={"recipe": {"lr": 1}})]
+    runs.append(logged("lstm recipe.lr=1", 0))
+    assert 3 == len({item.label for item in only(runs).variants})

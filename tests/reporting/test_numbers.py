@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from seqbench.reporting.numbers import amount, p_value, quantity, score
+from seqbench.reporting.numbers import amount, p_value, percentage, quantity, score
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,21 @@ def test_p_values_and_quantities() -> None:
     assert "340 µs" == quantity(340e-6, "s")
     assert "512 B" == quantity(512, "B")
     assert "-" == quantity(math.nan, "s")
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0.0, "0%"),
+        (1.0, "100%"),
+        (0.2589, "26%"),
+        (0.95, "95%"),
+        (0.9944, "99.44%"),
+        (0.0106, "1.1%"),
+        (0.018, "1.8%"),
+        (0.0004, "0.04%"),
+        (math.nan, "-"),
+    ],
+)
+def test_a_rate_has_the_digits_that_count(rate: float, text: str) -> None:
+    assert text == percentage(rate)

@@ -25,7 +25,7 @@ from seqbench.reporting.sweep import TrialResult, print_sweep
 from seqbench.reporting.table import Table
 from seqbench.reporting.text import told_apart, wrapped
 from seqbench.reporting.trials import ReportedTrial, make_trials
-from seqbench.reporting.verdict import verdict
+from seqbench.reporting.verdict import sentences
 from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
@@ -121,7 +121,7 @@ def test_a_running_trial_is_said_to_run(logged: Make) -> None:
     running: dict[str, Any] = {"status": "RUNNING", "score": float("nan")}
     failed = {"status": "FAILED", "reason": "loss", "score": float("nan")}
     said = [
-        verdict(tables_of(*runs)[0]).removeprefix("Nothing can be said of music: ")
+        sentences(tables_of(*runs)[0])[0].removeprefix("Nothing can be said of music: ")
         for runs in (
             [logged(**running)],
             [logged(seed=seed, **running) for seed in range(3)],

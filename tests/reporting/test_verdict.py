@@ -1,23 +1,30 @@
-"""A verdict claims no more than the tests do."""
+"""A verdict claims no more than the tests do: each claim has its words, from made-up scores."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from seqbench.records import MetricInfo
-from seqbench.reporting.columns import score_layout
 from seqbench.reporting.comparison import Practical, compare
-from seqbench.reporting.forms import Form
-from seqbench.reporting.notes import table_notes
-from seqbench.reporting.table import MOST_PAIRED, Difference, Table
+from seqbench.reporting.notes import badge, table_notes
+from seqbench.reporting.table import Table
 from seqbench.reporting.trials import make_trials
-from seqbench.reporting.verdict import verdict
+from seqbench.reporting.verdict import sentences, verdict
 from seqbench.tracking.logged import LoggedTrial
 
 Make = Callable[..., LoggedTrial]
 Family = Callable[..., list[LoggedTrial]]
+
+ON = "On music, trained on this training set and tested on new pieces,"
+NO_GROUPS: dict[str, Any] = {
+    "fields": {"group": "", "group_sizes": [], "bootstrap_scores": [], "baseline_bootstrap": {}}
+}
+STEADY = [8.5 + seed / 1000 for seed in range(10)]
 
 
 def only(runs: list[LoggedTrial], **options: object) -> Table:
@@ -25,240 +32,315 @@ def only(runs: list[LoggedTrial], **options: object) -> Table:
     return table
 
 
-def test_the_best_and_the_one_that_comes_closest(family: Family) -> None:
-    text = verdict(only(family(a=8.0, b=8.5, c=8.5005, d=9.0)))
-    assert text.startswith("a is best on music, better than b by 0.4975 (95% ")
-    assert text.endswith("All beat the best simple predictor, logistic_regression (9.400).")
+def said(runs: list[LoggedTrial], **options: object) -> str:
+    """A verdict, of which every sentence is short."""
+    found = sentences(only(runs, **options))
+    assert max(map(len, found)) <= 300
+    assert " ".join(found) == verdict(only(runs, **options))
+    return " ".join(found)
 
 
-def test_verdict_of_leaders_that_cannot_be_told_apart(family: Family) -> None:
-    table = only(family(gru=8.5, lstm=8.5005, rnn=9.5, nfg=9.6))
-    text = verdict(table)
-    assert "lstm and gru cannot be told apart on music (p = " in text
-    assert "10 seeds). rnn and nfg are worse than both (adjusted p ≤ 0.05)." in text
-    assert text.endswith(
-        "lstm and gru beat the best simple predictor, logistic_regression (9.400); rnn and nfg "
-        "are worse than it."
+def test_the_better_of_two(family: Family) -> None:
+    text = said(family(lstm=8.5, gru=8.3))
+    start = (
+        rf"{ON} gru is best: better than lstm by 0\.2000 \(95% interval 0\.1\d+ to 0\.2\d+; p = "
     )
+    assert re.match(start, text)
+    assert "10 seeds, 20 pieces)." in text
+    assert "Both beat the best simple predictor, logistic_regression (9.400)." in text
+
+
+def test_the_best_of_four_and_who_comes_closest(family: Family) -> None:
+    text = said(family(a=8.0, b=8.5, c=8.5005, d=9.0))
+    assert text.startswith(f"{ON} a is best: better than each of the 3 others. b comes closest, ")
+    assert "0.5000 behind (95% interval " in text
+
+
+def test_the_best_needs_no_adjustment_but_the_pairs_do(family: Family) -> None:
+    """An unadjusted p against each other one names the best, where Holm names no pair."""
+    runs = family(spread=0.05, a=8.5, b=8.545, c=8.552, d=8.554, e=8.556)
+    table = only(runs)
+    ps = [table.pairs["a", other] for other in "bcde"]
+    assert max(pair.p for pair in ps) <= 0.05 < max(pair.p_holm for pair in ps)
+    assert "a is best" in verdict(table)
+
+
+@pytest.mark.parametrize(
+    ("practical", "words"),
+    [
+        (0.1, "The lead is more than 0.1, the smallest difference worth having."),
+        (0.19, "The lead is estimated to matter, for it is above 0.19, the smallest difference"),
+        (0.21, "Whether the lead matters is open: 0.21, the smallest difference worth having, is"),
+        (0.5, "The lead is too small to matter: less than 0.5, the smallest difference worth"),
+    ],
+)
+def test_whether_the_lead_matters(family: Family, practical: float, words: str) -> None:
+    assert words in said(family(lstm=8.5, gru=8.3), practical=Practical(practical, False))
 
 
 def test_where_larger_is_better(family: Family) -> None:
     runs = family(lstm=0.6, gru=0.7)
     for run in runs:
         run.record.primary = MetricInfo("nll", "max")
-        run.record.baselines = {"chance": {"nll": 0.1}, "strong": {"nll": 0.65}}
-    table = only(runs)
-    assert "gru is best on music" in verdict(table)
+        run.record.baselines = {"chance": {"nll": 0.1}, "strong": {"nll": 0.69}}
+        run.record.baseline_bootstrap = {
+            "chance": [value - 11.2 for value in run.record.baseline_bootstrap["unigram"]],
+            "strong": [value - 10.61 for value in run.record.baseline_bootstrap["unigram"]],
+        }
+    text = said(runs)
+    assert "gru is best: better than lstm by 0.1000 (95% interval 0.0" in text
+    assert "lstm is worse than strong." in text
+
+
+def test_better_on_average_while_single_runs_overlap(family: Family) -> None:
+    """The means are told apart, the runs are not."""
+    gru = [8.40, 8.40, 8.41, 8.41, 8.42, 8.51, 8.51, 8.51, 8.51, 8.51]
+    lstm = [8.50, 8.50, 8.50, 8.50, 8.50, 8.50, 8.50, 8.50, 8.50, 8.50]
+    text = said(family(lstm=lstm, gru=gru, spread=0.001))
+    assert f"{ON} gru is best on average: better than lstm by 0.0410" in text
+    assert "Single runs overlap: one of gru is better than one of lstm in 50% of cases." in text
+
+
+def test_usually_better_while_means_are_not_told_apart(family: Family) -> None:
+    """One bad run in ten: nine of ten runs are better, and the means tell nothing."""
+    text = said(family(lstm=STEADY, gru=[score - 0.05 for score in STEADY[:9]] + [9.3]))
+    assert "On these test data a single run of gru is usually better than one of lstm (90%" in text
+    assert "but the means are not told apart. A difference of up to " in text
+    assert "best:" not in text
+
+
+def test_different_directions_have_no_winner(family: Family) -> None:
+    """Three runs of ten are far better, seven a little worse."""
+    gru = [score + 0.02 for score in STEADY[:8]] + [7.0, 7.0]
+    many = [*gru * 3]
+    seeds = range(30)
+    text = said(family(seeds, lstm=STEADY * 3, gru=many, spread=0.001))
+    assert "The mean of gru is better than that of lstm, by " in text
+    assert "a single run of lstm is usually better" in text
+    assert "there is no winner" in text
+    assert "gru is best" not in text
+
+
+def test_what_cannot_be_told_apart_says_what_is_left_open(family: Family) -> None:
+    table = only(family(lstm=8.5, gru=8.5005, rnn=9.5, nfg=9.6))
     text = verdict(table)
-    assert "Neither can be told from the best simple predictor, strong (0.650)." in text
-    low, high = table.pairs["gru", "lstm"].interval
-    assert f"(95% interval {low:.4f} to {high:.4f};" in text
-    assert ("chance", 0.1) == table.trivial_baseline
-
-
-def test_the_best_is_who_wins_on_shared_seeds(logged: Make) -> None:
-    """Seeds of its own make the mean of the loser look better."""
-    runs = [logged("lstm", seed, 8.0 + seed / 10 + 0.001 * (seed % 3)) for seed in range(10)]
-    runs += [logged("gru", seed, 8.1 + seed / 10) for seed in range(10)]
-    runs += [logged("gru", seed, 5.0) for seed in range(10, 20)]
-    table = only(runs)
-    assert ["gru", "lstm"] == [item.label for item in table.variants]
-    assert verdict(table).startswith("lstm is best on music, better than gru by 0.09")
-
-
-def test_models_that_beat_each_other_in_a_circle(logged: Make) -> None:
-    """On three sets of seeds, each shared by two of three models."""
-    runs = []
-    for first, (better, worse) in enumerate([("a", "b"), ("b", "c"), ("c", "a")]):
-        for seed in range(20 * first, 20 * first + 12):
-            runs += [logged(better, seed, 8.0 + seed % 7 / 50), logged(worse, seed, 8.5)]
-    table = only(runs)
-    assert [2, 2, 2] == [item.rank[0] for item in table.variants]
-    assert verdict(table).startswith("No model is unbeaten on music: on the seeds that two have ")
-
-
-def test_a_leader_that_beats_only_some(logged: Make) -> None:
-    """B is beaten by a, and c by b alone: nobody has run a and c on the same seeds."""
-    runs = [logged("a", seed, 8.0) for seed in range(12)]
-    runs += [logged("b", seed, 8.5 + seed % 3 / 100) for seed in range(24)]
-    runs += [logged("c", seed, 9.0) for seed in range(12, 24)]
-    text = verdict(only(runs))
-    assert "No model is better than a on music: it is better than b (adjusted p ≤ 0.05), " in text
-    assert "it shares no seeds with c." in text
-
-
-def test_an_interval_that_holds_0_is_printed_as_it_is(logged: Make) -> None:
-    """A test and an interval can disagree; the sign of an end is not lost."""
-    differences = [0.001] * 9 + [3.0]
-    runs = [logged("lstm", seed, 9.0) for seed in range(10)]
-    runs += [logged("gru", seed, 9.0 - value) for seed, value in enumerate(differences)]
-    table = only(runs)
-    pair = table.pairs["gru", "lstm"]
-    assert pair.is_real
-    assert pair.interval.low < 0 < pair.interval.high
-    low, high = -pair.interval.high, -pair.interval.low
-    text = verdict(table)
-    assert f"(95% interval {low:.4f} to {high:.4f}, which holds 0; " in text
-
-
-def test_leaders_of_which_some_share_no_seeds(logged: Make) -> None:
-    """What was not compared is not said to be equivalent."""
-    runs = [logged("a", seed, 8.0) for seed in range(10)]
-    runs += [logged("b", seed, 8.0 + seed % 2 / 1000) for seed in range(20)]
-    runs += [logged("c", seed, 8.0) for seed in range(10, 20)]
-    text = verdict(only(runs, practical=Practical(1.0, False)))
-    assert "cannot be told apart on music" in text
-    assert "; a and c share no seeds." in text
-    assert "too small to matter" not in text
-
-
-def test_few_seeds_are_never_equivalent(family: Family) -> None:
-    for seeds, equivalent in ((range(5), False), (range(6), True)):
-        table = only(family(seeds, noise=1e-6, lstm=8.5, gru=8.5), practical=Practical(1.0, False))
-        assert equivalent is table.pairs["gru", "lstm"].equivalent
-
-
-@pytest.mark.parametrize(
-    ("seeds", "text"), [(5, "open (±0.01, 5 seeds)"), (6, "yes, beyond ±0.01")]
-)
-def test_few_seeds_never_matter(family: Family, seeds: int, text: str) -> None:
-    """Their interval assumes what they cannot show."""
-    table = only(family(range(seeds), lstm=8.5, gru=8.0), practical=Practical(0.01, False))
-    assert text == score_layout(table, Form.PAGE).lines[0].items[-1].text
-
-
-def test_models_without_a_common_seed(logged: Make) -> None:
-    runs = [*(logged("lstm", seed, 8.5) for seed in range(6))]
-    runs += [logged("gru", seed, 8.4) for seed in range(6, 12)]
-    assert verdict(only(runs)).startswith("gru and lstm share no seeds on music: they cannot be ")
-
-
-def test_losers_of_some(family: Family, logged: Make) -> None:
-    """Worse than one of two leaders, and worse than a model that does not lead."""
-    runs = family(a=8.0, b=8.0005)[:-2]
-    runs += [logged("c", seed, 8.6 + seed % 3 / 100) for seed in range(10)]
-    table = only(runs)
-    table.pairs["b", "c"] = table.pairs["c", "b"] = Difference(
-        **{**vars(table.pairs["b", "c"]), "p_holm": 0.2}
+    assert f"{ON} lstm and gru cannot be told apart (p = " in text
+    pair = table.pairs["lstm", "gru"]
+    assert (
+        f"A difference of up to {pair.not_excluded:.4f} is not excluded; this design finds one "
+        in text
     )
-    assert "c is worse than one of them." in verdict(table)
+    assert f"of {pair.detectable:.4f} with a probability of 80%." in text
+    assert "rnn and nfg are worse than both (adjusted p ≤ 0.05)." in text
+    assert "rnn and nfg are worse than logistic_regression." in text
 
 
-@pytest.mark.parametrize(
-    ("scores", "text"),
-    [
-        ([9.0] * 10, "It beats the best simple predictor, logistic_regression (9.400)."),
-        ([9.0, 9.9] * 5, "It cannot be told from the best simple predictor,"),
-        ([9.6, 9.9] * 5, "It is worse than the best simple predictor,"),
-        ([9.0] * 5, "It has a better mean than the best simple predictor,"),
-        ([9.4], "It has no better mean than the best simple predictor,"),
-    ],
-)
-def test_a_simple_predictor_is_beaten_by_an_interval(
-    logged: Make, scores: list[float], text: str
-) -> None:
-    """By a mean alone it is not."""
-    found = verdict(only([logged("lstm", seed, score) for seed, score in enumerate(scores)]))
-    assert text in found
+def test_equivalent(family: Family) -> None:
+    runs = family(lstm=8.5, gru=8.501)
+    text = said(runs, worth={"music": (0.1, "a reason")})
+    assert (
+        f"{ON} lstm and gru are equivalent (10 seeds, 20 pieces): they differ by less than 0.1"
+        in text
+    )
+    assert "cannot be told apart" not in text
+    assert "cannot be told apart" in said(runs, worth={"music": (0.01, "a reason")})
+
+
+def test_what_these_test_data_alone_tell_apart(family: Family) -> None:
+    """Seeds agree, and other pieces may not: that is said in other words."""
+    gru = [8.40, 8.40, 8.41, 8.41, 8.42, 8.51, 8.51, 8.51, 8.51, 8.51]
+    text = said(family(lstm=[8.5] * 10, gru=gru, spread=0.3))
+    assert f"{ON} gru and lstm cannot be told apart" in text
+    assert (
+        "On these test data alone, trained again, gru is ahead of lstm (adjusted p ≤ 0.05)" in text
+    )
+    assert "other pieces may say otherwise." in text
+
+
+def test_losers_of_some(family: Family) -> None:
+    """Worse than one of two leaders."""
+    runs = family(a=8.0, spread=0.001)
+    runs += family(b=[8.0 + 0.08 * (seed % 5 - 2) for seed in range(10)], spread=0.2)
+    runs += family(c=8.1, spread=0.001)
+    assert "c is worse than one of them." in said(runs)
+
+
+def test_nobody_is_better_than_one_that_is_not_better_than_all(family: Family) -> None:
+    runs = family(a=8.0, spread=0.001, noise=0.01)
+    runs += family(b=8.03, spread=0.001, noise=0.02)
+    wide = [8.1 + 0.1 * (seed % 5 - 2) for seed in range(10)]
+    runs += family(c=wide, spread=0.3)
+    text = said(runs)
+    assert "a" in text
+    assert "cannot be told apart" in text
+    assert "with a probability of 80%" in text
+
+
+@pytest.mark.parametrize("models", [2, 4])
+def test_without_groups_there_is_no_claim_of_new_data(family: Family, models: int) -> None:
+    names = ("lstm", "gru", "rnn", "nfg")[:models]
+    means = {name: 8.5 + at / 10 for at, name in enumerate(names)}
+    text = said(family(**NO_GROUPS, **means))
+    assert "On music nothing is claimed of new data: the test data have no groups." in text
+    assert "On these test data alone, trained again, lstm is ahead of gru" in text
+    assert not re.search(r"tested on new|is best|better", text)
+
+
+def test_four_groups_carry_no_claim(family: Family) -> None:
+    text = said(family(groups=4, lstm=8.5, gru=8.0))
+    assert "On music nothing is claimed of new data: 4 test groups, fewer than 5." in text
+    assert "On these test data alone, trained again, gru is ahead of lstm: by 0.5000" in text
+
+
+def test_few_groups_of_a_class_carry_no_claim(family: Family) -> None:
+    text = said(family(lstm=8.5, gru=8.0, fields={"group_classes": [4, 16]}))
+    assert "nothing is claimed of new data: 4 test groups of a class, fewer than 5." in text
+
+
+def test_runs_of_before_that_kept_no_sizes(family: Family) -> None:
+    text = said(family(lstm=8.5, gru=8.5, fields={"group_sizes": []}))
+    assert "nothing is claimed of new data: its runs kept no sizes of the test groups." in text
+    assert "gru is not shown to be ahead of lstm" in text or "lstm is not shown" in text
+
+
+def test_an_exploratory_table_claims_nothing(family: Family) -> None:
+    """It gives means and intervals, and never how many seeds would do."""
+    runs = family(range(7), looks=(6, 10), planned=range(10), lstm=8.5, gru=8.0)
+    text = said(runs)
+    assert "On music nothing is claimed: of 7 seeds no look was planned, only of 6, 10." in text
+    assert "gru has the lowest mean nll, 8.000 (7 seeds, 20 pieces); lstm is 0.5000 behind " in text
+    assert "on new pieces)" in text
+    assert not re.search(r"\bbest\b|better|\bp = |can tell|needed", text)
 
 
 def test_equal_means_are_not_ordered(logged: Make) -> None:
-    text = verdict(only([logged("lstm", 0, 8.0), logged("gru", 0, 8.0)]))
-    assert "On music lstm and gru have the best mean, 8.000, which is exploratory" in text
+    text = said([logged("lstm", 0, 8.0), logged("gru", 0, 8.0)])
+    assert "lstm and gru have the lowest mean nll, 8.000 (1 seed)." in text
 
 
-def test_the_wanted_control_is_missing(family: Family) -> None:
-    """Another takes its place, and the table says so."""
-    notes = table_notes(only(family(lstm=8.5, gru=8.4), control="rnn"))
-    assert "control=rnn has no score here: compared with lstm." in notes
+def test_models_that_were_trained_before_audits(family: Family) -> None:
+    table = only(family(lstm=8.5, gru=8.0, fields={"audit": ""}))
+    assert "On music nothing is claimed: its models were trained before audits." in verdict(table)
+    assert "better" not in verdict(table)
+    assert "not audited" == badge(table)
+    assert 2 == len(table.pairs)
 
 
-def test_the_control_has_most_seeds_then_fewest_changes(logged: Make) -> None:
-    runs = [logged("lstm", seed, 8.5) for seed in range(6)]
-    runs += [logged("lstm", 0, 5.0, config={"model": {"hidden_size": 64}})]
-    runs += [logged("lstm", seed, 8.0, config={"recipe": {"lr": 0.1}}) for seed in range(6)]
-    defaults = {("music", "lstm"): {"model.hidden_size": 128, "recipe.lr": 0.003}}
-    table = only(runs, defaults=defaults)
-    assert "recipe.lr" not in table.control
-    assert "hidden_size=64" not in table.control
-
-
-def test_runs_whose_configuration_is_lost(family: Family, logged: Make) -> None:
-    """They are no conditions and no variant: they neither replace nor join any."""
-    runs = family(lstm=8.5, gru=8.4)
-    for size, seed in ((16, 0), (None, 1)):
-        lost = logged("lstm", seed, 8.0, began=5000.0, max_examples=size)
-        lost.config.clear()  # type: ignore[attr-defined]
-        runs.append(lost)
-    tables = compare(make_trials(runs))
-    assert ["music", "music configuration lost"] == [table.name for table in tables]
-    assert [False, False] == [table.is_old for table in tables]
-    assert [10, 10, 1, 1] == [len(item.scores) for table in tables for item in table.variants]
-    assert verdict(tables[1]).startswith("Nothing can be said of music configuration lost: what ")
-    assert tables[1].is_smoke
-
-
-def test_what_failed_does_not_renew_older_conditions(family: Family, logged: Make) -> None:
-    old = {"parts": {"harness": "old"}}
-    runs = [
-        *family(lstm=8.5, gru=8.4),
-        logged("lstm", 0, 8.6, began=10.0, **old),
-        logged("lstm", 1, status="FAILED", metrics={}, began=9000.0, **old),
-    ]
-    tables = compare(make_trials(runs))
-    assert [(False, 20), (True, 2)] == [(table.is_old, len(table.trials)) for table in tables]
-
-
-def test_another_budget_is_no_older_conditions(family: Family, logged: Make) -> None:
-    """Where models have budgets of their own by default, tables are named by them."""
-    own = {"recipe": {"max_epochs": 30}}
-    defaults = {
-        ("music", "lstm"): {"recipe.max_epochs": 200},
-        ("music", "x"): {"recipe.max_epochs": 30},
-    }
-    runs = [
-        *family(lstm=8.5),
-        *(logged("x", seed, 8.4, began=9.0, config=own) for seed in range(10)),
-    ]
-    for found in defaults.values():
-        found |= {"task.fold": 0, "trainer.accelerator": "cpu", "recipe.max_examples": None}
-    tables = compare(make_trials(runs), defaults=defaults)
-    assert [False, False] == [table.is_old for table in tables]
-    assert {"music recipe.max_epochs=200", "music recipe.max_epochs=30"} == {
-        table.name for table in tables
-    }
-
-
-def test_a_failure_before_anything_was_known(logged: Make) -> None:
-    """It stands with the others of its model."""
-    runs = [logged("bilstm", seed, 8.0, context="past+future") for seed in range(3)]
-    runs.append(logged("bilstm", 3, status="FAILED", metrics={}, context=""))
-    assert 4 == len(only(runs).trials)
-
-
-def test_labels_are_unique(logged: Make) -> None:
-    """Also where a model is called like another one's variant."""
-    runs = [logged("lstm", 0), logged("lstm", 0, began=2, config={"recipe": {"lr": 1}})]
-    runs.append(logged("lstm recipe.lr=1", 0))
-    assert 3 == len({item.label for item in only(runs).variants})
-
-
-def test_many_variants_are_compared_with_the_control_alone(logged: Make) -> None:
-    """A grid of a thousand would have half a million pairs, and no p could survive them."""
-    number = MOST_PAIRED + 5
-    runs = [
-        logged("gru", seed, 8.5 + step + (seed * at % 5 - 2) / 100, config={"recipe": {"lr": at}})
-        for at, step in [
-            (1, 0.0),
-            (2, 0.0),
-            *((at, (-0.5, 0.5)[at % 2]) for at in range(3, number)),
-        ]
-        for seed in range(12)
-    ]
-    runs += [logged("lstm", seed, 8.5) for seed in range(12)]
+@pytest.mark.parametrize(
+    ("audit", "words"),
+    [
+        ("failed: it sees step 7 at step 5", "the audit saw what it may not see"),
+        ("not possible: it needs a GPU", "an audit was not possible"),
+        ("", "trained before audits"),
+    ],
+)
+def test_who_did_not_pass_the_audit_is_listed_without_a_rank(
+    family: Family, audit: str, words: str
+) -> None:
+    """One run is enough; the others are compared without it."""
+    runs = [*family(lstm=8.5, gru=8.3), *family(mine=7.0)]
+    runs[-1].record.audit = audit
     table = only(runs)
-    assert 2 * (number - 1) == len(table.pairs)
-    text = verdict(table)
-    assert f"{number} variants are too many to compare every pair on music" in text
-    assert "each is compared with lstm alone. 21 of them are better than it (the best mean" in text
-    assert "21 are worse (adjusted p ≤ 0.05); 2 cannot be told apart from it." in text
+    assert "gru is best: better than lstm" in verdict(table)
+    assert f"mine is listed without a rank: {words}." in verdict(table)
+    assert "gru and lstm beat the best simple predictor" in verdict(table)
+    (mine,) = [item for item in table.variants if item.label == "mine"]
+    assert table.variants[-1] is mine
+    assert (None, None) == (mine.rank, mine.control)
+    assert any("mine, audit " in note for note in table_notes(table)) == bool(audit)
+
+
+def test_no_model_passed_the_audit(family: Family) -> None:
+    text = said(family(lstm=8.5, gru=8.3, fields={"audit": "not possible: too large"}))
+    assert text.startswith("Nothing is ranked on music: no model passed the audit.")
+
+
+def test_failures_are_never_silent(family: Family) -> None:
+    """A model that fails on three of ten seeds is not best, whatever the others say."""
+    gru = [8.3, math.nan, 8.31, 8.29, math.nan, 8.3, 8.3, 8.28, 8.3, math.nan]
+    text = said(family(lstm=STEADY, gru=gru))
+    assert "is best" not in text
+    assert "gru failed in 3 of 10 runs; it may fail in up to 61%." in text
+    assert "In means a failed run counts as unigram, 11.30." in text
+    assert "No run of lstm failed (0 of 10): a rate of up to 26% is not excluded." in text
+
+
+def test_that_none_failed_is_said_with_its_limit(family: Family) -> None:
+    text = said(family(range(20), lstm=8.5, gru=8.3))
+    assert "No run failed (0 of 20 each): a rate of up to 14% is not excluded." in text
+
+
+def test_the_rate_at_which_the_lead_vanishes(family: Family) -> None:
+    """0.31 of the 3.1 nats that a failed run costs."""
+    text = said(family(lstm=8.51, gru=8.2))
+    assert "The lead would vanish if gru failed in a further 10% of its runs." in text
+
+
+def test_a_model_that_only_failed(family: Family) -> None:
+    """It has no mean and no rank, and is named."""
+    text = said(family(lstm=8.5, gru=8.3, mine=[math.nan] * 10))
+    assert "gru is best: better than lstm" in text
+    assert "mine failed in 10 of 10 runs; it may fail in up to 100%." in text
+
+
+def test_runs_that_do_not_count_are_named(family: Family, logged: Make) -> None:
+    runs = family(lstm=8.5, gru=8.3)
+    plan = runs[0].tags["seqbench.plan"]
+    runs += [logged("gru", 10, status="RUNNING", metrics={}, plan=plan)]
+    runs += [logged("lstm", 10, status="KILLED", metrics={}, plan=plan)]
+    text = said(runs)
+    assert "Not counted are runs of gru and lstm: 1 that still run, 1 that were stopped." in text
+
+
+def test_a_simple_predictor_is_compared_like_a_model(family: Family) -> None:
+    """Beaten, not told apart, and better: each model has its verb."""
+    runs = family(a=9.0, b=9.405, c=9.9)
+    text = said(runs)
+    assert "a beats the best simple predictor, logistic_regression (9.400)." in text
+    assert "b is not told apart from logistic_regression." in text
+    assert "c is worse than logistic_regression." in text
+    assert text.count("with a probability of 80%") == 1
+
+
+def test_a_simple_predictor_without_a_score_is_named(family: Family) -> None:
+    runs = family(lstm=8.5, gru=8.3)
+    for run in runs:
+        run.record.baselines = {**run.record.baselines, "markov": {"nll": math.inf}}
+    assert "The simple predictor markov has no finite score and is left out." in said(runs)
+
+
+def test_one_model(family: Family) -> None:
+    text = said(family(lstm=8.5))
+    start = (
+        r"lstm alone was run on music: nll 8\.500 ± 0\.0\d+ \(10 seeds, 20 pieces\); on new pieces"
+    )
+    assert re.match(start, text)
+    assert "It beats the best simple predictor, logistic_regression (9.400)." in text
+
+
+def test_the_look_and_its_level_are_said(family: Family) -> None:
+    runs = family(range(10), looks=(6, 10, 14, 20), planned=range(20), lstm=8.5, gru=8.0)
+    text = said(runs)
+    assert (
+        "This is the planned look at 10 seeds, of 6, 10, 14 and 20: a claim needs p up to " in text
+    )
+    assert re.search(r"\(99\.4\d*% interval", text)
+
+
+def test_a_grid_is_compared_with_its_control(family: Family) -> None:
+    """Variants that are neither better nor worse say what is left open."""
+    means = {f"m{at}": 8.5 + (-0.5, 0.0, 0.5)[at % 3] for at in range(45)}
+    text = said(family(range(6), **means), control="m1")
+    assert "45 variants are too many to compare every pair: each is compared with m1 alone." in text
+    assert "15 are better than it (the best mean has " in text
+    assert "15 are worse (adjusted p ≤ 0.05)." in text
+    assert "14 are not shown to be better or worse. A difference of up to " in text
+
+
+def test_sentences_stay_short_whatever_names_are(family: Family) -> None:
+    """Of long labels the first characters stand, of many names the first ones."""
+    long = {f"model_{at}_{'x' * 70}": 8.5 + at / 1e4 for at in range(14)}
+    for runs in (family(task="t" * 150, **long), family(task="t" * 150, **NO_GROUPS, **long)):
+        assert "x" * 10 in said(runs)
+    tiny = {f"m{at}": 8.5 + at / 1e4 for at in range(30)}
+    assert " more cannot be told apart" in said(family(**tiny))

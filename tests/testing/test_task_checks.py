@@ -210,7 +210,14 @@ PLANTED_TASKS: dict[str, list[dict[str, Any]]] = {
         # It believes whatever it can read, or fails with what NumPy says.
         {"is_sound": lambda self, path: path.exists()},
     ],
-    "documentation": [{"licence": ""}, {"citation": " "}, {"metric_help": {}}, {"sizes": {}}],
+    "documentation": [
+        {"licence": ""},
+        {"citation": " "},
+        {"metric_help": {}},
+        {"sizes": {}},
+        {"smallest_difference": (0.0, "why")},
+        {"smallest_difference": (0.1, " ")},
+    ],
 }
 
 
