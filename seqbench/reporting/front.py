@@ -22,8 +22,8 @@ def places(table: Table, name: str, items: Sequence[Variant]) -> dict[str, Place
     A variant is on the front if for every other one it can be told that the first scores better or
     costs less; it is beaten if another one can be told to score better and does not cost more. A
     difference of scores can be told where the table's verdict claims it
-    (:meth:`~seqbench.reporting.table.Table.is_better`). Counts are exact; times can be told apart where
-    their intervals separate (:func:`~seqbench.reporting.latency.is_faster`).
+    (:meth:`~seqbench.reporting.table.Table.is_better`). Counts are exact; times can be told apart
+    where their intervals separate (:func:`~seqbench.reporting.latency.is_faster`).
 
     Args:
         table: of the variants.

@@ -216,15 +216,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> Reporte
     if item.status == "FINISHED" and not record.candidate and not abs(score) < LARGEST:
         reason = f"its score is {score}" if f"test/{name}" in record.metrics else "no score"
     costs = dict(record.costs)
-    for cost in (
-        "parameters",
-        "frozen",
-        "buffers",
-        "epochs",
-        "steps",
-        "steps_per_second",
-        "seconds",
-    ):
+    for cost in _COSTS:
         costs[cost] = float(getattr(record, cost))
 
     def once(value: Any) -> Any:
@@ -292,6 +284,7 @@ def _trial(item: LoggedTrial, in_tuning: bool, known: dict[Any, Any]) -> Reporte
 
 SOURCE_KEY = "task.source"
 """Of a flat configuration: where the user's own data lay, as it was given."""
+_COSTS = ("parameters", "frozen", "buffers", "epochs", "steps", "steps_per_second", "seconds")
 _SECTIONS = ("task", "model", "recipe", "trainer")
 _BY_FOLD = "by_fold"
 _CHECKOUTS = {
