@@ -165,17 +165,12 @@ def test_the_front_of_scores_that_are_not_told_apart(family: Family) -> None:
     assert {"gru": "front", "lstm": "open"} == places(table, "step_seconds", table.able)
 
 
-def test_equal_counts_and_a_better_score(logged: Callable[..., LoggedTrial]) -> None:
+def test_equal_counts_and_a_better_score(family: Family) -> None:
     """Counts are exact: of two with the same number the better one beats the other."""
-    runs = [
-        logged(model, seed, score + 0.001 * seed, parameters=1000)
-        for model, score in (("lstm", 8.5), ("gru", 8.0))
-        for seed in range(10)
-    ]
-    table = table_of(runs)
+    same_size = {"parameters": 1000}
+    table = table_of(family(fields=same_size, lstm=8.5, gru=8.0))
     assert {"gru": "front", "lstm": "beaten"} == places(table, "parameters", table.able)
-    same = table_of([logged(model, seed, 8.0 + 0.01 * seed, parameters=1000)
-                     for model in ("lstm", "gru") for seed in range(10)])  # fmt: skip
+    same = table_of(family(fields=same_size, lstm=8.0, gru=8.0))
     assert {"open"} == set(places(same, "parameters", same.able).values())
 
 
