@@ -23,13 +23,16 @@ def tuning_pictures(trials: Sequence[ReportedTrial]) -> list[tuple[str, Picture]
     Args:
         trials: of a store; candidates are known by the tuning that they belong to.
     """
+    candidates = sorted((trial for trial in trials if trial.candidate), key=lambda one: one.began)
+    folds: dict[tuple[str, str, str], set[str]] = {}
+    for trial in candidates:
+        folds.setdefault(_tuned(trial), set()).add(_fold(trial))
     found: dict[tuple[str, str, str, str], dict[str, dict[str, list[ReportedTrial]]]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.began):
-        if trial.candidate:
-            fold = trial.config.get("task.fold", "all")  # a fold that chose for itself
-            of_fold = "" if fold in (None, "all") else f", fold {fold}"
-            models = found.setdefault((trial.parent, trial.title, trial.source, of_fold), {})
-            models.setdefault(trial.model, {}).setdefault(trial.variant, []).append(trial)
+    for trial in candidates:
+        chose_for_itself = len(folds[_tuned(trial)]) > 1
+        of_fold = f", fold {_fold(trial)}" if chose_for_itself else ""
+        models = found.setdefault((*_tuned(trial), of_fold), {})
+        models.setdefault(trial.model, {}).setdefault(trial.variant, []).append(trial)
     pictures = []
     for (parent, title, _, of_fold), models in found.items():
         task = f"{title}{of_fold}"
@@ -44,6 +47,14 @@ def tuning_pictures(trials: Sequence[ReportedTrial]) -> list[tuple[str, Picture]
         name = f"tuning-{parent[:8]}-{slug(task)}"
         pictures.append((f"Tuning of {task}", budget_picture(name, task, monitor, curves)))
     return pictures
+
+
+def _tuned(trial: ReportedTrial) -> tuple[str, str, str]:
+    return trial.parent, trial.title, trial.source
+
+
+def _fold(trial: ReportedTrial) -> str:
+    return str(trial.config.get("task.fold", "all"))
 
 
 def _score(group: Sequence[ReportedTrial]) -> float:

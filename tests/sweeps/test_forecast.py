@@ -154,7 +154,8 @@ def test_a_source_never_run_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_said() -> None:
-    sure = Planned([], settings(compose([])), "new", forecast=Forecast(18, "from 6 trials"))
+    of_music = Planned([], settings(compose([])), "new", title="music")
+    sure = replace(of_music, forecast=Forecast(18, "from 6 trials"))
     guess = replace(sure, forecast=Forecast(60, "a guess: nothing like it has run"))
     unknown = replace(sure, forecast=None)
     begun = replace(sure, state="running", seconds=10)
