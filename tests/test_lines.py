@@ -83,7 +83,6 @@ REFUSED = [
     f"task=data task.source=problems task.problem={LONG} {SMALL}",
     f"task=data task.source=series {SMALL}",
     f"task=data/forecast task.source=bad {SMALL}",
-    f"task=anomaly task.source=series {SMALL}",
     f"{FILES} task.fold=x",
     f"{FILES} task.fold=99",
     f"task=anomaly task.source=bad {SMALL}",
