@@ -132,14 +132,13 @@ def left_out_lines(items: Sequence[LeftOut], whole: bool = False) -> list[str]:
         whole: whether every name is to be said, with a line for each.
     """
     if whole:
-        return [_line([item.name], item.reason) for item in items]
+        return [_line(item.reason, [item.name])[0] for item in items]
     by_reason: dict[str, list[str]] = {}
     for item in items:
         by_reason.setdefault(" ".join(item.reason.split()), []).append(item.name)
-    groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
-    lines = [_line(names, reason) for reason, names in groups]
-    found = some(lines, _REASONS, "{} more reasons")
-    if found != lines or any(len(names) > _NAMED for names in by_reason.values()):
+    lines = [_line(*group) for group in sorted(by_reason.items(), key=lambda pair: -len(pair[1]))]
+    found = some([text for text, _ in lines], _REASONS, "{} more reasons")
+    if len(lines) > _REASONS or any(unnamed for _, unnamed in lines):
         found.append(f"all {len(items)}: {WHOLE_LIST}")
     return found
 
@@ -148,18 +147,19 @@ WHOLE_LIST = "on the page of `seqbench report`, and in the run's record.json"
 """Where everything that was left out is listed."""
 
 
-def _line(names: Sequence[str], reason: str) -> str:
-    """Return names and a reason in one line; both may be as long as a path."""
-    shown = [name if len(name) <= _NAME else f"...{name[3 - _NAME :]}" for name in names[:_NAMED]]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    text = f"{', '.join(shown)}{more}: {' '.join(reason.split())}"
-    return text if len(text) <= _LINE else f"{text[: _LINE - 3]}..."
+def _line(reason: str, names: Sequence[str]) -> tuple[str, int]:
+    """Return the first name, a reason and the names that fit beside it; how many are not there."""
+    first = [name if len(name) <= _NAME else f"...{name[3 - _NAME :]}" for name in names[:_NAMED]]
+    for count in range(len(first), 0, -1):
+        more = f" and {len(names) - count} more" if count < len(names) else ""
+        text = f"{', '.join(first[:count])}{more}: {' '.join(reason.split())}"
+        if len(text) <= _LINE:
+            break
+    return text if len(text) <= _LINE else f"{text[: _LINE - 3]}...", len(names) - count
 
 
-_NAMED = 3
-_REASONS = 5
-_NAME = 60  # characters
-_LINE = 200  # what the data are called stands before it
+_NAMED, _REASONS = 3, 5
+_NAME, _LINE = 60, 200  # characters; what the data are called stands before the line
 
 
 def some(items: Sequence[str], most: int, more: str) -> list[str]:

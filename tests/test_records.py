@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import socket
 import urllib.error
 
@@ -127,6 +128,25 @@ def test_what_was_left_out_is_counted_by_reason() -> None:
     assert len(many) == 7
     long = [LeftOut("n" * 500, "r" * 500)]
     assert all(len(line) <= 300 for line in left_out_lines(long) + left_out_lines(long, whole=True))
+
+
+@pytest.mark.parametrize("length", [10, 40, 59, 60, 61, 200])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 34])
+@pytest.mark.parametrize(
+    "reason", ["no label", "no label column: " + "temperature, " * 9 + "and others"]
+)
+def test_long_names_leave_room_for_the_reason(length: int, number: int, reason: str) -> None:
+    """Every item is named or counted, and who names fewer than all says where they stand."""
+    items = [LeftOut(f"{n:0{length}}", reason) for n in range(number)]
+    line, *others = left_out_lines(items)
+    found = re.fullmatch(r"([^:]*?)(?: and (\d+) more)?: (.*)", line)
+    assert found
+    named = found[1].split(", ")
+    assert len(named) + int(found[2] or 0) == number
+    assert found[3] == reason.strip() or (len(line) == 200 and len(named) == 1)
+    assert found[3][:100] == reason.strip()[:100]
+    assert others == ([f"all {number}: {WHOLE_LIST}"] if len(named) < number else [])
+    assert len(line) <= 200
 
 
 def test_a_fold_is_called_by_its_name() -> None:

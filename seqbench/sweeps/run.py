@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from seqbench.config.settings import Settings, TrackingSettings
 from seqbench.config.titles import said_by
-from seqbench.errors import Refused, TrialFailed
+from seqbench.errors import Refused, TrialFailed, folded
 from seqbench.identity import identity
 from seqbench.records import is_own_failure
 from seqbench.reporting.forms import Form
@@ -332,7 +332,7 @@ def trial_names(trials: Sequence[Planned], *, seeds: bool = True) -> list[str]:
 
 
 def _say(text: str, bar: Progress | None = None) -> None:
-    line = f"seqbench: {' '.join(text.split())}"
+    line = "\n".join(folded(f"seqbench: {' '.join(text.split())}"))
     if bar is None:
         sys.stderr.write(f"{line}\n")
     else:
