@@ -153,9 +153,10 @@ def _without(
         if kept in record.names:
             then, now = record.names[kept], found[fold]
             known = tuple(name for name in now.inputs if name in then.inputs)
-            if len(set(now.inputs)) < len(now.inputs) or differences(
-                then, replace(now, inputs=known)
-            ):
+            twice = len(set(now.inputs)) < len(now.inputs)
+            # Where no name agrees nothing would be left to compare, nor to read.
+            nothing = bool(then.inputs) and not known
+            if twice or nothing or differences(then, replace(now, inputs=known)):
                 return ""
             new |= dict.fromkeys(name for name in now.inputs if name not in then.inputs)
     word = quoted(f"task.drop={override_text([*dropped, *new])}")

@@ -188,6 +188,8 @@ class Folder:
         for part, series in (("trains", train), ("validates", valid)):
             if _normal_steps(series.labels, self._window) < FEWEST_STEPS:
                 advice = "its name says how many rows lead" if named else "change task.lead"
+                if self._window > 1:
+                    advice += ", or take a smaller task.window"
                 raise Unscored(
                     f"the part that {part} ({len(series.labels):,} of {rows:,} rows) has fewer than"
                     f" {FEWEST_STEPS} steps without a label; {advice}"

@@ -23,7 +23,8 @@ ID: tuple[str, ...] = (
     "patient",
 )
 ID += ("patient_id", "stay_id", "recording", "recording_id", "trial_id", "unique_id")
-TIME = ("time", "timestamp", "datetime", "date_time", "date", "ts", "step", "t", "time_step", "ds")
+TIME = ("time", "timestamp", "datetime", "date_time", "date", "ts", "step", "t", "time_step")
+TIME += ("timestep", "ds")
 LABEL = ("label", "labels", "class", "target", "y", "outcome")
 ANOMALY = ("anomaly", "is_anomaly", "outlier")
 """Labels too, where they say which steps are anomalous."""

@@ -155,7 +155,10 @@ MISTAKES = [
     ("recipe.lr=abc", "recipe.lr must be a number, not 'abc'"),
     ("recipe.lr=0", "recipe.lr must be a positive number, not 0"),
     ("recipe.lr=nan", "recipe.lr must be a positive number, not nan"),
-    ("recipe.lr=???", "recipe.lr has no default: give recipe.lr=VALUE"),
+    (
+        "recipe.lr=???",
+        "the chosen recipe has no recipe.lr for model=lstm on task=music: choose another",
+    ),
     ("recipe.lr=${foo}", "recipe.lr refers to the key 'foo', and there is no such key"),
     ("recipe.optimizer=adam", "recipe.optimizer must be one of adamw, sgd, not 'adam' (did you "),
     ("recipe.max_examples=None", "recipe.max_examples must be a whole number or null, not 'None'"),

@@ -67,6 +67,7 @@ def test_one_word_for_all_folds() -> None:
 
 CASES: dict[str, tuple[Sequence[Sequence[str]], Sequence[str] | None, tuple[str, ...]]] = {
     "the task has no such parameter": ([["a", "b", "c"]], None, ("x", "y")),
+    "no column is known": ([["c", "d"]], (), ("x", "y")),
     "a column is missing": ([["a", "c"]], (), ("x", "y")),
     "one fold lacks a column": ([["a", "b", "c"], ["a", "c"]], (), ("x", "y")),
     "the order is another": ([["b", "a", "c"]], (), ("x", "y")),
