@@ -31,8 +31,8 @@ from seqbench.training.scoring import Rows, predict
 from seqbench.training.seeds import derive
 
 SEQUENCES = 32
-"""Sequences that are looked at, or all: the longest :data:`LONGEST`, others at random."""
-LONGEST = 8
+"""Sequences that are looked at, or all: some of the longest, of the shortest, and at random."""
+LONGEST, SHORTEST = 8, 4
 FLOOR = 1e-5
 """The smallest change that counts, relative to the spread of the predictions."""
 RESOLUTION = 16.0
@@ -43,8 +43,12 @@ MARGIN = 4.0
 """How many times the largest change measured as rounding a change must be."""
 PADDING = 5
 """Padded steps that are added."""
-CHANGES = {"replaced": 3, "noise": 2, "cut": 2, "length": 2}
-"""Cuts of each sequence whose hidden steps become another sequence's or noise, or end there."""
+CHANGES = {"replaced": 2, "noise": 2, "cut": 2, "length": 2, "new": 2}
+"""Cuts of each sequence whose hidden steps become another sequence's or noise, or end there.
+
+The new ones are replaced, too, in sequences whose values are moved by :data:`JITTER`: what a model
+has kept of the one that it knows does not answer for it.
+"""
 _STEPS_AT_ONCE = 4096  # of a small batch: sequences are looked at together up to this many
 
 Status = Literal["passed", "failed", "not possible"]
@@ -135,7 +139,7 @@ class _Auditor:
         self._examples = examples
         self._generator = torch.Generator().manual_seed(derive(seed, "audit"))
         lengths = [len(example.values) for example in examples]
-        self._chosen = probes.choose(lengths, LONGEST, SEQUENCES, self._generator)
+        self._chosen = probes.choose(lengths, LONGEST, SHORTEST, SEQUENCES, self._generator)
         pool = collate_inputs([examples[index] for index in self._chosen])
         pool = probes.as_dtype(pool, predictor.head.weight.dtype)
         self._pool = pool.to(predictor.device)
@@ -214,14 +218,16 @@ class _Auditor:
         if self._measured:
             return
         self._measured = True
-        unit = probes.last_place(self._dtype, self._predictor.device)
-        scale = self._predictor.input_std
         for part in self._parts:
             self._predict(part.inputs)
             usual = self._predict(part.inputs)  # after a call like those that follow
             for _ in range(_DRAWS):
-                inputs = probes.jittered(part.inputs, JITTER * unit, scale, self._generator)
-                self._count_as_rounding(self._change(usual, self._predict(inputs)), part)
+                moved = self._predict(self._jittered(part.inputs))
+                self._count_as_rounding(self._change(usual, moved), part)
+
+    def _jittered(self, inputs: SequenceInput) -> SequenceInput:
+        unit = probes.last_place(self._dtype, self._predictor.device)
+        return probes.jittered(inputs, JITTER * unit, self._predictor.input_std, self._generator)
 
     def _count_as_rounding(self, change: Tensor, part: _Part) -> None:
         found = change.masked_fill(~self._mask(part.inputs)[:, : change.shape[1]], 0.0).amax(0)
@@ -247,13 +253,7 @@ class _Auditor:
         change = (found[:, :steps] - expected[:, :steps]).abs().amax(-1)
         return change.nan_to_num(0.0, 0.0) if lenient else change.nan_to_num(torch.inf)
 
-    def _judge(
-        self,
-        change: Tensor,
-        what: str,
-        mask: Tensor,
-        cut: Cut | None = None,
-    ) -> None:
+    def _judge(self, change: Tensor, what: str, mask: Tensor, cut: Cut | None = None) -> None:
         """Raise what was found, if a change is larger than rounding explains.
 
         Args:
@@ -360,12 +360,13 @@ class _Auditor:
         hidden: Hidden = "after" if self._one_sided else "one"
         visible = 1 if self._is_next else 0
         cuts = Cuts(self._pool, 1 - visible, self._generator)
-        end = " on" if self._one_sided else ""
+        when = "when step {step} on became" if self._one_sided else "when step {step} became"
         words = {
-            "replaced": f"when step {{step}}{end} became another sequence's",
-            "noise": f"when step {{step}}{end} became noise",
+            "replaced": f"{when} another sequence's",
+            "noise": f"{when} noise",
             "cut": "when the sequence was cut off at step {step}",
             "length": "when the sequence had another length, and was another's from step {step}",
+            "new": f"{when} another sequence's, in a sequence that it had not seen before",
         }
         kinds = [kind for kind, count in CHANGES.items() for _ in range(count - fewer)]
         for kind in kinds if self._one_sided else [k for k in kinds if k in _AT_ONE_LENGTH]:
@@ -379,7 +380,8 @@ class _Auditor:
                     scale = self._predictor.input_std
                     changed = probes.noisy(part.inputs, cut, hidden, scale, self._generator)
                 else:
-                    changed = probes.spliced(part.inputs, self._pool, cut, hidden)
+                    inputs = self._jittered(part.inputs) if kind == "new" else part.inputs
+                    changed = probes.spliced(inputs, self._pool, cut, hidden)
                 change = self._change(part.expected, self._predict(changed), kind == "noise")
                 time = torch.arange(change.shape[1])
                 kept = time < cut.steps[:, None] + visible
@@ -393,6 +395,6 @@ _MODES: Sequence[tuple[Callable[[], AbstractContextManager[None]], str]] = (
     (torch.no_grad, "under torch.no_grad(), not torch.inference_mode()"),
     (torch.enable_grad, "where gradients are recorded"),
 )
-_AT_ONE_LENGTH = ("replaced", "noise")
+_AT_ONE_LENGTH = ("replaced", "noise", "new")
 _DRAWS = 8  # of values that are moved a little
 _FEW = 8  # sequences of a batch that is predicted in another mode
