@@ -13,13 +13,11 @@ alone, and before anything is said to be found, values are moved by some units i
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +25,8 @@ from seqbench.api import Example, SequenceInput, Visibility, collate_inputs
 from seqbench.training import probes
 from seqbench.training.predictor import Predictor
 from seqbench.training.probes import Cut, Cuts, Hidden
-from seqbench.training.scoring import Rows, predict
-from seqbench.training.seeds import derive
+from seqbench.training.scoring import Rows, as_scored, predict
+from seqbench.training.seeds import derive, seed_all
 
 SEQUENCES = 32
 """Sequences that are looked at, or all: some of the longest, of the shortest, and at random."""
@@ -43,11 +41,13 @@ MARGIN = 4.0
 """How many times the largest change measured as rounding a change must be."""
 PADDING = 5
 """Padded steps that are added."""
-CHANGES = {"replaced": 2, "noise": 2, "cut": 2, "length": 2, "new": 2}
+CHANGES = {"replaced": 4, "noise": 3, "cut": 3, "length": 2, "new": 2}
 """Cuts of each sequence whose hidden steps become another sequence's or noise, or end there.
 
-The new ones are replaced, too, in sequences whose values are moved by :data:`JITTER`: what a model
-has kept of the one that it knows does not answer for it.
+That is of the first fold; of others there is one of each kind.
+
+The new ones are replaced, too, in sequences whose values are moved in their last place: what a
+model has kept of the one that it knows does not answer for it.
 """
 _STEPS_AT_ONCE = 4096  # of a small batch: sequences are looked at together up to this many
 
@@ -86,14 +86,14 @@ def audit(
         seed: of the trial; decides which sequences and steps are looked at.
         batch_size: sequences in a batch.
         scored: the predictions of the split that were scored; the audit's must be the same.
-        thorough: False cuts sequences fewer times: for further folds of a model.
+        thorough: False cuts sequences once for each kind of change: for further folds of a model.
 
     Returns:
         ``passed``, ``failed`` with what was seen, or ``not possible`` for a predictor whose
         predictions are random or not finite.
     """
     try:
-        with _as_scored(predictor):
+        with as_scored(predictor):
             return _Auditor(predictor, examples, seed, batch_size).look(scored, thorough)
     except _Found as found:
         return found.audit
@@ -103,21 +103,6 @@ class _Found(Exception):  # noqa: N818 - it ends the audit, and is no error
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.audit = Audit(status, reason)
-
-
-@contextmanager
-def _as_scored(predictor: Predictor) -> Iterator[None]:
-    """Have a predictor in evaluation mode, and put back that and the random states."""
-    states = np.random.get_state(), random.getstate()
-    was_training = predictor.training
-    with torch.random.fork_rng():
-        try:
-            predictor.eval()
-            yield
-        finally:
-            predictor.train(was_training)
-            np.random.set_state(states[0])
-            random.setstate(states[1])
 
 
 @dataclass
@@ -164,16 +149,14 @@ class _Auditor:
         self._check_batch()
         self._check_modes()
         if self._predictor.context != "all":
-            self._check_hidden(0 if thorough else 1)
+            self._check_hidden(thorough)
         for part in self._parts:
             self._check_again(part, " after other batches")
         return Audit("passed")
 
     def _predict(self, inputs: SequenceInput, seed: int = 0) -> Tensor:
         """Return predictions as they are scored ``[B, T, K]``; T is 1 for labels of sequences."""
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        seed_all(seed, self._predictor.device)
         return self._as_steps(predict(self._predictor, inputs))
 
     def _as_steps(self, predictions: Tensor) -> Tensor:
@@ -222,12 +205,12 @@ class _Auditor:
             self._predict(part.inputs)
             usual = self._predict(part.inputs)  # after a call like those that follow
             for _ in range(_DRAWS):
-                moved = self._predict(self._jittered(part.inputs))
+                moved = self._predict(self._jittered(part.inputs, JITTER))
                 self._count_as_rounding(self._change(usual, moved), part)
 
-    def _jittered(self, inputs: SequenceInput) -> SequenceInput:
-        unit = probes.last_place(self._dtype, self._predictor.device)
-        return probes.jittered(inputs, JITTER * unit, self._predictor.input_std, self._generator)
+    def _jittered(self, inputs: SequenceInput, units: float) -> SequenceInput:
+        size = units * probes.last_place(self._dtype, self._predictor.device)
+        return probes.jittered(inputs, size, self._predictor.input_std, self._generator)
 
     def _count_as_rounding(self, change: Tensor, part: _Part) -> None:
         found = change.masked_fill(~self._mask(part.inputs)[:, : change.shape[1]], 0.0).amax(0)
@@ -347,7 +330,7 @@ class _Auditor:
         inputs = probes.rows_of(part.inputs, slice(_FEW))
         few = _Part(inputs, part.rows[:_FEW], part.expected[:_FEW])
         for mode, what in _MODES:
-            torch.manual_seed(0)
+            seed_all(0, self._predictor.device)
             try:
                 with mode():
                     found = self._as_steps(self._predictor(inputs).detach())
@@ -355,7 +338,7 @@ class _Auditor:
                 continue
             self._permit(few, found, what)
 
-    def _check_hidden(self, fewer: int) -> None:
+    def _check_hidden(self, thorough: bool) -> None:
         """Change the steps that are hidden from a prediction, and the length if it is hidden."""
         hidden: Hidden = "after" if self._one_sided else "one"
         visible = 1 if self._is_next else 0
@@ -368,7 +351,7 @@ class _Auditor:
             "length": "when the sequence had another length, and was another's from step {step}",
             "new": f"{when} another sequence's, in a sequence that it had not seen before",
         }
-        kinds = [kind for kind, count in CHANGES.items() for _ in range(count - fewer)]
+        kinds = [kind for kind, count in CHANGES.items() for _ in range(count if thorough else 1)]
         for kind in kinds if self._one_sided else [k for k in kinds if k in _AT_ONE_LENGTH]:
             for part in self._parts:
                 cut = cuts.draw(part.rows)
@@ -380,7 +363,7 @@ class _Auditor:
                     scale = self._predictor.input_std
                     changed = probes.noisy(part.inputs, cut, hidden, scale, self._generator)
                 else:
-                    inputs = self._jittered(part.inputs) if kind == "new" else part.inputs
+                    inputs = part.inputs if kind != "new" else self._jittered(part.inputs, _ANEW)
                     changed = probes.spliced(inputs, self._pool, cut, hidden)
                 change = self._change(part.expected, self._predict(changed), kind == "noise")
                 time = torch.arange(change.shape[1])
@@ -396,5 +379,6 @@ _MODES: Sequence[tuple[Callable[[], AbstractContextManager[None]], str]] = (
     (torch.enable_grad, "where gradients are recorded"),
 )
 _AT_ONE_LENGTH = ("replaced", "noise", "new")
+_ANEW = 2.0  # units in the last place that make a sequence a new one
 _DRAWS = 8  # of values that are moved a little
 _FEW = 8  # sequences of a batch that is predicted in another mode
