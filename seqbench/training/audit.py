@@ -144,10 +144,11 @@ class _Auditor:
     def look(self, scored: Iterable[Rows] | None, thorough: bool) -> Audit:
         """Return that nothing was found, or raise :class:`_Found`."""
         self._check_repeats()
+        self._check_batch()
         if scored is not None:
             self._check_scored(scored)
-        self._check_batch()
-        self._check_modes()
+        if thorough:  # the same code in every fold
+            self._check_modes()
         if self._predictor.context != "all":
             self._check_hidden(thorough)
         for part in self._parts:
@@ -202,11 +203,11 @@ class _Auditor:
             return
         self._measured = True
         for part in self._parts:
-            self._predict(part.inputs)
-            usual = self._predict(part.inputs)  # after a call like those that follow
+            last = self._predict(self._jittered(part.inputs, JITTER))
             for _ in range(_DRAWS):
                 moved = self._predict(self._jittered(part.inputs, JITTER))
-                self._count_as_rounding(self._change(usual, moved), part)
+                self._count_as_rounding(self._change(last, moved), part)
+                last = moved
 
     def _jittered(self, inputs: SequenceInput, units: float) -> SequenceInput:
         size = units * probes.last_place(self._dtype, self._predictor.device)
@@ -294,7 +295,7 @@ class _Auditor:
                 if counted is not None:
                     steps = counted.nonzero()[:, 0].to(steps.device)
                 then[row, steps] = predictions[starts[index] : starts[index + 1]].to(then.dtype)
-            self._permit(part, then, "beside what was scored")
+            self._permit(part, then, "from what was scored")
 
     def _permit(self, part: _Part, found: Tensor, what: str) -> None:
         """Judge predictions that may differ by rounding, and count by how much they do."""
@@ -363,9 +364,12 @@ class _Auditor:
                     scale = self._predictor.input_std
                     changed = probes.noisy(part.inputs, cut, hidden, scale, self._generator)
                 else:
-                    inputs = part.inputs if kind != "new" else self._jittered(part.inputs, _ANEW)
-                    changed = probes.spliced(inputs, self._pool, cut, hidden)
-                change = self._change(part.expected, self._predict(changed), kind == "noise")
+                    changed = probes.spliced(part.inputs, self._pool, cut, hidden)
+                expected = part.expected
+                if kind == "new":  # each moved otherwise, so that the model can know neither
+                    expected = self._predict(self._jittered(part.inputs, _ANEW))
+                    changed = self._jittered(changed, _ANEW)
+                change = self._change(expected, self._predict(changed), kind == "noise")
                 time = torch.arange(change.shape[1])
                 kept = time < cut.steps[:, None] + visible
                 if not self._one_sided:

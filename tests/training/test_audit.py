@@ -291,8 +291,12 @@ def test_what_happens_seldom_is_found_all_the_same(visibility: Visibility, kind:
 
 
 @pytest.mark.parametrize("visibility", ONE_SIDED)
-def test_what_was_kept_of_the_same_sequence_is_found(visibility: Visibility) -> None:
-    """A mean of a whole sequence under a key of its first step answers for every other end."""
+@pytest.mark.parametrize("firsts", [41, 5])
+def test_what_was_kept_of_the_same_sequence_is_found(visibility: Visibility, firsts: int) -> None:
+    """A mean of a whole sequence under a key of its first step answers for every other end.
+
+    Also where several sequences begin alike, and get the mean of the first of them.
+    """
     known: dict[bytes, Tensor] = {}
 
     def change(_: Model, inputs: SequenceInput) -> Tensor:
@@ -302,7 +306,10 @@ def test_what_was_kept_of_the_same_sequence_is_found(visibility: Visibility) -> 
             kept.append(known.setdefault(key, row[:length].mean(0)))
         return torch.stack(kept)[:, None]
 
-    assert "failed" == look(cheating(change), visibility).status
+    examples = data()
+    for number, item in enumerate(examples):
+        item.values[0] = examples[number % firsts].values[0]
+    assert "failed" == look(cheating(change), visibility, examples).status
 
 
 @pytest.mark.parametrize("visibility", ONE_SIDED)
@@ -313,7 +320,11 @@ def test_a_model_of_whole_numbers_passes_unless_it_leaks(visibility: Visibility)
     def cut(reach: int) -> Change:
         return lambda _, given: 3 * ahead(given.values, reach).long() + given.values.long()
 
-    assert "passed" == str(look(cheating(cut(0)), visibility, examples))
+    def equal(_: Model, given: SequenceInput) -> Tensor:
+        return (given.values == 1).float()
+
+    for honest in (cut(0), equal):
+        assert "passed" == str(look(cheating(honest), visibility, examples))
     assert "failed" == look(cheating(cut(1)), visibility, examples).status
 
 
