@@ -1,8 +1,9 @@
 """What an audit costs beside the training, and whether one ever fails an honest model.
 
-``python benchmarks/audit.py cost [TASK,...]`` trains each pair of ``docs/results/results.csv`` once
-in one fold and audits it, and prints the seconds of both, on the clock and of processors. The
-share is what all folds' audits cost of the pair's median ``cost/seconds`` in the results.
+``python benchmarks/audit.py cost [TASK,...] [MODEL,...]`` trains each pair of
+``docs/results/results.csv`` for an epoch of one fold, under the conditions of its table, and audits
+it. It prints the seconds of both, on the clock and of processors. The share is what the audits of
+all folds cost of the pair's median ``cost/seconds`` in the results.
 
 ``python benchmarks/audit.py honest [COUNT]`` audits the built-in and example models on all tasks,
 COUNT times (1000), with weights, sizes, layers and back ends drawn anew, and counts what is not
@@ -126,13 +127,13 @@ def with_weights(
     return predictor.eval()
 
 
-def cost(tasks: list[str]) -> None:
-    """Print what training and audit cost, of each pair of the results."""
+def cost(tasks: list[str], models: list[str]) -> None:
+    """Print what training and audit cost, of each pair of the results; no names are all."""
     searchpath.enable()
     print("task model | audit s, processor s, of all folds | training s | median s | share")
-    for (task, model), (median, changes) in pairs(tasks):
-        words = [f"task={task}", f"model={model}", "trainer.progress=false", "recipe.max_epochs=1"]
-        trial = load(settings(compose([*words, *changes])))
+    for (task, model, *changes), median in pairs(tasks, models):
+        words = [f"task={task}", f"model={model}", *changes]
+        trial = load(settings(compose([*words, "trainer.progress=false", "recipe.max_epochs=1"])))
         folds = trial.data()
         data = folds[0]
         predictor = trial.predictor(data)
@@ -164,18 +165,29 @@ def timed(call: Callable[[], Audit]) -> tuple[float, float]:
     return statistics.median(one for one, _ in found), statistics.median(two for _, two in found)
 
 
-def pairs(tasks: list[str]) -> Iterator[tuple[tuple[str, str], tuple[float, list[str]]]]:
-    """Yield each pair of task and model in the results, with the median of its seconds."""
-    seconds: dict[tuple[str, str], list[float]] = collections.defaultdict(list)
+def pairs(tasks: list[str], models: list[str]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Yield task, model and other conditions of each pair in the results, and its median seconds.
+
+    The conditions are those that a table's name tells, and the visits, which were all.
+    """
+    seconds: dict[tuple[str, ...], list[float]] = collections.defaultdict(list)
     with (ROOT / "docs/results/results.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["cost/seconds"] and (not tasks or row["task"] in tasks):
-                seconds[row["task"], row["model"]].append(float(row["cost/seconds"]))
+            if row["task"] in (tasks or [row["task"]]) and row["model"] in (
+                models or [row["model"]]
+            ):
+                changes = [
+                    word for word in row["table"].split() if word.startswith(("recipe.", "task."))
+                ]
+                if row["task.visits"]:
+                    changes.append(f"task.visits={row['task.visits']}")
+                seconds[row["task"], row["model"], *changes].append(float(row["cost/seconds"]))
     for pair, values in sorted(seconds.items()):
-        yield pair, (statistics.median(values), [])
+        yield pair, statistics.median(values)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["honest"]:
         raise SystemExit(1 if honest(int((sys.argv[2:] or ["1000"])[0])) else 0)
-    cost([name for name in (sys.argv[2:] or [""])[0].split(",") if name])
+    tasks, models = ([*words.split(",")] if words else [] for words in [*sys.argv[2:], "", ""][:2])
+    cost(tasks, models)

@@ -13,13 +13,11 @@ alone, and before anything is said to be found, values are moved by some units i
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,12 +25,12 @@ from seqbench.api import Example, SequenceInput, Visibility, collate_inputs
 from seqbench.training import probes
 from seqbench.training.predictor import Predictor
 from seqbench.training.probes import Cut, Cuts, Hidden
-from seqbench.training.scoring import Rows, predict
-from seqbench.training.seeds import derive
+from seqbench.training.scoring import Rows, as_scored, predict
+from seqbench.training.seeds import derive, seed_all
 
 SEQUENCES = 32
-"""Sequences that are looked at, or all: the longest :data:`LONGEST`, others at random."""
-LONGEST = 8
+"""Sequences that are looked at, or all: some of the longest, of the shortest, and at random."""
+LONGEST, SHORTEST = 8, 4
 FLOOR = 1e-5
 """The smallest change that counts, relative to the spread of the predictions."""
 RESOLUTION = 16.0
@@ -43,8 +41,16 @@ MARGIN = 4.0
 """How many times the largest change measured as rounding a change must be."""
 PADDING = 5
 """Padded steps that are added."""
-CHANGES = {"replaced": 3, "noise": 2, "cut": 2, "length": 2}
-"""Cuts of each sequence whose hidden steps become another sequence's or noise, or end there."""
+CHANGES = {"replaced": 3, "noise": 2, "cut": 3, "length": 2, "new": 1}
+"""Cuts of each sequence whose hidden steps become another sequence's or noise, or end there.
+
+That is of the first fold; of others see :data:`FEWER`.
+
+The new ones are replaced, too, in sequences whose values are moved in their last place: what a
+model has kept of the one that it knows does not answer for it.
+"""
+FEWER = ("noise", "cut", "new")
+"""Cuts of each sequence in further folds, whose model has the same code."""
 _STEPS_AT_ONCE = 4096  # of a small batch: sequences are looked at together up to this many
 
 Status = Literal["passed", "failed", "not possible"]
@@ -82,14 +88,14 @@ def audit(
         seed: of the trial; decides which sequences and steps are looked at.
         batch_size: sequences in a batch.
         scored: the predictions of the split that were scored; the audit's must be the same.
-        thorough: False cuts sequences fewer times: for further folds of a model.
+        thorough: False for further folds of a model, where sequences are cut fewer times.
 
     Returns:
         ``passed``, ``failed`` with what was seen, or ``not possible`` for a predictor whose
         predictions are random or not finite.
     """
     try:
-        with _as_scored(predictor):
+        with as_scored(predictor):
             return _Auditor(predictor, examples, seed, batch_size).look(scored, thorough)
     except _Found as found:
         return found.audit
@@ -99,21 +105,6 @@ class _Found(Exception):  # noqa: N818 - it ends the audit, and is no error
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.audit = Audit(status, reason)
-
-
-@contextmanager
-def _as_scored(predictor: Predictor) -> Iterator[None]:
-    """Have a predictor in evaluation mode, and put back that and the random states."""
-    states = np.random.get_state(), random.getstate()
-    was_training = predictor.training
-    with torch.random.fork_rng():
-        try:
-            predictor.eval()
-            yield
-        finally:
-            predictor.train(was_training)
-            np.random.set_state(states[0])
-            random.setstate(states[1])
 
 
 @dataclass
@@ -135,7 +126,7 @@ class _Auditor:
         self._examples = examples
         self._generator = torch.Generator().manual_seed(derive(seed, "audit"))
         lengths = [len(example.values) for example in examples]
-        self._chosen = probes.choose(lengths, LONGEST, SEQUENCES, self._generator)
+        self._chosen = probes.choose(lengths, LONGEST, SHORTEST, SEQUENCES, self._generator)
         pool = collate_inputs([examples[index] for index in self._chosen])
         pool = probes.as_dtype(pool, predictor.head.weight.dtype)
         self._pool = pool.to(predictor.device)
@@ -155,21 +146,20 @@ class _Auditor:
     def look(self, scored: Iterable[Rows] | None, thorough: bool) -> Audit:
         """Return that nothing was found, or raise :class:`_Found`."""
         self._check_repeats()
+        self._check_batch(thorough)
         if scored is not None:
             self._check_scored(scored)
-        self._check_batch()
-        self._check_modes()
+        if thorough:  # the same code in every fold
+            self._check_modes()
         if self._predictor.context != "all":
-            self._check_hidden(0 if thorough else 1)
+            self._check_hidden(thorough)
         for part in self._parts:
             self._check_again(part, " after other batches")
         return Audit("passed")
 
     def _predict(self, inputs: SequenceInput, seed: int = 0) -> Tensor:
         """Return predictions as they are scored ``[B, T, K]``; T is 1 for labels of sequences."""
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        seed_all(seed, self._predictor.device)
         return self._as_steps(predict(self._predictor, inputs))
 
     def _as_steps(self, predictions: Tensor) -> Tensor:
@@ -214,14 +204,16 @@ class _Auditor:
         if self._measured:
             return
         self._measured = True
-        unit = probes.last_place(self._dtype, self._predictor.device)
-        scale = self._predictor.input_std
         for part in self._parts:
-            self._predict(part.inputs)
-            usual = self._predict(part.inputs)  # after a call like those that follow
+            last = self._predict(self._jittered(part.inputs, JITTER))
             for _ in range(_DRAWS):
-                inputs = probes.jittered(part.inputs, JITTER * unit, scale, self._generator)
-                self._count_as_rounding(self._change(usual, self._predict(inputs)), part)
+                moved = self._predict(self._jittered(part.inputs, JITTER))
+                self._count_as_rounding(self._change(last, moved), part)
+                last = moved
+
+    def _jittered(self, inputs: SequenceInput, units: float) -> SequenceInput:
+        size = units * probes.last_place(self._dtype, self._predictor.device)
+        return probes.jittered(inputs, size, self._predictor.input_std, self._generator)
 
     def _count_as_rounding(self, change: Tensor, part: _Part) -> None:
         found = change.masked_fill(~self._mask(part.inputs)[:, : change.shape[1]], 0.0).amax(0)
@@ -247,13 +239,7 @@ class _Auditor:
         change = (found[:, :steps] - expected[:, :steps]).abs().amax(-1)
         return change.nan_to_num(0.0, 0.0) if lenient else change.nan_to_num(torch.inf)
 
-    def _judge(
-        self,
-        change: Tensor,
-        what: str,
-        mask: Tensor,
-        cut: Cut | None = None,
-    ) -> None:
+    def _judge(self, change: Tensor, what: str, mask: Tensor, cut: Cut | None = None) -> None:
         """Raise what was found, if a change is larger than rounding explains.
 
         Args:
@@ -311,7 +297,7 @@ class _Auditor:
                 if counted is not None:
                     steps = counted.nonzero()[:, 0].to(steps.device)
                 then[row, steps] = predictions[starts[index] : starts[index + 1]].to(then.dtype)
-            self._permit(part, then, "beside what was scored")
+            self._permit(part, then, "from what was scored")
 
     def _permit(self, part: _Part, found: Tensor, what: str) -> None:
         """Judge predictions that may differ by rounding, and count by how much they do."""
@@ -319,7 +305,7 @@ class _Auditor:
         self._judge(change, what, self._mask(part.inputs))
         self._count_as_rounding(change, part)
 
-    def _check_batch(self) -> None:
+    def _check_batch(self, thorough: bool) -> None:
         """Change padding, and the other sequences of a batch."""
         for part in self._parts:
             more = probes.padded(part.inputs, PADDING)
@@ -334,7 +320,7 @@ class _Auditor:
             self._permit(part, found, "with other sequences in its batch")
         part = self._parts[0]
         some = int(torch.randint(len(part.rows), (), generator=self._generator))
-        for row in {0, some}:
+        for row in {0, some} if thorough else {some}:
             rows = torch.tensor([row])
             alone = self._predict(probes.rows_of(part.inputs, rows))
             found = part.expected.clone()
@@ -347,7 +333,7 @@ class _Auditor:
         inputs = probes.rows_of(part.inputs, slice(_FEW))
         few = _Part(inputs, part.rows[:_FEW], part.expected[:_FEW])
         for mode, what in _MODES:
-            torch.manual_seed(0)
+            seed_all(0, self._predictor.device)
             try:
                 with mode():
                     found = self._as_steps(self._predictor(inputs).detach())
@@ -355,19 +341,21 @@ class _Auditor:
                 continue
             self._permit(few, found, what)
 
-    def _check_hidden(self, fewer: int) -> None:
+    def _check_hidden(self, thorough: bool) -> None:
         """Change the steps that are hidden from a prediction, and the length if it is hidden."""
         hidden: Hidden = "after" if self._one_sided else "one"
         visible = 1 if self._is_next else 0
         cuts = Cuts(self._pool, 1 - visible, self._generator)
-        end = " on" if self._one_sided else ""
+        when = "when step {step} on became" if self._one_sided else "when step {step} became"
         words = {
-            "replaced": f"when step {{step}}{end} became another sequence's",
-            "noise": f"when step {{step}}{end} became noise",
+            "replaced": f"{when} another sequence's",
+            "noise": f"{when} noise",
             "cut": "when the sequence was cut off at step {step}",
             "length": "when the sequence had another length, and was another's from step {step}",
+            "new": f"{when} another sequence's, in a sequence that it had not seen before",
         }
-        kinds = [kind for kind, count in CHANGES.items() for _ in range(count - fewer)]
+        every = [kind for kind, count in CHANGES.items() for _ in range(count)]
+        kinds = every if thorough else FEWER
         for kind in kinds if self._one_sided else [k for k in kinds if k in _AT_ONE_LENGTH]:
             for part in self._parts:
                 cut = cuts.draw(part.rows)
@@ -380,7 +368,11 @@ class _Auditor:
                     changed = probes.noisy(part.inputs, cut, hidden, scale, self._generator)
                 else:
                     changed = probes.spliced(part.inputs, self._pool, cut, hidden)
-                change = self._change(part.expected, self._predict(changed), kind == "noise")
+                expected = part.expected
+                if kind == "new":  # each moved otherwise, so that the model can know neither
+                    expected = self._predict(self._jittered(part.inputs, _ANEW))
+                    changed = self._jittered(changed, _ANEW)
+                change = self._change(expected, self._predict(changed), kind == "noise")
                 time = torch.arange(change.shape[1])
                 kept = time < cut.steps[:, None] + visible
                 if not self._one_sided:
@@ -393,6 +385,7 @@ _MODES: Sequence[tuple[Callable[[], AbstractContextManager[None]], str]] = (
     (torch.no_grad, "under torch.no_grad(), not torch.inference_mode()"),
     (torch.enable_grad, "where gradients are recorded"),
 )
-_AT_ONE_LENGTH = ("replaced", "noise")
+_AT_ONE_LENGTH = ("replaced", "noise", "new")
+_ANEW = 2.0  # units in the last place that make a sequence a new one
 _DRAWS = 8  # of values that are moved a little
 _FEW = 8  # sequences of a batch that is predicted in another mode

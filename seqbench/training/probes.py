@@ -94,21 +94,27 @@ _LONGER = 8  # steps that a changed sequence may have more than the longest
 
 
 def choose(
-    lengths: Sequence[int], longest: int, count: int, generator: torch.Generator
+    lengths: Sequence[int], longest: int, shortest: int, count: int, generator: torch.Generator
 ) -> list[int]:
-    """Return the numbers of some sequences: the longest, and others at random; the longest first.
+    """Return the numbers of some sequences: the longest, the shortest, others at random.
 
     Args:
         lengths: of all of them.
         longest: how many of the longest.
+        shortest: how many of the shortest.
         count: how many in all, if there are as many.
         generator: the only source of randomness.
+
+    Returns:
+        The longest first.
     """
     by_length = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    others = by_length[longest:]
-    drawn = torch.randperm(len(others), generator=generator)[: count - longest].tolist()
-    chosen = by_length[:longest] + [others[index] for index in drawn]
-    return sorted(chosen, key=lambda index: -lengths[index])
+    if len(by_length) > count:
+        middle = by_length[longest : len(by_length) - shortest]
+        drawn = torch.randperm(len(middle), generator=generator)[: count - longest - shortest]
+        ends = by_length[:longest] + by_length[len(by_length) - shortest :]
+        by_length = ends + [middle[index] for index in drawn.tolist()]
+    return sorted(by_length, key=lambda index: -lengths[index])
 
 
 def last_place(dtype: torch.dtype, device: torch.device) -> float:
@@ -165,15 +171,23 @@ def jittered(
 ) -> SequenceInput:
     """Return the batch with values a little beside themselves, as after other rounding.
 
+    Values go away from zero, so that a model that cuts or rounds them to integers gets the same.
+
     Args:
         inputs: the batch.
         size: of the change, relative to a value and to its feature's scale.
         scale: ``[F]``, standard deviations of the features.
         generator: the only source of randomness.
     """
-    drawn = _normal(inputs.values, generator)
-    moved = size * drawn * (inputs.values.abs() + scale) * inputs.mask[..., None]
-    return inputs.with_values(inputs.values + moved)
+
+    def moved(part: Tensor, unit: Tensor | float) -> Tensor:
+        drawn = _normal(part, generator)
+        drawn = torch.where(part == 0, drawn, drawn.abs() * part.sign())
+        return part + size * drawn * (part.abs() + unit)
+
+    values = moved(inputs.values, scale).masked_fill(~inputs.mask[..., None], 0.0)
+    static = None if inputs.static is None else moved(inputs.static, 1.0)
+    return replace(inputs, values=values, static=static)
 
 
 def spliced(inputs: SequenceInput, pool: SequenceInput, cut: Cut, hidden: Hidden) -> SequenceInput:

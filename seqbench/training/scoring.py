@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -134,6 +136,21 @@ class FoldScores:
             for name, values in mine.items()
             if other is None or name in theirs
         }
+
+
+@contextmanager
+def as_scored(predictor: Predictor) -> Iterator[None]:
+    """Have a predictor in evaluation mode, and put back that and the random states."""
+    states = np.random.get_state(), random.getstate()
+    was_training = predictor.training
+    with torch.random.fork_rng():
+        try:
+            predictor.eval()
+            yield
+        finally:
+            predictor.train(was_training)
+            np.random.set_state(states[0])
+            random.setstate(states[1])
 
 
 @torch.inference_mode()

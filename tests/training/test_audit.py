@@ -263,6 +263,71 @@ def test_a_model_of_two_directions_sees_all_but_the_step_that_it_predicts(
         assert "passed" == found.status
 
 
+def seldom(seen: Callable[[SequenceInput, Tensor], Tensor]) -> Change:
+    """Let some steps see the next one: those of which ``seen(inputs, step numbers)`` is true."""
+
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        where = seen(inputs, torch.arange(inputs.mask.shape[1]))
+        return ahead(inputs.values, 1) * where.expand_as(inputs.mask)[..., None]
+
+    return change
+
+
+SELDOM = {
+    "rare values": lambda given, _: given.values[..., 0] > 2.2,
+    "a place in the batch": lambda given, _: (torch.arange(len(given.lengths)) == 12)[:, None],
+    "a long sequence's last tenth": lambda given, step: step > 0.9 * given.lengths[:, None],
+    "the shortest": lambda given, _: (given.lengths < 12)[:, None],
+    "each 97th step": lambda _, step: step % 97 == 40,
+}
+"""About a step in a hundred sees the next one, or all of a sequence in forty."""
+
+
+@pytest.mark.parametrize("visibility", ONE_SIDED)
+@pytest.mark.parametrize("kind", SELDOM)
+def test_what_happens_seldom_is_found_all_the_same(visibility: Visibility, kind: str) -> None:
+    examples = data(200)
+    assert "failed" == look(cheating(seldom(SELDOM[kind])), visibility, examples).status
+
+
+@pytest.mark.parametrize("visibility", ONE_SIDED)
+@pytest.mark.parametrize("firsts", [41, 5])
+def test_what_was_kept_of_the_same_sequence_is_found(visibility: Visibility, firsts: int) -> None:
+    """A mean of a whole sequence under a key of its first step answers for every other end.
+
+    Also where several sequences begin alike, and get the mean of the first of them.
+    """
+    known: dict[bytes, Tensor] = {}
+
+    def change(_: Model, inputs: SequenceInput) -> Tensor:
+        kept = []
+        for row, length in zip(inputs.values, inputs.lengths.tolist(), strict=True):
+            key = row[0].numpy().tobytes()
+            kept.append(known.setdefault(key, row[:length].mean(0)))
+        return torch.stack(kept)[:, None]
+
+    examples = data()
+    for number, item in enumerate(examples):
+        item.values[0] = examples[number % firsts].values[0]
+    assert "failed" == look(cheating(change), visibility, examples).status
+
+
+@pytest.mark.parametrize("visibility", ONE_SIDED)
+def test_a_model_of_whole_numbers_passes_unless_it_leaks(visibility: Visibility) -> None:
+    """What rounding does to numbers that are cut to integers is nothing, and excuses nothing."""
+    examples = [replace(item, values=item.values.round()) for item in data()]
+
+    def cut(reach: int) -> Change:
+        return lambda _, given: 3 * ahead(given.values, reach).long() + given.values.long()
+
+    def equal(_: Model, given: SequenceInput) -> Tensor:
+        return (given.values == 1).float()
+
+    for honest in (cut(0), equal):
+        assert "passed" == str(look(cheating(honest), visibility, examples))
+    assert "failed" == look(cheating(cut(1)), visibility, examples).status
+
+
 OF_THE_BATCH: dict[str, Change] = {
     "the sequence before": lambda _, given: given.values.roll(1, 0),
     "mean": lambda _, given: -given.values.mean((0, 1)),
