@@ -23,8 +23,10 @@ ID: tuple[str, ...] = (
     "patient",
 )
 ID += ("patient_id", "stay_id", "recording", "recording_id", "trial_id", "unique_id")
-TIME = ("time", "timestamp", "datetime", "date_time", "date", "ts", "step", "t", "time_step")
-TIME += ("timestep", "ds")
+TIME = (
+    "time", "timestamp", "datetime", "date_time", "date", "ts", "step", "t", "time_step",
+    "timestep", "ds",
+)  # fmt: skip
 LABEL = ("label", "labels", "class", "target", "y", "outcome")
 ANOMALY = ("anomaly", "is_anomaly", "outlier")
 """Labels too, where they say which steps are anomalous."""
