@@ -18,7 +18,7 @@ from seqbench.registry.plugins import registry
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 TASKS = sorted({item.target: item.name for item in registry().all("task")}.values())
 DAILY = {
-    ("anomaly/holidays", "gru"),
+    ("anomaly/watch", "gru"),
     ("health/pbc", "rnn"),
     ("health/pbc", "bilstm"),
     ("music", "lstm"),
