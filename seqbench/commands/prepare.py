@@ -13,10 +13,11 @@ def command(args: list[str]) -> int:
     given = read("prepare", args)
     from seqbench.config.composition import compose, settings
     from seqbench.records import left_out_lines
-    from seqbench.training.predictor import sights
     from seqbench.trials.trial import load
 
     trial = load(settings(compose([f"task={given.text('task')}", *given.overrides])))
+    from seqbench.training.predictor import sights  # only now, as it loads torch
+
     folds = trial.data()
     write = sys.stdout.write
     write(f"{trial.settings.called}, data {trial.task.fingerprint()}\n")
