@@ -193,7 +193,7 @@ def test_fold_names_stand_in_the_table_and_in_the_run(capsys: pytest.CaptureFixt
     assert 0 == main(["prepare", "task=tables", "task.source=first"])
     out = capsys.readouterr().out
     assert "  fold valve\n" in out
-    assert "  left out 2: bad one.csv, bad.csv: it is bad\n" in out
+    assert "  left out bad one.csv, bad.csv: it is bad\n" in out
 
 
 def test_the_fold_is_named_in_an_error(train: Train) -> None:
