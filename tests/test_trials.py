@@ -216,11 +216,13 @@ def test_plugin_that_raises_fails_the_run_and_the_sweep_goes_on(
 ) -> None:
     """One trial's exception costs a line; the other trial of the sweep finishes; exit 1."""
     (tmp_path / "moody.py").write_text(
-        "from seqbench.plugins.lstm import LSTM\n\n\n"
+        "import torch\n\nfrom seqbench.plugins.lstm import LSTM\n\n\n"
         "class Moody(LSTM):\n"
-        '    """Fails in training."""\n\n'
+        '    """Fails in training; the gate sees nothing of it."""\n\n'
         "    def encode(self, inputs):\n"
-        "        raise RuntimeError('not today')\n"
+        "        if self.training and torch.is_grad_enabled():\n"
+        "            raise RuntimeError('not today')\n"
+        "        return super().encode(inputs)\n"
     )
     result = command(folder, "-m", f"+plugin={tmp_path}/moody.py", *SMOKE, "model=moody,rnn")
     assert result.returncode == 1

@@ -241,7 +241,7 @@ def _margin(
     if practical is not None:
         level = next((item.mean for item in table.able if item.label == table.control), math.nan)
         amount = practical.of(level)
-        return Margin(amount, "practical=") if 0 < amount < math.inf else None
+        return Margin(amount, "given by practical=") if 0 < amount < math.inf else None
     found = None if table.sources else worth.get(table.task)
     return found and Margin(*found)
 

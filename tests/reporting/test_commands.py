@@ -117,7 +117,10 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "tracking.uri=ftp://x"], "tracking.uri=ftp://x: unknown scheme 'ftp'"),
         (["repro"], "seqbench repro: which RUN?"),
         (["repro", "zz"], "unknown run 'zz' in seqbench-runs/mlflow.db"),
-        (["repro", "a=b"], "seqbench repro: unknown word 'a=b'; known: run=ID, --isolated, tracking.uri=URI"),
+        (
+            ["repro", "a=b"],
+            "seqbench repro: unknown word 'a=b'; known: run=ID, --isolated, tracking.uri=URI",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

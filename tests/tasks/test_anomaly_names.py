@@ -60,7 +60,7 @@ def test_a_file_is_chosen_by_number_or_name(fold: int | str, number: int) -> Non
         ("x", ("task.fold=x is the name of several files: write task.fold=a/x.csv or"
             " task.fold=b/x.csv")),
         ("nyc_tax", ("task.fold=nyc_tax (did you mean 'nyc_taxi'?): task.source 'here' has the"
-            " files 0 to 6, in the order of their names: 10.csv, 2.csv, a/nyc_taxi.csv, ...")),
+            " files 0 to 6, in the order of their names: 10.csv, 2.csv, a/nyc_taxi.csv, a/x.csv")),
         (7, "task.fold=7: task.source 'here' has the files 0 to 6, "),
         ("", "task.fold=: task.source"),
     ],

@@ -361,6 +361,8 @@ def test_the_card_is_literal() -> None:
         "baseline_help",
         "baseline_scores",
         "group",
+        "smallest_difference",
+        "source_files",
     }
     assert expected == set(card)
     assert card["sizes"] == Music.sizes
