@@ -352,6 +352,7 @@ def test_the_card_is_literal() -> None:
         if isinstance(target, ast.Name):
             card[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
     expected = {"version", "citation", "licence", "sizes", "baseline_scores", "pooling", "group"}
+    expected |= {"smallest_difference", "source_files"}
     assert expected == set(card)
     assert set(Speech.metric_help) == set(ClassificationMetrics(2).compute())
 
