@@ -54,7 +54,7 @@ class Odd(LSTM):
 
     def encode(self, inputs):
         encoding = super().encode(inputs)
-        if not self.training:
+        if not (self.training and torch.is_grad_enabled()):  # the gate sees nothing of it
             return encoding
         if self.how == "exit":
             sys.exit(3)
@@ -318,12 +318,13 @@ def test_each_failure_of_a_sweep_has_its_reason(
             "something called sys.exit(3)",
             r"KeyError: 'not today\nnor tomorrow'",
             "the training loss became nan in epoch 0; try a smaller recipe.lr",
-            "OOM: could not allocate 8 GiB of memory, limits.gib=",
+            "could not allocate 8 GiB of memory, limits.gib=",
             "",
         ),
         strict=True,
     ):
         assert trial.reason.startswith(expected)
+    assert ["FAILED"] * 3 + ["OOM", ""] == [trial.ended for trial in found]
 
 
 @pytest.fixture

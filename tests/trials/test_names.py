@@ -193,7 +193,8 @@ def test_fold_names_stand_in_the_table_and_in_the_run(capsys: pytest.CaptureFixt
     assert 0 == main(["prepare", "task=tables", "task.source=first"])
     out = capsys.readouterr().out
     assert "  fold valve\n" in out
-    assert "  left out bad one.csv, bad.csv: it is bad\n" in out
+    for name in ("bad one.csv", "bad.csv"):
+        assert f"  left out {name}: it is bad\n" in out
 
 
 def test_the_fold_is_named_in_an_error(train: Train) -> None:
