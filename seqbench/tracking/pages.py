@@ -105,6 +105,7 @@ def dataset(trial: TrialRecord, config: Mapping[str, Any]) -> dict[str, Any]:
 def log_dataset(client: MlflowClient, run_id: str, operation: Mapping[str, Any]) -> None:
     """Apply the operation of :func:`dataset`; a second time it changes nothing."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
 
     found = Dataset(
         name=operation["called"],
@@ -113,7 +114,11 @@ def log_dataset(client: MlflowClient, run_id: str, operation: Mapping[str, Any])
         source=operation["source"],
     )
     context = InputTag(key="mlflow.data.context", value="train, valid, test")
-    client.log_inputs(run_id, datasets=[DatasetInput(found, [context])])
+    inputs = [DatasetInput(found, [context])]
+    try:
+        client.log_inputs(run_id, datasets=inputs)
+    except MlflowException:  # of two processes that add the same dataset at once, one fails
+        client.log_inputs(run_id, datasets=inputs)
 
 
 def description(record: TrialRecord) -> str:
