@@ -82,10 +82,10 @@ def _commands() -> list[tuple[str, str]]:
 
 
 def imports_by_floor() -> str:
-    """Return the table of seqbench's parts by floor, from the test that enforces it."""
+    """Return the list of seqbench's parts by floor, from the test that enforces it."""
     rules = _module(ROOT / "tests" / "test_architecture.py")
     floors: dict[str, int] = rules.floors(rules.MAY_IMPORT)
-    rows = ["| floor | part | what it holds | may import |", "|---|---|---|---|"]
+    items = []
     for part in sorted(floors, key=lambda name: (floors[name], name)):
         below = sorted(rules.MAY_IMPORT[part] - {part})
         everything = {name for name in floors if floors[name] < floors[part]}
@@ -95,8 +95,9 @@ def imports_by_floor() -> str:
             allowed = "everything below, except " + ", ".join(f"`{name}`" for name in missing)
             allowed = allowed if missing else "everything below"
         path = _place(part)
-        rows.append(f"| {floors[part]} | `{path}` | {_summary(ROOT / path)} | {allowed} |")
-    return "".join(f"{row}\n" for row in rows)
+        text = f"* {floors[part]}, `{path}`: {_summary(ROOT / path)}. Imports {allowed}."
+        items.append(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False))
+    return "".join(f"{item}\n" for item in items)
 
 
 def _module(path: Path) -> ModuleType:
