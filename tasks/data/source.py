@@ -31,6 +31,7 @@ KINDS = {
     ".csv": (".csv", ".tsv"),
 }
 """Forms by their suffixes; where a folder has several, the first of these is read."""
+# All of these, written out: `source_files` of tasks is read from the source, without running it.
 SUFFIXES = (".ts", ".arff", ".npz", ".npy", ".parquet", ".pq", ".csv", ".tsv")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _PARTS |= {"valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}

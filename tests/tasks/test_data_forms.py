@@ -13,6 +13,7 @@ from seqbench.config.userdata import Bad
 from seqbench.tasks.data.arff import read_arff
 from seqbench.tasks.data.arrays import collect, read_npy, read_npz
 from seqbench.tasks.data.collection import Collection
+from seqbench.tasks.data.source import KINDS, SUFFIXES
 from seqbench.tasks.data.ts import read_ts
 
 TS = """#comment
@@ -39,6 +40,10 @@ def told(read: Callable[[], Any]) -> str:
 
 def values_of(found: Collection) -> list[list[list[float]]]:
     return [item.values.tolist() for item in found.series]
+
+
+def test_the_suffixes_are_those_of_all_forms() -> None:
+    assert [suffix for suffixes in KINDS.values() for suffix in suffixes] == list(SUFFIXES)
 
 
 def test_ts_is_read_exactly() -> None:
