@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqbench.config.values import amount_or_share
 from seqbench.errors import Refused, did_you_mean, shortened
 
 ANY = "KEY"
@@ -134,11 +135,8 @@ class AmountOrShare(ValueForm):
     )
 
     def read(self, text: str) -> tuple[float, bool]:
-        """Return the number and whether it is a share, which is then between 0 and 1."""
-        number = float(text.removesuffix("%"))
-        if not 0 < number < math.inf:
-            raise ValueError
-        return (number / 100, True) if text.endswith("%") else (number, False)
+        """Return what :func:`seqbench.config.values.amount_or_share` does."""
+        return amount_or_share(text)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ and tasks (signatures read without import).
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -65,6 +66,18 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)
+
+
+def amount_or_share(text: str) -> tuple[float, bool]:
+    """Return the number of ``0.05`` or ``1%``, and whether it is a share: 1% is 0.01.
+
+    Raises:
+        ValueError: it is neither, or not above 0 and finite.
+    """
+    number = float(text.removesuffix("%"))
+    if not 0 < number < math.inf:
+        raise ValueError
+    return (number / 100, True) if text.endswith("%") else (number, False)
 
 
 class _Misfit(Exception):  # noqa: N818 - never leaves this module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from seqbench.config.overrides import override_text
 from seqbench.config.settings import TrackingSettings
 from seqbench.config.sources import whole_path
 from seqbench.config.titles import called
+from seqbench.config.values import amount_or_share
 from seqbench.errors import Refused, did_you_mean, listed, shortened
 from seqbench.identity import flat, is_shared
 from seqbench.registry.plugins import plugin_files, registry
@@ -70,17 +70,13 @@ def read_practical(text: str) -> Practical:
     Raises:
         Refused: it is neither.
     """
-    is_share = text.endswith("%")
     try:
-        amount = float(text.removesuffix("%"))
+        return Practical(*amount_or_share(text))
     except ValueError:
-        amount = math.nan
-    if not (amount > 0 and math.isfinite(amount)):
         raise Refused(
             f"practical={shortened(text)} must be a positive number in the metric's unit, such as "
             "0.05, or a share of the control's score, such as 1%"
-        )
-    return Practical(amount / 100 if is_share else amount, is_share)
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -67,3 +67,11 @@ def test_misfits(annotation: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match="must be") as caught:
         values.fit(annotation, value)
     assert message == str(caught.value)
+
+
+def test_an_amount_or_a_share() -> None:
+    assert (0.05, False) == values.amount_or_share("0.05")
+    assert (0.01, True) == values.amount_or_share("1%")
+    for text in ("", "%", "x", "0", "-1%", "nan", "inf", "1%%"):
+        with pytest.raises(ValueError):  # noqa: PT011 - those who ask say what is allowed
+            values.amount_or_share(text)
