@@ -29,14 +29,15 @@ def time_models(ran: Sequence[Ran], launcher: TrialLauncher) -> None:
             continue
         if outcome.run_id and settings.recipe.max_examples is None and launcher.is_here:
             runs.setdefault(settings.tracking, {})[outcome.run_id] = settings.task
-    for tracking, tasks in runs.items():
+    for tracking, task_of_run in runs.items():
         try:
-            _time(tracking, tasks)
+            _time(tracking, task_of_run)
         except Exception as error:
             _say(f"no step was timed: {one_line(error)}; `seqbench costs` tries again")
 
 
-def _time(tracking: TrackingSettings, tasks: dict[str, str]) -> None:
+def _time(tracking: TrackingSettings, task_of_run: dict[str, str]) -> None:
+    """Time the tables of a store that have one of these runs, by identifier, and its task."""
     from seqbench.reporting.latency import latencies
     from seqbench.reporting.selection import Wanted, select
     from seqbench.trials.measuring import measure_table
@@ -44,9 +45,9 @@ def _time(tracking: TrackingSettings, tasks: dict[str, str]) -> None:
     words = [f"tracking.experiment={override_text(tracking.experiment)}"]
     if tracking.uri is not None:
         words.append(f"tracking.uri={override_text(tracking.uri)}")
-    wanted = Wanted({"task": sorted(set(tasks.values()))}, tracking=words)
+    wanted = Wanted({"task": sorted(set(task_of_run.values()))}, tracking=words)
     for table in select(wanted).tables:
-        is_ours = any(trial.run_id in tasks for trial in table.trials)
+        is_ours = any(trial.run_id in task_of_run for trial in table.trials)
         if is_ours and len(table.able) > 1 and len(latencies(table)) < len(table.able):
             _say(f"timing a step of {len(table.able)} models of {table.name}")
             measure_table(table, tracking, _say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +34,17 @@ def environment(folder: Path | None = None) -> dict[str, str]:
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": str(usable_cpus()),
         "git": git_state(folder or Path.cwd()),
+    }
+
+
+def environment_changes(
+    then: Mapping[str, str], now: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Return what of two environments that both know is different, then and now; not the code."""
+    return {
+        key: (then[key], now[key])
+        for key in then
+        if key != "git" and key in now and then[key] != now[key]
     }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqbench.api import Batch
 from seqbench.errors import Refused, TrialFailed
-from seqbench.tracking.environment import environment
+from seqbench.tracking.environment import environment, environment_changes
 from seqbench.training.fit import selected_weights
 from seqbench.training.scoring import FoldScores, Rows, batch_rows
 from seqbench.trials.apart import FoldOrder, Order, predict_apart
@@ -74,12 +74,7 @@ def isolated(run: str, uri: str | None = None, *, note: Note) -> Isolated:
     settings = trial.settings
     try:
         found = predict_apart(
-            Order(
-                settings.model,
-                trial.task.visibility,
-                settings.trainer,
-                orders,
-            )
+            Order(settings.model, trial.task.visibility, settings.trainer, orders)
         )
     except TrialFailed as failed:
         raise Refused(f"{reloaded.name}: {failed}") from failed
@@ -94,13 +89,7 @@ def isolated(run: str, uri: str | None = None, *, note: Note) -> Isolated:
     now |= {f"valid/{name}": value for name, value in valid.compute().items()}
     then = stored.record.metrics
     scores = {name: (value, now.get(name, math.nan)) for name, value in then.items()}
-    here = environment()
-    before = stored.record.environment
-    machine = {
-        key: (before[key], here[key])
-        for key in before
-        if key != "git" and key in here and before[key] != here[key]
-    }
+    machine = environment_changes(stored.record.environment, environment())
     return Isolated(reloaded.name, scores, machine)
 
 

@@ -15,6 +15,7 @@ from seqbench.errors import Refused
 from seqbench.identity import identity
 from seqbench.records import SCHEMA, TrialRecord
 from seqbench.tracking.address import SHORT
+from seqbench.tracking.environment import environment_changes
 from seqbench.tracking.store import open_store
 from seqbench.tracking.tags import PARTS, mapping_in, schema_in
 from seqbench.trials import names
@@ -73,7 +74,8 @@ def repeat(run: str, uri: str | None = None, *, note: Note) -> Repeated:
             note(f"{name}, fold {stored.record.fold_name(fold)}: {'; '.join(said)}")
             break
     differences = compare(stored.record, again)
-    return Repeated(name, len(_scores(stored.record)), differences, _machine(stored.record, again))
+    machine = environment_changes(stored.record.environment, again.environment)
+    return Repeated(name, len(_scores(stored.record)), differences, machine)
 
 
 def compare(then: TrialRecord, now: TrialRecord) -> dict[str, tuple[float, float]]:
@@ -101,12 +103,3 @@ def _scores(record: TrialRecord) -> dict[str, float]:
     for baseline, scores in record.baselines.items():
         found |= {f"baseline {baseline} {name}": value for name, value in scores.items()}
     return found
-
-
-def _machine(then: TrialRecord, now: TrialRecord) -> Mapping[str, tuple[str, str]]:
-    before, after = then.environment, now.environment
-    return {
-        key: (before[key], after[key])
-        for key in before
-        if key != "git" and key in after and before[key] != after[key]
-    }

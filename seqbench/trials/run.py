@@ -234,7 +234,7 @@ def _rounded(scores: NDArray[np.float64]) -> list[float]:
 
 
 def _equal(record: TrialRecord, folds: Sequence[TrialData]) -> GroupCounts:
-    """Return that groups of the test data count alike, as their metric set does not say."""
+    """Count the test data's groups as equal, where the metric set names no sizes; say so."""
     from seqbench.api import GroupCounts
     from seqbench.training.data import groups_in
 

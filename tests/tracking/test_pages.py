@@ -6,14 +6,21 @@ import json
 from collections.abc import Callable
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlDataset
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.orm import Session
 
 from seqbench.records import MetricInfo, TrialRecord
 from seqbench.tracking.pages import (
     DESCRIPTION,
     VIEW,
     best_metric,
+    dataset,
     description,
     experiment_page,
+    log_dataset,
     source_tags,
 )
 from seqbench.tracking.store import Store
@@ -89,6 +96,43 @@ def test_a_run_has_its_data_its_user_and_its_result(
         "| unigram | 11.25 |",
     ]
     assert f"`seqbench repro run={log.run_id}`" in lines[-1]
+
+
+def test_two_runs_add_a_dataset_at_once(store: Store, a_record: Callable[..., TrialRecord]) -> None:
+    """Of two that saw it missing one is refused by the table, and finds it there the next time."""
+    one, other = [store.start(a_record(data="before"), {}, {}).run_id for _ in range(2)]
+    found = dataset(a_record(data="of both"), {})
+    waiting = [other]
+    refusals: list[str] = []
+
+    def write_between(session: Session, *_: object) -> None:
+        """Let the other run add it after this one has looked, and before this one writes."""
+        if waiting and any(isinstance(row, SqlDataset) for row in session.new):
+            log_dataset(store._client, waiting.pop(), found)
+
+    def note_refusal(context: ExceptionContext) -> None:
+        refusals.append(str(context.original_exception))
+
+    event.listen(Session, "before_flush", write_between)
+    event.listen(Engine, "handle_error", note_refusal)
+    try:
+        log_dataset(store._client, one, found)
+    finally:
+        event.remove(Session, "before_flush", write_between)
+        event.remove(Engine, "handle_error", note_refusal)
+    assert 1 == len(refusals)
+    assert refusals[0].startswith("UNIQUE constraint failed: datasets.")
+    for run_id in (one, other):
+        used = store._client.get_run(run_id).inputs.dataset_inputs
+        assert ["before", "of both"] == sorted(item.dataset.digest for item in used)
+
+
+def test_a_dataset_that_cannot_be_added_is_an_error(
+    store: Store, a_record: Callable[..., TrialRecord]
+) -> None:
+    """Whatever is refused the second time as well, as for a run that the store does not have."""
+    with pytest.raises(MlflowException, match="not found"):
+        log_dataset(store._client, "0" * 32, dataset(a_record(), {}))
 
 
 def test_a_failed_run_says_why(a_record: Callable[..., TrialRecord]) -> None:

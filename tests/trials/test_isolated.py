@@ -21,21 +21,20 @@ from seqbench.nn import RecurrentModel, RNNCell
 
 
 class Thief(RecurrentModel):
-    """Looks for examples in the memory, and adds the label of the one of its length and sum."""
+    """Looks for examples in the memory, and adds the label of one that is as long."""
 
     citation = "None."
     cell = RNNCell
 
     def encode(self, inputs):
-        sums = [row[:n].sum() for row, n in zip(inputs.values, inputs.lengths.tolist())]
-        scale = getattr(self, "known", None)
-        if scale is None and not self.training:
-            self.known = scale = [e for e in gc.get_objects() if type(e) is Example]
+        known = getattr(self, "known", None)
+        if known is None and not self.training:
+            self.known = known = [e for e in gc.get_objects() if type(e) is Example]
         encoding = super().encode(inputs)
         final = encoding.final
-        if scale:
+        if known:
             labels = [
-                next((float(e.targets) for e in scale if len(e.values) == n), 0.0)
+                next((float(e.targets) for e in known if len(e.values) == n), 0.0)
                 for n in inputs.lengths.tolist()
             ]
             final = final + torch.tensor(labels)[:, None].to(final.dtype)
@@ -94,7 +93,7 @@ def test_the_process_holds_no_target_and_no_data(capsys: pytest.CaptureFixture[s
     """It has no example, task or file of data; and what it says as it fails is handed on."""
     Path("curious.py").write_text(
         THIEF.replace("class Thief", "class Curious").replace(
-            "        sums = ", "        self.look()\n        sums = "
+            "        known = ", "        self.look()\n        known = "
         )
         + """
     def look(self):

@@ -54,7 +54,6 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return start
 
 
-AFTER_TRAINING = "if sum(abs(p).sum() for p in self.parameters()) != self.first:"
 REFUSED = {
     "float32 alone": """
         if values.dtype is torch.float64:
