@@ -84,10 +84,6 @@ class Estimate:
         """Return the two-sided p of a gain of ``null``."""
         return 2 * stdtr(self.df, -np.abs(self.gain - null) / self.error)
 
-    def p_at_most(self, null: float = 0.0) -> Value:
-        """Return the one-sided p of a gain of at most ``null``: small if it is larger."""
-        return stdtr(self.df, -(self.gain - null) / self.error)
-
     def p_equivalent(self, margin: float) -> Value:
         """Return the p of a difference of at least ``margin``: small if the models are equivalent.
 

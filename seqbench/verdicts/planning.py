@@ -191,11 +191,6 @@ def in_range(values: ArrayLike) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def goal_of_best(models: int, goal: float = POWER) -> float:
-    """Return the power that each pair needs for "best" to be found with ``goal`` (Bonferroni)."""
-    return 1 - (1 - goal) / max(models - 1, 1)
-
-
 def detectable_over_splits(
     splits: int,
     variance: float,
