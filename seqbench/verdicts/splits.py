@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from seqbench.verdicts.components import ALPHA, Estimate
 
@@ -32,6 +31,4 @@ def over_splits(gains: ArrayLike, test_share: float, alpha: float = ALPHA) -> Es
     gain = gains.mean(-1)
     error = np.sqrt((1 / number + test_share) * gains.var(-1, ddof=1))
     error = np.maximum(error, 1e-12 * np.abs(gain) + np.finfo(np.float64).tiny)
-    reach = stdtrit(number - 1, 1 - alpha / 2) * error
-    p = 2 * stdtr(number - 1, -np.abs(gain) / error)
-    return Estimate(gain, gain - reach, gain + reach, p, error, number - 1.0)
+    return Estimate.of(gain, error, number - 1.0, alpha)
