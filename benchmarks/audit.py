@@ -2,12 +2,13 @@
 
 ``python benchmarks/audit.py cost [TASK,...] [MODEL,...]`` trains each pair of
 ``docs/results/results.csv`` for an epoch of one fold, under the conditions of its table, and audits
-it. It prints the seconds of both, on the clock and of processors. The share is what the audits of
-all folds cost of the pair's median ``cost/seconds`` in the results.
+it. It prints the audit's seconds, on the clock and of processors, and the training's on the clock.
+The share is the processor seconds of the audits of all folds, divided by the pair's median
+``cost/seconds`` in the results.
 
 ``python benchmarks/audit.py honest [COUNT]`` audits the built-in and example models on all tasks,
-COUNT times (1000), with weights, sizes, layers and back ends drawn anew, and counts what is not
-``passed``. It exits with 1 if one failed.
+COUNT times (1000), with weights, sizes, layers and back ends drawn anew, and counts the outcomes.
+It exits with 1 if one failed.
 """
 
 from __future__ import annotations
@@ -189,5 +190,7 @@ def pairs(tasks: list[str], models: list[str]) -> Iterator[tuple[tuple[str, ...]
 if __name__ == "__main__":
     if sys.argv[1:2] == ["honest"]:
         raise SystemExit(1 if honest(int((sys.argv[2:] or ["1000"])[0])) else 0)
+    if sys.argv[1:2] != ["cost"]:
+        raise SystemExit(__doc__)
     tasks, models = ([*words.split(",")] if words else [] for words in [*sys.argv[2:], "", ""][:2])
     cost(tasks, models)

@@ -3,12 +3,13 @@
 ``python benchmarks/report.py [TRIALS ...]`` trains one trial for a second, writes stores with so
 many copies of it (1,000, 3,000 and 10,000 unless it is told otherwise), each with a score, a curve
 and bootstrap scores of its own: six models, ten seeds that were planned, and as many conditions as
-that takes. Then
-it runs the report of each from a cold start, and prints a table; the cost is to grow linearly.
+that takes. Then it runs the report of each from a cold start, and prints a table; the cost is to
+grow linearly.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -131,7 +132,9 @@ def cost(folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print the table."""
-    sizes = [int(word) for word in sys.argv[1:]] or list(SIZES)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("trials", nargs="*", type=int, default=SIZES, help="of each store")
+    sizes = parser.parse_args().trials
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         first = template(folder)

@@ -9,7 +9,7 @@ from verdict_levels import CORRELATION, Array, Random
 
 from seqbench.verdicts.components import ALPHA, from_bootstrap, on_new_data
 from seqbench.verdicts.scores import Groups, Runs
-from seqbench.verdicts.splits import gains_over_splits, over_splits
+from seqbench.verdicts.splits import over_splits
 
 
 def misses_auroc(
@@ -110,7 +110,7 @@ def misses_over_splits(
     for _ in range(draws):
         inputs, target = _regression(rng, groups, items, features)
         order = rng.permutation(groups)
-        runs: list[list[Runs]] = [[], []]
+        means: list[list[float]] = [[], []]
         for split in range(splits):
             tested = order[split * size :][:size] if folds else rng.permutation(groups)[:size]
             trained = np.delete(np.arange(groups), tested)
@@ -120,8 +120,8 @@ def misses_over_splits(
                 weights = np.linalg.solve(x.T @ x + np.eye(features), x.T @ y)
                 seeds = weights[:, None] + noise * rng.standard_normal((features, n))
                 errors = (target[tested][..., None] - inputs[model][tested] @ seeds) ** 2
-                runs[model].append(Runs(-errors.mean((0, 1))))
-        gains = gains_over_splits(*runs)
+                means[model].append(float(-errors.mean((0, 1)).mean()))
+        gains = np.array(means[0]) - np.array(means[1])
         found += int(over_splits(gains, size / (groups - size)).p <= ALPHA)
     return found / draws
 

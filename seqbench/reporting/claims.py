@@ -33,7 +33,7 @@ def best(table: Table, ranked: Sequence[Variant]) -> list[str]:
     pair = pairs[closest.label]
     name, second = called(first.label), called(closest.label)
     on = f"On {called(table.name)}, {scope(table)}, {name} is best"
-    by = gain_text(table, pair, first.mean)
+    by = gain_text(pair, first.mean)
     facts = (
         f"({interval_text(table, pair.interval, first.mean)}; {p_text(pair, adjusted=False)}, "
         f"{design(table)})"
@@ -87,7 +87,7 @@ def pair_sentence(table: Table, one: Variant, other: Variant) -> str:
     """Say what is claimed of two that share the lead, the one that the claim favours first."""
     pair = table.pairs[one.label, other.label]
     first, second = called(one.label), called(other.label)
-    by = gain_text(table, pair, one.mean)
+    by = gain_text(pair, one.mean)
     where = interval_text(table, pair.interval, one.mean)
     chance = f"{share(pair.improvement)}, p = {p_value(pair.improvement_p)}"
     usually = "on these test data a single run of"

@@ -10,7 +10,7 @@ from seqbench.reporting.trials import ReportedTrial
 from seqbench.tracking.tags import mapping_in
 from seqbench.verdicts.components import ALPHA
 from seqbench.verdicts.looks import Looks
-from seqbench.verdicts.scores import FEW
+from seqbench.verdicts.scores import FEW, counted
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def look_at(runs: Mapping[str, Sequence[ReportedTrial]]) -> SeedLook:
     least, most = (pick(runs, key=lambda label: len(runs[label])) for pick in (min, max))
     if len(runs[least]) < FEW:
         few = len(runs[least])
-        words = f"{few} seed{'s' * (few != 1)} of {least} {'are' if few != 1 else 'is'}"
+        words = f"{counted(few, 'seed')} of {least} {'are' if few != 1 else 'is'}"
         return SeedLook(seeds, why_not=f"{words} too few")
     plans = {label: {read_plan(t.plan) for t in trials} for label, trials in runs.items()}
     unplanned = [label for label, found in plans.items() if None in found]

@@ -12,6 +12,7 @@ from seqbench.records import DEAL
 from seqbench.reporting.comparison import Practical
 from seqbench.reporting.numbers import amount
 from seqbench.reporting.pilot import AskedVariant, Pilot, PilotRuns, pilots, split_of
+from seqbench.reporting.wording import plural
 from seqbench.verdicts.components import ALPHA
 from seqbench.verdicts.planning import (
     Variances,
@@ -162,8 +163,7 @@ def _plausible(item: Pilot) -> Variances:
 
 
 def _group(item: Pilot) -> str:
-    name = item.record.group or "group"
-    return name if name.endswith("s") else f"{name}s"
+    return plural(item.record.group or "group")
 
 
 def _shown(item: Pilot, gain: float) -> str:

@@ -26,7 +26,7 @@ def badge(table: Table) -> str:
     return "one model" if len(table.able) < 2 else ""
 
 
-def failures(table: Table) -> list[str]:
+def failure_lines(table: Table) -> list[str]:
     """Return why trials of a table have no score, a line for each variant and reason."""
     found = []
     for item in table.variants:
@@ -73,7 +73,7 @@ def table_notes(table: Table, *, left_out: bool = True) -> list[str]:
             f"Of more than {MOST_PAIRED} variants each is compared with the control alone."
         )
     more = "{} more lines of failures; results.csv has the reason of each trial."
-    notes += some(failures(table), _MOST_FAILURES, more)
+    notes += some(failure_lines(table), _MOST_FAILURES, more)
     for item in table.able:
         if item.audit not in (PASSED, NOT_AUDITED):
             notes.append(f"{item.label}, audit {item.audit}.")

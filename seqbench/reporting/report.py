@@ -13,7 +13,7 @@ from seqbench.errors import Refused, why_not
 from seqbench.records import some
 from seqbench.reporting.drawing import Picture, looks
 from seqbench.reporting.exports import PICTURES, latex, markdown, write_csv, write_parquet
-from seqbench.reporting.notes import failures
+from seqbench.reporting.notes import failure_lines
 from seqbench.reporting.overview import Overview, overviews
 from seqbench.reporting.page import PICTURE_BYTES, Content, page
 from seqbench.reporting.pictures import (
@@ -70,7 +70,7 @@ class Report:
         for table in self.tables:
             if not table.is_old:
                 more = "{} more lines of failures; results.csv has the reason of each trial"
-                why = some(failures(table), _MOST_FAILURES, more)
+                why = some(failure_lines(table), _MOST_FAILURES, more)
                 said += [wrapped(verdict(table)), *(wrapped(line, "  ") for line in why)]
         return "\n".join([*said, *map(str, self.files)])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import statistics as plain
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from seqbench.identity import SPLIT_SEED
 from seqbench.records import DEAL, Deal
 from seqbench.reporting.difference import Interval, interval_of
 from seqbench.reporting.numbers import amount, p_value
@@ -20,8 +21,6 @@ from seqbench.verdicts.components import ALPHA, Estimate
 from seqbench.verdicts.family import holm
 from seqbench.verdicts.planning import detectable_over_splits
 from seqbench.verdicts.splits import over_splits
-
-SPLIT_SEED = "task.split_seed"
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _split_table(tables: Sequence[Table]) -> SplitTable | None:
         return None
     variants = [[found[key] for found in by_variant] for key in shared]
     sign = tables[0].sign
-    variants.sort(key=lambda items: sign * plain.fmean(item.mean for item in items))
+    variants.sort(key=lambda items: sign * statistics.fmean(item.mean for item in items))
     why_not = next((f"{t.name}: {t.look.why_not}" for t in tables if t.is_exploratory), "")
     if any(len(table.look.of) > 1 for table in tables):
         why_not = why_not or "several looks are not planned for splits"
@@ -139,7 +138,7 @@ def _test_share(tables: Sequence[Table]) -> float | None:
         if not trained or table.groups is None:
             return None
         shares.append(table.groups.number / trained)
-    return plain.fmean(shares)
+    return statistics.fmean(shares)
 
 
 def _differences(
@@ -194,7 +193,7 @@ def split_verdict(item: SplitTable) -> str:
     text = f"{where} no model is best." if mine[1:] else f"{where} no model is better."
     names = joined([pair.other for pair in open_])
     most = max(max(map(abs, pair.interval)) for pair in open_)
-    variance = max(plain.variance(pair.of_splits) for pair in open_)
+    variance = max(statistics.variance(pair.of_splits) for pair in open_)
     seen = detectable_over_splits(len(item.tables), variance, item.test_share, ALPHA / len(mine))
     return (
         f"{text} {called(first)} and {names} cannot be told apart. A difference of up to "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics as plain
+import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,13 +91,13 @@ class Variant:
     @functools.cached_property
     def mean(self) -> float:
         """Of the runs that count; NaN without any that finished."""
-        return plain.fmean(self.counted_scores) if self.scores else math.nan
+        return statistics.fmean(self.counted_scores) if self.scores else math.nan
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the runs that count; NaN of fewer than two."""
         found = self.counted_scores
-        return plain.stdev(found) if self.scores and len(found) > 1 else math.nan
+        return statistics.stdev(found) if self.scores and len(found) > 1 else math.nan
 
     @property
     def fails_at_most(self) -> float:
@@ -143,13 +143,13 @@ class Variant:
         for trial in self.scored.values():
             for name, score in trial.folds.items():
                 found.setdefault(name, []).append(score)
-        return {name: plain.fmean(scores) for name, scores in found.items()}
+        return {name: statistics.fmean(scores) for name, scores in found.items()}
 
     def cost(self, name: str) -> float:
         """Return the median of a cost over seeds; NaN if no trial tells it."""
         found = [trial.costs[name] for trial in self.scored.values() if name in trial.costs]
         found = [value for value in found if math.isfinite(value)]
-        return plain.median(found) if found else math.nan
+        return statistics.median(found) if found else math.nan
 
     @property
     def backend(self) -> str:

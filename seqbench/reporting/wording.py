@@ -90,7 +90,7 @@ def gain(table: Table, pair: Difference) -> float:
     return -table.sign * pair.mean
 
 
-def gain_text(table: Table, pair: Difference, level: float) -> str:
+def gain_text(pair: Difference, level: float) -> str:
     """Return by how much one of two has the better mean."""
     return amount(abs(pair.mean), level)
 

@@ -71,6 +71,13 @@ class Estimate:
     error: Value
     df: Value
 
+    @classmethod
+    def of(cls, gain: Value, error: Value, df: Value, alpha: float) -> Estimate:
+        """Return a difference with the test and ``1 - alpha`` interval of its t distribution."""
+        reach = stdtrit(df, 1 - alpha / 2) * error
+        p = 2 * stdtr(df, -np.abs(gain) / error)
+        return cls(gain, gain - reach, gain + reach, p, error, df)
+
     def swapped(self) -> Estimate:
         """Return the second model's difference from the first."""
         return replace(self, gain=-self.gain, low=-self.high, high=-self.low)
@@ -83,10 +90,6 @@ class Estimate:
     def p_of(self, null: float) -> Value:
         """Return the two-sided p of a gain of ``null``."""
         return 2 * stdtr(self.df, -np.abs(self.gain - null) / self.error)
-
-    def p_at_most(self, null: float = 0.0) -> Value:
-        """Return the one-sided p of a gain of at most ``null``: small if it is larger."""
-        return stdtr(self.df, -(self.gain - null) / self.error)
 
     def p_equivalent(self, margin: float) -> Value:
         """Return the p of a difference of at least ``margin``: small if the models are equivalent.
@@ -207,6 +210,4 @@ def _judged(
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.fmax(variance**2 / squares, least)
     error = np.maximum(np.sqrt(variance), parts.rounding)
-    reach = stdtrit(df, 1 - alpha / 2) * error
-    p = 2 * stdtr(df, -np.abs(parts.gain) / error)
-    return Estimate(parts.gain, parts.gain - reach, parts.gain + reach, p, error, df)
+    return Estimate.of(parts.gain, error, df, alpha)

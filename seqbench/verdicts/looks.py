@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from seqbench.errors import Refused
 from seqbench.verdicts.components import ALPHA
+from seqbench.verdicts.scores import FEW
 
 PLANNED: dict[tuple[int, ...], tuple[float, ...]] = {
     (6, 10, 14, 20): (0.0003, 0.0056, 0.0169, 0.0428),
@@ -43,10 +44,10 @@ class Looks:
         """
         chosen = tuple(numbers)
         rising = all(one < other for one, other in itertools.pairwise(chosen))
-        if not chosen or not rising or chosen[0] < 5:
+        if not chosen or not rising or chosen[0] < FEW:
             raise Refused(
-                f"looks={','.join(map(str, chosen))} must be rising numbers of seeds from 5 on, "
-                "for example 6,10,14,20"
+                f"looks={','.join(map(str, chosen))} must be rising numbers of seeds from {FEW} "
+                "on, for example 6,10,14,20"
             )
         return cls(chosen, PLANNED.get(chosen) or nominal_levels(chosen))
 

@@ -96,11 +96,7 @@ def power(
 
 
 def detectable(
-    n: ArrayLike,
-    groups: ArrayLike,
-    variances: Variances,
-    alpha: float = ALPHA,
-    goal: float = POWER,
+    n: ArrayLike, groups: ArrayLike, variances: Variances, alpha: float = ALPHA, goal: float = POWER
 ) -> Array:
     """Return the smallest gain that is found with a power of ``goal``; see :func:`power`."""
     error, df = variances.error_and_df(n, groups)
@@ -125,11 +121,7 @@ def _noncentrality(df: ArrayLike, alpha: float, goal: float) -> Array:
 
 
 def seeds_needed(
-    gain: float,
-    groups: int,
-    variances: Variances,
-    alpha: float = ALPHA,
-    goal: float = POWER,
+    gain: float, groups: int, variances: Variances, alpha: float = ALPHA, goal: float = POWER
 ) -> Array:
     """Return how many seeds of each model find a gain, at least five; infinite if none do."""
     return _fewest(lambda n: detectable(n, groups, variances, alpha, goal) <= gain, variances)
@@ -191,17 +183,8 @@ def in_range(values: ArrayLike) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def goal_of_best(models: int, goal: float = POWER) -> float:
-    """Return the power that each pair needs for "best" to be found with ``goal`` (Bonferroni)."""
-    return 1 - (1 - goal) / max(models - 1, 1)
-
-
 def detectable_over_splits(
-    splits: int,
-    variance: float,
-    test_share: float,
-    alpha: float = ALPHA,
-    goal: float = POWER,
+    splits: int, variance: float, test_share: float, alpha: float = ALPHA, goal: float = POWER
 ) -> float:
     """Return the gain that E3 finds over so many splits, about.
 

@@ -47,11 +47,6 @@ class SingleRuns:
         """Return the chance that the second model's run beats the first's."""
         return replace(self, chance=1 - self.chance, low=1 - self.high, high=1 - self.low)
 
-    @property
-    def overlap(self) -> bool:
-        """Whether a run of the model that is usually worse beat, or equalled, one of the other."""
-        return 0 < self.chance < 1
-
     def supports(self, first: bool, alpha: float) -> bool:
         """Return whether single runs of one model are better, as a claim about means needs it.
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from seqbench.verdicts.components import ALPHA, Estimate
-from seqbench.verdicts.failures import filled
-from seqbench.verdicts.scores import Array, Runs
 
 
 def over_splits(gains: ArrayLike, test_share: float, alpha: float = ALPHA) -> Estimate:
@@ -36,31 +31,4 @@ def over_splits(gains: ArrayLike, test_share: float, alpha: float = ALPHA) -> Es
     gain = gains.mean(-1)
     error = np.sqrt((1 / number + test_share) * gains.var(-1, ddof=1))
     error = np.maximum(error, 1e-12 * np.abs(gain) + np.finfo(np.float64).tiny)
-    reach = stdtrit(number - 1, 1 - alpha / 2) * error
-    p = 2 * stdtr(number - 1, -np.abs(gain) / error)
-    return Estimate(gain, gain - reach, gain + reach, p, error, number - 1.0)
-
-
-def gains_over_splits(
-    a: Sequence[Runs], b: Sequence[Runs], trivial: Sequence[Runs] | None = None
-) -> Array:
-    """Return the differences of two models' means over seeds ``[J]``, a split each.
-
-    Args:
-        a: the first model's runs on each split.
-        b: the second's.
-        trivial: the trivial predictor of each split, which stands in for runs that failed.
-
-    Returns:
-        NaN where a model has no mean on a split.
-    """
-    means = []
-    for runs in (a, b):
-        whole = [filled(one, t) for one, t in zip(runs, trivial, strict=True)] if trivial else runs
-        means.append([_mean(one) for one in whole])
-    return np.asarray(np.subtract(*np.array(means)))
-
-
-def _mean(runs: Runs) -> float:
-    known = runs.scores.size and not runs.failed
-    return float(runs.scores.mean()) if known else float("nan")
+    return Estimate.of(gain, error, number - 1.0, alpha)

@@ -17,7 +17,7 @@ from seqbench.reporting.columns import MOST_FOLDS, fold_caption, fold_layout
 from seqbench.reporting.comparison import compare
 from seqbench.reporting.exports import latex, markdown, write_csv
 from seqbench.reporting.forms import Form
-from seqbench.reporting.notes import failures, table_notes
+from seqbench.reporting.notes import failure_lines, table_notes
 from seqbench.reporting.overview import overviews
 from seqbench.reporting.page import Content, page
 from seqbench.reporting.summary import summary
@@ -241,7 +241,7 @@ def test_problems_of_one_source_are_tables_of_their_own(logged: Make) -> None:
 
 def test_a_trial_without_a_score_says_why(logged: Make) -> None:
     (table,) = tables_of(logged(status="KILLED", reason="interrupted"))
-    (line,) = failures(table)
+    (line,) = failure_lines(table)
     assert (
         "KILLED: interrupted; the same command goes on from its last checkpoint, if it has one"
         in line

@@ -1,4 +1,4 @@
-"""Several tasks: on how many a model is better, and the plain mean."""
+"""Several tasks: on how many of them a model is better."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from seqbench.verdicts.across_tasks import better_on_at_least, mean_of_these_tasks
-from seqbench.verdicts.components import Estimate
+from seqbench.verdicts.across_tasks import better_on_at_least
 
 
 @pytest.mark.parametrize(
@@ -33,11 +32,3 @@ def test_too_many_are_seldom_claimed() -> None:
     for tasks, better in ((3, 0), (5, 1), (5, 4)):
         z = rng.standard_normal((20_000, tasks)) + np.where(np.arange(tasks) < better, 3, 0)
         assert np.mean(better_on_at_least(norm.sf(z)) > better) <= 0.028
-
-
-def test_the_mean_of_these_tasks() -> None:
-    items = [Estimate(gain, 0, 0, 0, error, 10.0) for gain, error in ((1.0, 0.3), (2.0, 0.4))]
-    found = mean_of_these_tasks(items)
-    assert np.isclose(1.5, found.gain)
-    assert np.isclose(0.25, found.error)
-    assert np.isclose(0.0625**2 / ((0.0225**2 + 0.04**2) / 10), found.df)

@@ -16,7 +16,6 @@ from seqbench.verdicts.planning import (
     detectable,
     detectable_over_splits,
     floor,
-    goal_of_best,
     groups_needed,
     in_range,
     plausible,
@@ -127,11 +126,6 @@ def test_the_noncentral_t_is_scipys() -> None:
 def test_without_groups_nothing_is_planned_for_new_data() -> None:
     parts = from_seeds(Runs(np.arange(5.0)), Runs(np.arange(5.0)))
     assert np.isnan(detectable(10, 20, Variances.of(parts, Groups(20))))
-
-
-def test_best_needs_more_power_of_each_pair() -> None:
-    assert np.isclose(0.96, goal_of_best(6))
-    assert np.isclose(0.8, goal_of_best(2))
 
 
 def test_gain_over_splits_is_found_in_about_four_of_five() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import ttest_1samp
 
-from seqbench.verdicts.scores import Runs
-from seqbench.verdicts.splits import gains_over_splits, over_splits
+from seqbench.verdicts.splits import over_splits
 
 
 def test_without_shared_data_it_is_the_t_test() -> None:
@@ -31,11 +30,3 @@ def test_one_split_says_nothing() -> None:
 def test_splits_without_spread() -> None:
     assert over_splits([0.1] * 5, 0.25).p < 1e-6
     assert 1 == over_splits([0.0] * 5, 0.25).p
-
-
-def test_gains_are_those_of_means_with_failures_filled() -> None:
-    a = [Runs.of([1.0, 3.0]), Runs.of([4.0], failed=1)]
-    b = [Runs.of([0.0, 1.0]), Runs.of([1.0, 2.0])]
-    trivial = [Runs.of([9.0]), Runs.of([0.0])]
-    assert [1.5, 0.5] == gains_over_splits(a, b, trivial).tolist()
-    assert np.isnan(gains_over_splits(a, b)).tolist() == [False, True]
